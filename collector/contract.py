@@ -1,0 +1,84 @@
+"""What the collector writes to `hits.raw`: one Hit a record, as JSON.
+
+Rule: the collector stamps, copies and forwards. It never parses what it can leave for the enricher, so that a
+parser's mistake is mended by replaying `hits.raw`; and what a site's policy forbids is not in a Hit at all.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+HIT_VERSION: Final = 1
+"""Raised when a field changes its meaning; a new optional field does not raise it."""
+
+Kind = Literal["pixel", "open", "tag", "click", "server"]
+"""The way in: `/p.gif`, `/o.gif`, `POST /e`, `/c`, `POST /v1/events`."""
+
+VisitorKind = Literal["cookie", "cookieless", "none"]
+Consent = Literal["given", "refused", "assumed", "unknown"]
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=HIT_VERSION):
+    """One accepted hit, before any parsing. Text fields are as received; empty means "not sent".
+
+    The record's first field, `v`, is HIT_VERSION; any other version is refused by `decode`.
+    """
+
+    id: str
+    """The hit's own id: a UUID version 7 as 32 lower-case hex digits. Example: "019aa0b1c2d37e4f8a9bacbdcedfe0f1"."""
+    at: int
+    """When the collector had it: milliseconds since the Unix epoch, UTC. Example: 1795334400123."""
+    kind: Kind
+    """The way in. Example: "pixel"."""
+    site: str
+    """Key of a configured site. Example: "shop"."""
+    query: str = ""
+    """`/p.gif` and `/o.gif`: the query string as received, still percent-encoded. Example: "s=shop&e=signup&v=9.90"."""
+    body: str = ""
+    """`POST` and `/c`: the one event as the text of a JSON object, in the long names of the HTTP surface. A server's
+    `ip`, `user_agent`, `visitor_id` are taken out of it into the fields below. Example: '{"event":"signup"}'."""
+    user_agent: str = ""
+    """`User-Agent`. Bytes that are not UTF-8 are read as Latin-1, here and in every other header."""
+    referer: str = ""
+    """`Referer`: the page that carries the pixel. Example: "https://shop.example/post/1"."""
+    accept_language: str = ""
+    """`Accept-Language`. Example: "de-AT,de;q=0.9,en;q=0.5"."""
+    sec_ch_ua: str = ""
+    """`Sec-CH-UA`. Example: '"Chromium";v="142", "Not_A Brand";v="99"'."""
+    sec_ch_ua_mobile: str = ""
+    """`Sec-CH-UA-Mobile`. Example: "?0"."""
+    sec_ch_ua_platform: str = ""
+    """`Sec-CH-UA-Platform`. Example: '"Windows"'."""
+    geo_country: str = ""
+    """Country from the configured CDN's header, as received. Example: "AT"."""
+    geo_region: str = ""
+    """Region from the configured CDN's header, as received. Example: "9"."""
+    geo_city: str = ""
+    """City from the configured CDN's header, as received. Example: "Wien"."""
+    ip: str = ""
+    """Client address after the site's policy: cut to /24 or /48, whole, or empty. Example: "203.0.113.0"."""
+    visitor_id: str = ""
+    """32 lower-case hex digits (or a server's own visitor id, at most 128 characters); empty without identity."""
+    visitor_kind: VisitorKind = "none"
+    """Where `visitor_id` comes from. Example: "cookie"."""
+    consent: Consent = "unknown"
+    """The consent under which the hit was taken. Example: "assumed"."""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Hit)
+
+
+def encode(hit: Hit) -> bytes:
+    """Return the record's bytes: a JSON object, fields in the order above, defaults left out."""
+    return _encoder.encode(hit)
+
+
+def decode(record: bytes) -> Hit:
+    """Read a record.
+
+    Raises:
+        msgspec.ValidationError: a field is missing or of the wrong type.
+        msgspec.DecodeError: not JSON.
+    """
+    return _decoder.decode(record)
