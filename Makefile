@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt lock
+.PHONY: help setup run test check fmt lock bench
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ run: setup  ## Start everything here: broker, ClickHouse, collector, enricher, s
 
 test: setup  ## Run every test (PHAROS_TEST_REQUIRE=all makes a skip a failure)
 	$(BIN)/python -m pytest
+
+bench: setup  ## Every benchmark against its floor (PART=collector for one)
+	@$(BIN)/python -m loadtest.bench $(or $(PART),all)
 
 check: setup  ## Look only: formatting, lint, types
 	$(BIN)/ruff format --check .

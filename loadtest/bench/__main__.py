@@ -1,0 +1,66 @@
+"""`python -m loadtest.bench PART... [--json] [--rounds N] [--miniature]`: run benchmarks, print tables or JSON."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from loadtest.bench import frame
+
+
+def show(report: frame.Report, console: Console) -> None:
+    """Print a report for people: a row a figure, a column a contestant, ratios beside."""
+    table = Table(title=report.title, title_justify="left", title_style="bold", caption_justify="left")
+    table.add_column("")
+    for row in report.rows:
+        table.add_column(row.name, justify="right")
+    for figure in dict.fromkeys(name for row in report.rows for name in row.median):
+        cells = []
+        for row in report.rows:
+            value = f"{row.median[figure]:,.4g}" if figure in row.median else "-"
+            if row.median.get(figure, 0) >= 1000:
+                value = f"{row.median[figure]:,.0f}"
+            cells.append(f"{value}  ({row.ratio[figure]:.2f}x)" if figure in row.ratio else value)
+        table.add_row(figure, *cells)
+    console.print(table)
+    floors = sorted({f"{row.name} / {row.floor}" for row in report.rows if row.floor})
+    console.print(f"Medians of {report.options.rounds} rounds in turn; in brackets: {', '.join(floors) or 'no ratios'}")
+    for name, value in {**report.facts, **report.machine}.items():
+        console.print(f"  {name}: {value}", style="dim", highlight=False)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Return the exit code: 0, or 2 when a part is unknown or something it needs is missing."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__)
+    parser.add_argument("part", nargs="+", choices=(*frame.PARTS, "all"))
+    parser.add_argument("--json", action="store_true", help="one JSON object a part, one line each, on standard output")
+    parser.add_argument("--rounds", type=int, default=5, help="recorded rounds of each contestant (default 5)")
+    parser.add_argument(
+        "--miniature", action="store_true", help="the smallest run that has the form; no figures to quote"
+    )
+    given = parser.parse_args(argv)
+    options = frame.Options(rounds=1 if given.miniature else max(1, given.rounds), miniature=given.miniature)
+    news = Console(stderr=True)
+    for part in frame.PARTS if "all" in given.part else given.part:
+        try:
+            with news.status(part):
+
+                def tell(number: int, name: str, part: str = part) -> None:
+                    news.log(f"{part}: {'warm-up' if number == 0 else f'round {number}'}: {name}", highlight=False)
+
+                report = frame.run(part, options, tell)
+        except (frame.Unavailable, ModuleNotFoundError) as problem:
+            news.print(f"{part}: {problem}", style="red")
+            return 2
+        if given.json:
+            sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+        else:
+            show(report, Console())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

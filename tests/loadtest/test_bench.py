@@ -1,0 +1,73 @@
+"""The bench frame: turns, medians, ratios; and each part in miniature, for its form."""
+
+import importlib.util
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from loadtest.bench import frame
+from tests import needs
+
+
+def counting(values: list[float], log: list[str], name: str) -> Callable[[], frame.Figures]:
+    """Return a round that gives the next of `values` and writes its name into `log`."""
+    rest = iter(values)
+
+    def one() -> frame.Figures:
+        log.append(name)
+        return {"cpu_us": next(rest)}
+
+    return one
+
+
+def test_contestants_take_turns_and_the_warm_up_does_not_count() -> None:
+    log: list[str] = []
+    bench = frame.Bench(
+        "t",
+        (
+            frame.Contestant("floor", counting([100, 1, 2, 4], log, "floor")),
+            frame.Contestant("ours", counting([900, 3, 8, 8], log, "ours"), floor="floor"),
+        ),
+    )
+    report = frame.take_turns("t", bench, frame.Options(rounds=3), lambda number, name: None)
+    assert log == ["floor", "ours"] * 4
+    assert [row.median for row in report.rows] == [{"cpu_us": 2}, {"cpu_us": 8}]
+    assert report.rows[1].ratio == {"cpu_us": 3}  # of 3, 4, 2: not 8 / 2
+    assert report.rows[0].ratio == {}
+
+
+def test_the_form_is_checked() -> None:
+    one = frame.Contestant("a", dict)
+    options = frame.Options(rounds=1)
+    with pytest.raises(ValueError, match="one name"):
+        frame.take_turns("t", frame.Bench("t", (one, one)), options, lambda number, name: None)
+    with pytest.raises(ValueError, match="unknown floor"):
+        frame.take_turns("t", frame.Bench("t", (frame.Contestant("a", dict, "b"),)), options, lambda n, name: None)
+    with pytest.raises(ValueError, match="no part called"):
+        frame.load("nonsense")
+
+
+def test_the_machine_is_named_without_its_host() -> None:
+    facts = frame.machine_facts()
+    assert {"cpu", "cores", "kernel", "python"} <= facts.keys()
+    assert all(facts.values())
+    assert not {"host", "hostname", "node"} & facts.keys()
+
+
+LANDED = [part for part in frame.PARTS if importlib.util.find_spec(f"loadtest.bench.{part}")]
+
+
+@pytest.mark.parametrize("part", LANDED)
+def test_a_part_runs_in_miniature(part: str) -> None:
+    try:
+        report = frame.run(part, frame.Options(rounds=1, miniature=True))
+    except frame.Unavailable as reason:
+        needs.missing(str(reason))
+    assert report.part == part
+    assert report.rows
+    for row in report.rows:
+        assert row.median
+        assert all(value >= 0 for value in row.median.values()), row
+    again = msgspec.json.decode(msgspec.json.encode(report), type=frame.Report)
+    assert again.rows == report.rows
