@@ -1,14 +1,25 @@
-"""What a site allows: one frozen Site for each table of `sites.toml`, with the defaults of docs/privacy.md."""
+"""What a site allows: one frozen Site for each table of `sites.toml`, with the defaults of docs/privacy.md.
 
+An error says the line and the reason, so that a broken file is mended in one look.
+"""
+
+import re
+import tomllib
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, cast
 
 import msgspec
 
-Key = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9_.-]{0,63}\Z")]
-"""A site key, short enough for a label and safe in a URL."""
+_ORIGIN: Final = r"\Ahttps?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?\Z"
+Origin = Annotated[str, msgspec.Meta(pattern=_ORIGIN)]
+"""As a browser sends it: scheme, host, port if it is not the scheme's own; no path, no final slash, no wildcard."""
 
-Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+_HOST: Final = r"\A[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\Z"
+HostName = Annotated[str, msgspec.Meta(pattern=_HOST)]
+"""A host in lower case, in its ASCII form (`xn--`)."""
+
+_DIGEST: Final = r"\A[0-9a-f]{64}\Z"
+Digest = Annotated[str, msgspec.Meta(pattern=_DIGEST)]
 """SHA-256 of a secret, as lower-case hex."""
 
 
@@ -27,11 +38,11 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """`count`: an event without identity; `cookieless`: with the daily hash; `drop`: counted in metrics only."""
     ip: Literal["truncate", "full", "none"] = "truncate"
     """`truncate` to /24 or /48, keep `full`, or keep `none`."""
-    origins: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
     """Origins that may send with credentials, such as "https://shop.example"."""
     unlisted_origins: Literal["anonymous", "refuse"] = "anonymous"
     """Any other origin: `*` without credentials, or a refusal."""
-    redirect_hosts: tuple[str, ...] = ()
+    redirect_hosts: tuple[HostName, ...] = ()
     """Hosts that signed links may lead to; empty: any host that a good signature names."""
     tokens: tuple[Digest, ...] = ()
     """SHA-256 digests of the bearer tokens that may post to `/v1/events` for this site."""
@@ -39,15 +50,67 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 Sites = Mapping[str, Site]
 
+_KEY: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_FIELD: Final = re.compile(r"`\$\.?(\w+)|field `(\w+)`")
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    sites: dict[Key, Site]
+
+class BadSites(ValueError):
+    """Why a `sites.toml` is not taken: one line, with the number of the line at fault."""
 
 
 def parse(text: bytes) -> Sites:
     """Read the text of a `sites.toml`.
 
     Raises:
-        msgspec.DecodeError: not TOML, or (as ValidationError) an unknown or malformed setting, named by its path.
+        BadSites: not UTF-8 or not TOML, no site at all, a bad site key, or an unknown or malformed setting.
     """
-    return msgspec.toml.decode(text, type=_File).sites
+    try:
+        decoded = text.decode()
+        tables = tomllib.loads(decoded)
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        raise BadSites(f"line {line}: not UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadSites(f"not TOML: {error}") from error
+    for name in tables.keys() - {"sites"}:
+        raise BadSites(f"line {_line(decoded, name)}: unknown table or key {name!r}; sites stand in [sites.KEY]")
+    sites = tables.get("sites", {})
+    if not isinstance(sites, dict) or not sites:
+        raise BadSites("line 1: no site; each stands in a table [sites.KEY]")
+    return {key: _site(decoded, key, cast(object, table)) for key, table in sites.items()}
+
+
+def _site(text: str, key: str, table: object) -> Site:
+    if not _KEY.fullmatch(key):
+        raise BadSites(
+            f"line {_line(text, key)}: site key {key!r} must be 1-64 of a-z, 0-9, '_', '.', '-', "
+            "and start with a letter or digit"
+        )
+    try:
+        return msgspec.convert(table, Site)
+    except msgspec.ValidationError as error:
+        field = _FIELD.search(str(error))
+        name = (field[1] or field[2]) if field else ""
+        raise BadSites(f"line {_line(text, key, name)}: site {key!r}: {_reason(str(error))}") from error
+
+
+def _reason(error: str) -> str:
+    """Say a broken pattern in words."""
+    for pattern, words in (
+        (_ORIGIN, "an origin as browsers send it, such as 'https://shop.example', without path or final slash"),
+        (_HOST, "a host in lower case, such as 'shop.example'"),
+        (_DIGEST, "the SHA-256 digest of a token: 64 lower-case hex digits"),
+    ):
+        error = error.replace(f"`str` matching regex {pattern!r}", words)
+    return error
+
+
+def _line(text: str, key: str, field: str = "") -> int:
+    """The number of the line that holds `key`'s table, or in it `field`; 1 where it is written in some other way."""
+    table = rf"^\s*\[*\s*(?:sites\s*\.\s*)?[\"']?{re.escape(key)}[\"']?\s*[\].=]"
+    head = re.search(table, text, re.MULTILINE)
+    at = head.end() if head else 0
+    if head and field:
+        inside = re.compile(rf"(?:^|[{{,])\s*[\"']?{field}[\"']?\s*=", re.MULTILINE).search(text, head.end())
+        at = inside.end() - 1 if inside else at
+    return text.count("\n", 0, at) + 1
