@@ -1,0 +1,55 @@
+"""The embedded ClickHouse endpoint as a fixture: one address for its life, data on disk, stopped and killed at will."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+from tests.ports import free_port
+from tests.processes import Program
+from tests.waiting import until_now
+
+
+class ClickHouse:
+    """`python -m deploy.local.clickhouse` on 127.0.0.1. start, stop and kill block."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.program: Program | None = None
+
+    @property
+    def url(self) -> str:
+        """Base URL, user `default` without a password. Example: "http://127.0.0.1:18123"."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start, and return when it answers."""
+        if self.program is not None and self.program.running:
+            return
+        log = self.folder / f"clickhouse-{self.port}.log"
+        command = [sys.executable, "-m", "deploy.local.clickhouse", "--port", str(self.port)]
+        program = Program([*command, "--path", str(self.folder / "data")], log=log, cwd=Path(__file__).parent.parent)
+        self.program = program
+        line = f"on {self.url}\n"
+        until_now(lambda: log.read_text().endswith(line) or not program.running, "the ClickHouse endpoint's start")
+        if not program.running:
+            raise RuntimeError(f"the ClickHouse endpoint did not start:\n{program.output()[-4000:]}")
+
+    def stop(self) -> None:
+        """SIGTERM, and wait until it is gone."""
+        if self.program is not None and self.program.terminate(30) != 0:
+            raise subprocess.CalledProcessError(1, self.program.argv, self.program.output()[-4000:])
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.program is not None:
+            self.program.kill()
+
+    def client(self, user: str = "default") -> Client:
+        """Return a new clickhouse_connect client over HTTP."""
+        return clickhouse_connect.get_client(
+            host="127.0.0.1", port=self.port, username=user, autogenerate_session_id=False
+        )
