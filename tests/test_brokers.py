@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from tests.brokers import Broker, unique
+from tests.faults.proxy import Proxy
 from tests.waiting import until
 
 
@@ -32,7 +33,14 @@ async def _read(consumer: AIOKafkaConsumer, count: int) -> list[bytes]:
 
 def _reader(broker: Broker, *topics: str, **settings: object) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        *topics, bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest", enable_auto_commit=False, **settings
+        *topics,
+        bootstrap_servers=broker.bootstrap,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        # Tansu lets a first member in after half its session timeout, and forgets one that left after the whole.
+        session_timeout_ms=2000,
+        heartbeat_interval_ms=300,
+        **settings,
     )
 
 
@@ -65,7 +73,7 @@ async def test_a_group_goes_on_where_it_committed(broker: Broker) -> None:
 async def test_two_members_share_the_partitions_and_one_takes_over(broker: Broker) -> None:
     topic, group = unique("hits"), unique("group")
     await broker.create_topics(topic, partitions=4)
-    first, second = (_reader(broker, topic, group_id=group, heartbeat_interval_ms=200) for _ in range(2))
+    first, second = (_reader(broker, topic, group_id=group) for _ in range(2))
     async with first:
         await second.start()
         await until(lambda: len(first.assignment()) == len(second.assignment()) == 2, "two partitions each")
@@ -143,3 +151,20 @@ async def test_what_is_left_after_a_restart(broker: Broker, way: str) -> None:
     async with _reader(broker, topic) as consumer:
         expected = [b"before", b"after"] if broker.durable else [b"after"]
         assert await _read(consumer, len(expected)) == expected
+
+
+async def test_a_broker_behind_a_proxy_is_lost_with_it_and_comes_back(
+    broker_behind_proxy: tuple[Broker, Proxy],
+) -> None:
+    broker, proxy = broker_behind_proxy
+    topic = unique("hits")
+    await broker.create_topics(topic, partitions=1)
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all") as producer:
+        await producer.send_and_wait(topic, b"before")
+        proxy.cut()
+        late = await producer.send(topic, b"meanwhile")
+        assert not (await asyncio.wait([late], timeout=0.5))[0]
+        proxy.heal()
+        await asyncio.wait_for(late, 60)
+    async with _reader(broker, topic) as consumer:
+        assert await _read(consumer, 2) == [b"before", b"meanwhile"]
