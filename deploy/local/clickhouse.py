@@ -99,7 +99,8 @@ def main() -> int:
     try:
         uvloop.run(_run(options, users))
     except OSError as error:
-        print(f"port {options.port} on {options.host}: {error.strerror}", file=sys.stderr)
+        reason = os.strerror(error.errno or 0)
+        print(f"port {options.port} on {options.host}: {reason}", file=sys.stderr)
         return 2
     return 0
 

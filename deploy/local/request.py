@@ -1,13 +1,13 @@
 """What a request of ClickHouse's HTTP interface asks: who, which settings and parameters, which form of answer."""
 
-import contextlib
+import base64
 import ipaddress
 import secrets
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 from deploy.local import coding
 from deploy.local.engine import QueryError
@@ -79,9 +79,7 @@ def _user(request: web.Request, users: Mapping[str, User]) -> User:
     """Find who asks, as ClickHouse does: own headers, Basic, URL; an empty password serves loopback only."""
     name, password = request.query.get("user", "default"), request.query.get("password", "")
     if "Authorization" in request.headers:
-        with contextlib.suppress(ValueError):
-            basic = BasicAuth.decode(request.headers["Authorization"], encoding="utf-8")
-            name, password = basic.login or "default", basic.password
+        name, password = _basic(request.headers["Authorization"])
     if "X-ClickHouse-User" in request.headers:
         name, password = request.headers["X-ClickHouse-User"], request.headers.get("X-ClickHouse-Key", "")
     user = users.get(name)
@@ -96,6 +94,16 @@ def _user(request: web.Request, users: Mapping[str, User]) -> User:
             f"{name}: Authentication failed: password is incorrect, or there is no user with such name.",
         )
     return user
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """Return name and password of HTTP's Basic scheme; nobody for anything else."""
+    scheme, _, coded = header.partition(" ")
+    try:
+        name, _, password = base64.b64decode(coded, validate=True).decode().partition(":")
+    except ValueError:
+        return "", ""
+    return (name or "default", password) if scheme.lower() == "basic" else ("", "")
 
 
 def _is_local(request: web.Request) -> bool:
