@@ -1,0 +1,40 @@
+"""`python -m collector`: the collector; `python -m collector spool ...`: look into its spool."""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+
+import uvloop
+
+from collector import settings as settings_module
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run a command; return the exit code: 0, 2 for wrong settings or usage, 1 for anything else."""
+    # Imported by the command that needs it: the supervisor of a busy collector should be small.
+    try:
+        match argv:
+            case []:
+                from collector import supervisor
+
+                try:
+                    return uvloop.run(supervisor.run(settings_module.read(environ)))
+                except supervisor.Unusable as problem:
+                    print(problem, file=sys.stderr)
+                    return 2
+            case ["worker", number, listener, control]:
+                from collector import worker
+
+                with socket.socket(fileno=int(listener)) as port, socket.socket(fileno=int(control)) as line:
+                    return uvloop.run(worker.run(settings_module.read(environ), int(number), port, line))
+            case _:
+                print("usage: python -m collector", file=sys.stderr)
+                return 2
+    except ValueError as problem:
+        print(problem, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

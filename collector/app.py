@@ -1,0 +1,101 @@
+"""The full lane: aiohttp's routes, for everything and everyone; the fast lane answers some of it sooner."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from collector import pixel, request
+from collector.contract import Kind
+from collector.intake import Intake, SpoolRefused
+from collector.refusal import Refusal
+
+INTAKE: Final = web.AppKey("intake", Intake)
+BODY_BYTES: Final = 1 << 20
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def build(intake: Intake) -> web.Application:
+    """Return the application. A way in is a handler in a module of its own and a line here."""
+    app = web.Application(client_max_size=BODY_BYTES)
+    app[INTAKE] = intake
+    routes: list[tuple[str, str, Handler]] = [
+        ("GET", "/p.gif", pixel_of("pixel")),
+        ("HEAD", "/p.gif", pixel_of("pixel")),
+    ]
+    for method, path, handler in routes:
+        app.router.add_route(method, path, handler)
+    app.on_response_prepare.append(_finish_headers)
+    return app
+
+
+async def _finish_headers(sent: web.Request, response: web.StreamResponse) -> None:
+    response.headers.pop("Server", None)
+    if sent.app[INTAKE].draining:
+        response.force_close()
+
+
+def fields_of(headers: CIMultiDictProxy[str]) -> dict[str, str]:
+    """Return headers as `request.client` wants them: lower-case names, repeated ones joined, text as text."""
+    fields: dict[str, str] = {}
+    for name, value in headers.items():
+        name = name.lower()
+        if not value.isascii():
+            value = request.text_of(value.encode("utf-8", "surrogateescape"))
+        before = fields.get(name)
+        fields[name] = value if before is None else f"{before}{'; ' if name == 'cookie' else ','}{value}"
+    return fields
+
+
+def peer_of(sent: web.BaseRequest) -> str:
+    """Return the connection's other end, or an empty string."""
+    transport = sent.transport
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if isinstance(peer, tuple) else ""
+
+
+def pixel_of(kind: Kind) -> Handler:
+    """Return the handler of a pixel that counts hits of this kind."""
+
+    async def answer(sent: web.Request) -> web.Response:
+        intake = sent.app[INTAKE]
+        intake.tally.add("requests_total", "full")
+        door = intake.door
+        now_ms = intake.now_ms()
+        outcome = request.pixel(
+            kind,
+            sent.rel_url.raw_query_string,
+            request.client(fields_of(sent.headers), door),
+            peer_of(sent),
+            door,
+            now_ms=now_ms,
+            hit_id=intake.ids.hit(now_ms),
+            fresh_id=intake.ids.visitor(),
+        )
+        if outcome.hit is not None:
+            try:
+                await intake.accept([outcome.hit])
+            except SpoolRefused:
+                intake.refuse(outcome.site, Refusal.SPOOL)
+                return counted(503, refusal=Refusal.SPOOL)
+        elif outcome.refusal is not None:
+            intake.refuse(outcome.site, outcome.refusal)
+        response = counted(200, refusal=outcome.refusal, body=pixel.GIF, content_type="image/gif")
+        for cookie in outcome.set_cookies:
+            response.headers.add("Set-Cookie", cookie)
+        return response
+
+    return answer
+
+
+def counted(
+    status: int, *, refusal: Refusal | None = None, body: bytes = b"", content_type: str = "text/plain"
+) -> web.Response:
+    """Return an answer that counts a hit, or says why it does not: never cached, truthful."""
+    verdict = "accepted" if refusal is None else f"refused; {refusal}"
+    headers = {**pixel.COUNTED_HEADERS, "X-Pharos": verdict}
+    if status == 503:
+        headers["Retry-After"] = str(pixel.RETRY_AFTER_S)
+    return web.Response(status=status, body=body, content_type=content_type, headers=headers)

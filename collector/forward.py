@@ -1,0 +1,315 @@
+"""From the spool to `hits.raw`, in order, in batches: from memory while Kafka keeps up, from disk when it does not.
+
+Rule: whatever goes wrong with a producer ends it. A new one begins at the spool's mark, so that hits may be repeated,
+with the same ids, and never left out. Every wait on aiokafka is bounded: its send and stop can hang without Kafka.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections import deque
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import BrokerResponseError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+
+from collector import log
+from collector.mark import Position
+from collector.metrics import Tally
+from collector.segment import HEADER_BYTES
+from collector.spool import Chunk, Spool
+
+_FIRST_BACKOFF_S: Final = 0.1
+_LONGEST_BACKOFF_S: Final = 5.0
+_START_S: Final = 15.0
+_STOP_S: Final = 3.0
+_BATCH_SLACK_BYTES: Final = 64 << 10
+
+
+class Plan(NamedTuple):
+    """How to send."""
+
+    servers: str
+    topic: str
+    batch_bytes: int = 256 << 10
+    linger_s: float = 0.05
+    ack_timeout_s: float = 30
+    memory_bytes: int = 16 << 20
+    replays: bool = False
+    """The spool keeps acknowledged hits: send them again when the broker has lost them."""
+
+
+class _Sent(NamedTuple):
+    end: Position
+    partition: int
+    hits: int
+    at: float
+    answer: "asyncio.Future[Any]"
+
+
+class _BrokerForgot(Exception):
+    """The broker has lost what it had acknowledged."""
+
+
+class Forwarder:
+    """One worker's way to Kafka."""
+
+    def __init__(self, spool: Spool, plan: Plan, tally: Tally) -> None:
+        self._spool: Final = spool
+        self._plan: Final = plan
+        self._tally: Final = tally
+        self._memory: deque[Chunk] = deque()
+        self._memory_bytes = 0
+        self._cursor = spool.mark
+        self._single_until: Position | None = None
+        self._wake = asyncio.Event()
+        self._draining = False
+        self._idempotent: bool | None = None
+        self._turn = itertools.count()
+        self._offsets: dict[int, int] = {}
+        partition, offset = spool.last_acknowledged
+        if offset >= 0:
+            self._offsets[partition] = offset
+        self.connected = False
+        self.ever_connected = False
+
+    def offer(self, chunk: Chunk) -> None:
+        """Take what was just written, so that it need not be read back. Past the bound the oldest are read back."""
+        self._memory.append(chunk)
+        self._memory_bytes += chunk.end.offset - chunk.start.offset
+        while self._memory_bytes > self._plan.memory_bytes:
+            self._forget_oldest()
+        if self._memory_bytes >= self._plan.batch_bytes or len(self._memory) == 1:
+            self._wake.set()
+
+    def _forget_oldest(self) -> Chunk:
+        chunk = self._memory.popleft()
+        self._memory_bytes -= chunk.end.offset - chunk.start.offset
+        return chunk
+
+    def drain(self) -> None:
+        """Have `run` return once Kafka has everything."""
+        self._draining = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Forward until drained; the caller cancels when it has no more time."""
+        backoff = _FIRST_BACKOFF_S
+        why = "first"
+        while True:
+            producer = None
+            try:
+                producer = await self._connect()
+                self.connected = self.ever_connected = True
+                self._tally.add("producers_total", why)
+                self._tally.set("kafka_up", 1)
+                log.line("info", "Kafka is there", kafka=self._plan.servers, idempotent=bool(self._idempotent))
+                partitions = await self._partitions(producer)
+                backoff = _FIRST_BACKOFF_S
+                await self._pump(producer, partitions)
+                return
+            except _BrokerForgot:
+                why = "forgot"
+                self._tally.add("replays_total")
+                start = self._spool.start_again()
+                log.line(
+                    "warning", "Kafka has lost what it acknowledged; kept hits are sent again", segment=start.segment
+                )
+                self._offsets.clear()
+            except (KafkaError, TimeoutError, OSError) as problem:
+                why = type(problem).__name__
+                if self.connected or backoff == _FIRST_BACKOFF_S:
+                    log.line("warning", "waiting for Kafka", kafka=self._plan.servers, problem=why, detail=str(problem))
+            finally:
+                self.connected = False
+                self._tally.set("kafka_up", 0)
+                self._cursor = self._spool.mark
+                if producer is not None:
+                    await _stop(producer)
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, _LONGEST_BACKOFF_S)
+
+    async def _connect(self) -> AIOKafkaProducer:
+        """Start a producer, idempotent where the broker can.
+
+        Raises:
+            KafkaError, TimeoutError, OSError: Kafka is not there.
+        """
+        if self._idempotent is not False:
+            producer = self._new_producer(idempotent=True)
+            try:
+                await asyncio.wait_for(producer.start(), _START_S)
+                self._idempotent = True
+                return producer
+            except BrokerResponseError as refusal:
+                await _stop(producer)
+                if refusal.retriable:
+                    raise
+                self._idempotent = False
+                log.line(
+                    "warning", "this broker has no idempotent producers: a retry may repeat hits", problem=str(refusal)
+                )
+            except BaseException:
+                await _stop(producer)
+                raise
+        producer = self._new_producer(idempotent=False)
+        try:
+            await asyncio.wait_for(producer.start(), _START_S)
+        except BaseException:
+            await _stop(producer)
+            raise
+        return producer
+
+    def _new_producer(self, *, idempotent: bool) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._plan.servers,
+            client_id="pharos-collector",
+            acks="all",
+            enable_idempotence=idempotent,
+            compression_type="lz4",
+            max_batch_size=self._plan.batch_bytes + _BATCH_SLACK_BYTES,
+            max_request_size=8 << 20,
+            request_timeout_ms=int(self._plan.ack_timeout_s * 1000),
+        )
+
+    async def _partitions(self, producer: AIOKafkaProducer) -> list[int]:
+        """Return the topic's partitions; find out whether the broker still has what it acknowledged."""
+        partitions = sorted(await asyncio.wait_for(producer.partitions_for(self._plan.topic), _START_S))
+        if self._plan.replays and self._offsets:
+            known = [TopicPartition(self._plan.topic, p) for p in self._offsets if p in partitions]
+            consumer = AIOKafkaConsumer(bootstrap_servers=self._plan.servers, client_id="pharos-collector")
+            try:
+                await asyncio.wait_for(consumer.start(), _START_S)
+                ends = await asyncio.wait_for(consumer.end_offsets(known), _START_S)
+            finally:
+                await _stop(consumer)
+            if len(known) < len(self._offsets) or any(ends[tp] <= self._offsets[tp.partition] for tp in known):
+                raise _BrokerForgot
+        return partitions
+
+    async def _pump(self, producer: AIOKafkaProducer, partitions: list[int]) -> None:
+        """Send and settle until drained. Raises whatever ends the producer."""
+        flying: deque[_Sent] = deque()
+        busy: set[int] = set()
+        last_batch_at = 0.0
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                while flying and flying[0].answer.done():
+                    sent = flying.popleft()
+                    busy.discard(sent.partition)
+                    self._settle(sent)
+                wait_s = self._plan.ack_timeout_s
+                if len(busy) < len(partitions):
+                    behind = not self._memory or not self._joins(self._cursor, self._memory[0].start)
+                    waited = loop.time() - last_batch_at
+                    full = self._memory_bytes >= self._plan.batch_bytes
+                    if behind or full or self._draining or waited >= self._plan.linger_s:
+                        if (batch := self._fill(producer)) is not None:
+                            builder, end, count = batch
+                            free = [p for p in partitions if p not in busy]
+                            partition = free[next(self._turn) % len(free)]
+                            sending = producer.send_batch(builder, self._plan.topic, partition=partition)
+                            answer = await asyncio.wait_for(sending, self._plan.ack_timeout_s)
+                            busy.add(partition)
+                            flying.append(_Sent(end, partition, count, loop.time(), answer))
+                            last_batch_at = loop.time()
+                            await asyncio.sleep(0)  # live requests first, also while catching up
+                            continue
+                        if self._draining and not flying:
+                            return
+                    else:
+                        wait_s = self._plan.linger_s - waited
+                self._wake.clear()
+                if flying:
+                    left = flying[0].at + self._plan.ack_timeout_s - loop.time()
+                    if left <= 0:
+                        raise TimeoutError("no answer from Kafka")
+                    wait_s = min(wait_s, left)
+                await self._rest(flying[0].answer if flying else None, wait_s)
+        finally:
+            for sent in flying:
+                sent.answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _rest(self, answer: "asyncio.Future[Any] | None", wait_s: float) -> None:
+        """Wait for the oldest batch's answer, for new hits, or for the time to pass."""
+        waking = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait(
+                [waking] if answer is None else [waking, answer],
+                timeout=wait_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            waking.cancel()
+
+    def _settle(self, sent: _Sent) -> None:
+        """Move the mark past an acknowledged batch. Raises what the batch failed with."""
+        try:
+            answer = sent.answer.result()
+        except (MessageSizeTooLargeError, RecordListTooLargeError):
+            if sent.hits > 1:
+                self._single_until = sent.end
+                raise
+            self._tally.add("oversized_hits_total")
+            log.line("error", "the topic refuses a hit as too large: it is set aside", topic=self._plan.topic)
+            self._spool.set_aside_record_before(sent.end)
+            self._spool.acknowledge(sent.end, *self._spool.last_acknowledged)
+            return
+        offset = answer.offset
+        if offset <= self._offsets.get(sent.partition, -1) and self._plan.replays:
+            raise _BrokerForgot
+        self._offsets[sent.partition] = offset
+        self._spool.acknowledge(sent.end, sent.partition, offset)
+        self._tally.add("forwarded_hits_total", by=sent.hits)
+        self._tally.add("forwarded_batches_total")
+
+    def _fill(self, producer: AIOKafkaProducer) -> "tuple[Any, Position, int] | None":
+        """Make a batch of what comes next, and move the cursor past it; None where nothing waits."""
+        builder = None
+        now_ms = int(time.time() * 1000)
+        count = size = 0
+        most = 1 if self._single_until is not None and self._cursor < self._single_until else 1 << 30
+        cursor = self._cursor
+        while size < self._plan.batch_bytes and count < most:
+            chunk = self._take(cursor, self._plan.batch_bytes - size)
+            if chunk is None:
+                break
+            if builder is None:
+                builder = producer.create_batch()
+            append = builder.append
+            offset = chunk.start.offset
+            whole = True
+            for payload in chunk.payloads:
+                if count >= most or append(timestamp=now_ms, key=None, value=payload) is None:
+                    whole = False
+                    break
+                count += 1
+                offset += HEADER_BYTES + len(payload)
+            size += offset - chunk.start.offset
+            if not whole:
+                # The rest is read back from the disk, or from memory where its chunk begins there.
+                cursor = Position(chunk.start.segment, offset)
+                break
+            cursor = chunk.end
+        if builder is None or count == 0:
+            return None
+        self._cursor = cursor
+        return builder, cursor, count
+
+    def _take(self, cursor: Position, most_bytes: int) -> Chunk | None:
+        while self._memory and self._memory[0].start < cursor:
+            self._forget_oldest()
+        if self._memory and self._joins(cursor, self._memory[0].start):
+            return self._forget_oldest()
+        return self._spool.read(cursor, most_bytes)
+
+    def _joins(self, cursor: Position, start: Position) -> bool:
+        return cursor == start or self._spool.nothing_between(cursor, start)
+
+
+async def _stop(client: Any) -> None:
+    """Stop a producer or consumer, or leave it behind when it hangs."""
+    with contextlib.suppress(KafkaError, TimeoutError, OSError):
+        await asyncio.wait_for(client.stop(), _STOP_S)

@@ -1,0 +1,47 @@
+"""What every way in shares: the door's knowledge, fresh ids, and `accept`, which returns when hits are written."""
+
+import time
+from collections.abc import Sequence
+
+from collector.contract import Hit, encode
+from collector.ids import Ids
+from collector.metrics import Tally
+from collector.refusal import Refusal
+from collector.request import Door
+from collector.spool import SpoolRefused
+from collector.turn import Turn
+
+__all__ = ["Intake", "SpoolRefused"]
+
+
+class Intake:
+    """One worker's way in. `door` may be replaced at any time (a new sites.toml): read it once a request."""
+
+    def __init__(self, door: Door, turn: Turn, ids: Ids, tally: Tally) -> None:
+        self.door = door
+        self.turn = turn
+        self.ids = ids
+        self.tally = tally
+        self.draining = False
+        """Answers say `Connection: close`, so that clients turn to another host."""
+
+    @staticmethod
+    def now_ms() -> int:
+        """Return epoch milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    async def accept(self, hits: Sequence[Hit]) -> None:
+        """Write hits to the spool, all or none, and count them; when this returns they are safe and may be answered.
+
+        Raises:
+            SpoolRefused: the spool is full or its disk fails: answer 503 with `Retry-After`.
+        """
+        if not hits:
+            return
+        await self.turn.accept([encode(hit) for hit in hits])
+        for hit in hits:
+            self.tally.add("hits_total", hit.site, "accepted")
+
+    def refuse(self, site: str, reason: Refusal) -> None:
+        """Count a refused hit; `site` is a configured site's key, or empty."""
+        self.tally.add("hits_total", site, reason)

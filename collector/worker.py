@@ -1,0 +1,197 @@
+"""One worker process: a listening socket, a spool folder and a way to Kafka; it tells the supervisor how it is.
+
+Rule: the supervisor's end of the control socket is the worker's life line. When it closes, the worker answers what it
+has begun and goes; the spool keeps the rest for the next one.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, cast
+
+import msgspec
+from aiohttp import web
+
+from collector import app, log, sites
+from collector.forward import Forwarder, Plan
+from collector.ids import Ids
+from collector.intake import Intake
+from collector.metrics import Report, Tally
+from collector.request import Door
+from collector.settings import Settings
+from collector.spool import Busy, Limits, Spool
+from collector.turn import Turn, sync_regularly, tend
+
+_OWNED_WITHIN_S: Final = 15.0
+
+
+async def _own(folder: Path, limits: Limits) -> Spool:
+    """Open the spool; wait for a worker that is just going.
+
+    Raises:
+        Busy: it does not go.
+    """
+    deadline = time.monotonic() + _OWNED_WITHIN_S
+    while True:
+        try:
+            return Spool(folder, limits)
+        except Busy:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+
+
+def _adopt_orphans(spool: Spool, workers: int) -> None:
+    """Take over folders of workers that no longer exist."""
+    for folder in sorted(spool.folder.parent.iterdir()):
+        if folder.is_dir() and folder.name.isdecimal() and int(folder.name) >= workers:
+            try:
+                taken = spool.adopt(folder)
+                log.line(
+                    "info", "took over the spool of a worker that no longer exists", folder=folder.name, segments=taken
+                )
+            except (Busy, OSError) as problem:
+                log.line("warning", "cannot take over a spool folder", folder=folder.name, problem=str(problem))
+
+
+def spool_limits(settings: Settings) -> Limits:
+    """Return a worker's share of what the settings allow."""
+    return Limits(
+        most_bytes=settings.spool_bytes // settings.workers,
+        free_bytes=settings.spool_free_bytes,
+        segment_bytes=settings.segment_bytes,
+        segment_s=settings.segment_s,
+        keep_s=settings.spool_keep_s,
+    )
+
+
+def _door(settings: Settings) -> Door:
+    return Door(sites.parse(Path(settings.sites).read_bytes()), settings.cookie_domain)
+
+
+async def run(settings: Settings, number: int, listener: socket.socket, control: socket.socket) -> int:
+    """Serve until told to go; return the exit code."""
+    loop = asyncio.get_running_loop()
+    log.take_over_libraries()
+    tally = Tally()
+    spool = await _own(Path(settings.spool_dir) / str(number), spool_limits(settings))
+    if number == 0:
+        _adopt_orphans(spool, settings.workers)
+    if spool.found.segments:
+        tally.add("spool_torn_bytes_total", by=spool.found.torn_bytes)
+        log.line("info", "found hits in the spool", worker=number, **spool.found._asdict())
+    plan = Plan(
+        servers=settings.kafka,
+        topic=settings.topic_raw,
+        batch_bytes=settings.batch_bytes,
+        linger_s=settings.linger_ms / 1000,
+        ack_timeout_s=settings.ack_timeout_s,
+        memory_bytes=settings.memory_bytes,
+        replays=settings.spool_keep_s > 0,
+    )
+    forwarder = Forwarder(spool, plan, tally)
+    disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
+    turn = Turn(loop, spool, settings.fsync, disk, forwarder.offer, tally)
+    door = _door(settings)
+    intake = Intake(door, turn, Ids(os.urandom), tally)
+
+    runner = web.AppRunner(app.build(intake), access_log=None, keepalive_timeout=settings.keepalive_s)
+    await runner.setup()
+    server = await loop.create_server(cast(web.Server, runner.server), sock=listener)
+
+    going = asyncio.Event()
+    orphaned = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, going.set)
+    background = [
+        asyncio.create_task(tend(spool, settings.fsync, disk)),
+        asyncio.create_task(_report(control, spool, forwarder, tally, going, orphaned)),
+    ]
+    if settings.fsync == "interval":
+        background.append(asyncio.create_task(sync_regularly(spool, settings.fsync_interval_ms / 1000, disk, tally)))
+    forwarding = asyncio.create_task(forwarder.run())
+    failures: list[BaseException] = []
+
+    def ended(task: "asyncio.Task[None]") -> None:
+        """A task that ends by an error takes the worker with it: the supervisor makes a new one."""
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            failures.append(problem)
+            log.line("error", "worker fails", worker=number, problem=repr(problem), where=log.where(problem))
+            orphaned.set()
+            going.set()
+
+    for task in (forwarding, *background):
+        task.add_done_callback(ended)
+
+    await going.wait()
+    intake.draining = True
+    if not orphaned.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(orphaned.wait(), settings.grace_s)
+    server.close()
+    await runner.shutdown()
+    await runner.cleanup()
+    turn.flush()
+    if not orphaned.is_set():
+        forwarder.drain()
+        await asyncio.wait([forwarding], timeout=settings.drain_s)
+    forwarding.cancel()
+    for task in background:
+        task.cancel()
+    await asyncio.gather(forwarding, *background, return_exceptions=True)
+    left = spool.unsent_bytes
+    if settings.fsync != "never":
+        with contextlib.suppress(OSError):
+            await loop.run_in_executor(disk, spool.sync)
+    disk.shutdown()
+    spool.close()
+    log.line("info", "worker ends", worker=number, left_on_disk_bytes=left)
+    return 1 if failures else 0
+
+
+async def _report(
+    control: socket.socket,
+    spool: Spool,
+    forwarder: Forwarder,
+    tally: Tally,
+    going: asyncio.Event,
+    orphaned: asyncio.Event,
+) -> None:
+    """Tell the supervisor each second and whenever it asks; when it is gone, go."""
+    reader, writer = await asyncio.open_unix_connection(sock=control)
+    try:
+        while True:
+            _measure(tally, spool)
+            not_ready = spool.trouble and f"spool: {spool.trouble}"
+            if not forwarder.ever_connected:
+                not_ready = "waiting for Kafka"
+            writer.write(msgspec.json.encode(Report(not_ready, list(tally.values.items()))) + b"\n")
+            await writer.drain()
+            with contextlib.suppress(TimeoutError):
+                if not await asyncio.wait_for(reader.readline(), 1):
+                    break
+    except OSError as problem:
+        log.line("warning", "lost the supervisor", problem=str(problem))
+    orphaned.set()
+    going.set()
+
+
+def _measure(tally: Tally, spool: Spool) -> None:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    oldest = spool.oldest_unsent_at
+    tally.set("spool_bytes", spool.unsent_bytes)
+    tally.set("spool_disk_bytes", spool.disk_bytes)
+    tally.set("spool_oldest_seconds", 0 if oldest is None else max(0.0, time.time() - oldest))
+    tally.set("spool_damaged_bytes_total", spool.damaged_bytes)
+    tally.set("cpu_seconds_total", usage.ru_utime + usage.ru_stime)
+    tally.set("worker_memory_bytes", _resident_bytes())
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
