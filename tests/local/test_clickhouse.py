@@ -221,15 +221,15 @@ class TestOwnFolder:
         endpoint = ClickHouse(tmp_path)
         endpoint.start()
         async with aiohttp.ClientSession(endpoint.url) as http:
-            for right in (
-                {"params": {"user": "default", "password": "geheim"}},
-                {"headers": {"X-ClickHouse-User": "default", "X-ClickHouse-Key": "geheim"}},
-                {"headers": {"Authorization": aiohttp.encode_basic_auth("default", "geheim")}},
+            for where, headers in (
+                ({"user": "default", "password": "geheim"}, {}),
+                ({}, {"X-ClickHouse-User": "default", "X-ClickHouse-Key": "geheim"}),
+                ({}, {"Authorization": aiohttp.encode_basic_auth("default", "geheim")}),
             ):
-                async with http.post("/", data="SELECT 1", **right) as answer:
+                async with http.post("/", data="SELECT 1", params=where, headers=headers) as answer:
                     assert await answer.text() == "1\n"
-            for wrong in ({}, {"headers": {"Authorization": "Basic ?"}}, {"params": {"password": "x"}}):
-                async with http.post("/", data="SELECT 1", **wrong) as answer:
+            for where, headers in (({}, {}), ({}, {"Authorization": "Basic ?"}), ({"password": "x"}, {})):
+                async with http.post("/", data="SELECT 1", params=where, headers=headers) as answer:
                     assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (403, "516")
         endpoint.kill()
 
