@@ -1,5 +1,6 @@
 -- Storage, one row an event. Written by the sink only; analysts read the view `events`.
 -- A repeat of an event has the same (site, event_id); the greatest `version` stands.
+-- How long events are kept is a setting of the sink (PHAROS_SINK_RETENTION_DAYS), not part of a migration.
 -- Hit ids are UUIDs of version 7, so the order key follows time; ids made of a sender's own id lie beside them.
 CREATE TABLE IF NOT EXISTS pharos.event_log
 (
@@ -66,7 +67,6 @@ CREATE TABLE IF NOT EXISTS pharos.event_log
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (site, UUIDToNum(event_id))
-TTL toDateTime(received_at) + INTERVAL {retention_days} DAY
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- Each event once.

@@ -1,0 +1,166 @@
+"""`python -m sink`: hits.enriched into ClickHouse; also `migrate`. The only module here that reads the environment."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import uvloop
+from aiokafka.errors import IllegalStateError, KafkaError
+
+from sink import admin, clickhouse, log, metrics, migrations
+from sink.clickhouse import Connection, Retry, Stop
+from sink.log import logger
+from sink.settings import Settings, WrongSetting, read
+from sink.stream import Stream
+
+Result = TypeVar("Result")
+
+
+def main() -> int:
+    """Run the sink or one of its tools; return the exit code: 0 drained, 2 wrong settings, 1 anything else."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sink", description="Stores hits.enriched in ClickHouse, exactly once."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    migrate = commands.add_parser("migrate", help="apply outstanding migrations and end")
+    migrate.add_argument("--dry-run", action="store_true", help="print the SQL that would run, and run none")
+    arguments = parser.parse_args()
+    log.configure()
+    try:
+        settings = read(os.environ)
+    except WrongSetting as error:
+        print(f"sink: {error}", file=sys.stderr)
+        return 2
+    work: Callable[[Settings], Awaitable[int]]
+    if arguments.command == "migrate":
+
+        async def work(settings: Settings) -> int:
+            return await migrate_now(settings, dry_run=arguments.dry_run)
+    else:
+        work = serve
+    try:
+        return uvloop.run(work(settings))
+    except Stop as error:
+        logger.error("stopped: %s", error)
+        return 1
+
+
+async def migrate_now(settings: Settings, *, dry_run: bool) -> int:
+    """Apply outstanding migrations, or print them."""
+    connection = await clickhouse.connect(settings)
+    try:
+        if dry_run:
+            todo = migrations.outstanding(migrations.load(), await migrations.applied(connection))
+            for migration in todo:
+                print(f"-- {migration.name}")
+                print(";\n\n".join(migration.statements(settings.cluster)) + ";\n")
+            print(f"-- {len(todo)} to apply")
+            return 0
+        done = await migrations.apply(connection, cluster=settings.cluster, tell=lambda name: print(f"applied {name}"))
+        await migrations.keep_for(connection, settings.retention_days, settings.cluster)
+        print(f"{len(done)} applied")
+        return 0
+    except Retry as error:
+        raise Stop(str(error)) from None
+    finally:
+        await connection.close()
+
+
+async def serve(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT, then drain."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    why = ["starting"]
+    try:
+        runner = await admin.serve(settings.admin_host, settings.admin_port, metrics.REGISTRY, lambda: why[0])
+    except OSError as error:
+        print(f"sink: PHAROS_SINK_ADMIN_PORT={settings.admin_port}: {error.strerror}", file=sys.stderr)
+        return 2
+    try:
+        connection = await until(
+            stop, why, f"ClickHouse at {settings.clickhouse.split('@')[-1]}", lambda: prepared(settings)
+        )
+        if connection is None:
+            return 0
+        try:
+            await consume(settings, connection, stop, why)
+        finally:
+            await connection.close()
+        return 0
+    finally:
+        await runner.cleanup()
+
+
+async def prepared(settings: Settings) -> Connection:
+    """Return a connection to a ClickHouse whose schema is up to date."""
+    connection = await clickhouse.connect(settings)
+    try:
+        if settings.migrate:
+            await migrations.apply(
+                connection, cluster=settings.cluster, tell=lambda name: logger.info("migration applied: %s", name)
+            )
+            if await migrations.keep_for(connection, settings.retention_days, settings.cluster):
+                logger.info("events are kept for %s days (0: for ever)", settings.retention_days)
+        elif todo := migrations.outstanding(migrations.load(), await migrations.applied(connection)):
+            raise Stop(f"{len(todo)} migrations are outstanding: run python -m sink migrate")  # noqa: TRY301
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def until(
+    stop: asyncio.Event, why: list[str], what: str, attempt: Callable[[], Awaitable[Result]]
+) -> Result | None:
+    """Attempt until it works, or `stop`; one line says what is waited for."""
+    pause_s = 0.2
+    said = False
+    while not stop.is_set():
+        try:
+            return await attempt()
+        except (Retry, KafkaError, OSError) as error:
+            why[0] = f"waiting for {what}: {error}"
+            if not said:
+                logger.warning("waiting for %s", what, extra={"fields": {"why": str(error)[:300]}})
+                said = True
+        try:
+            await asyncio.wait_for(stop.wait(), pause_s)
+        except TimeoutError:
+            pause_s = min(5.0, pause_s * 2)
+    return None
+
+
+async def consume(settings: Settings, connection: Connection, stop: asyncio.Event, why: list[str]) -> None:
+    """Run the stream; a stream that Kafka ends is built anew."""
+
+    async def attempt() -> bool:
+        stream = Stream(settings, connection)
+        measuring = asyncio.create_task(measure(stream, why))
+        try:
+            await stream.run(stop)
+        finally:
+            measuring.cancel()
+        return True
+
+    while not stop.is_set():
+        await until(stop, why, f"Kafka at {settings.kafka}", attempt)
+
+
+async def measure(stream: Stream, why: list[str]) -> None:
+    """Keep the gauges and the readiness up to date."""
+    while True:
+        why[0] = stream.not_ready()
+        with contextlib.suppress(IllegalStateError):  # a rebalance took the partition between two lines
+            await stream.measure()
+        await asyncio.sleep(0.25)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""A batch of rows on their way to one insert: pure, with `now` as an argument."""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from sink.protocol import Intent
+
+
+class Record(Protocol):
+    """What a batch takes of a Kafka record."""
+
+    offset: int
+    timestamp: int
+    value: bytes | None
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """When a batch is due: rows, bytes, or seconds since its first row."""
+
+    rows: int
+    bytes: int
+    age_s: float
+
+
+class Batch:
+    """Rows of consecutive records of one partition, in the order of their offsets."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.rows: list[bytes] = []
+        self.offsets = array("q")
+        self.timestamps = array("q")
+        self.size = 0
+        self.since = 0.0
+
+    def add(self, records: Iterable[Record], now: float) -> None:
+        """Take records; the first ones start the batch's clock. A record without a value is an empty row."""
+        records = list(records)
+        if not records:
+            return
+        if not self.rows:
+            self.since = now
+        values = [record.value or b"" for record in records]
+        self.rows += values
+        self.offsets.extend([record.offset for record in records])
+        self.timestamps.extend([record.timestamp for record in records])
+        self.size += sum(map(len, values))
+
+    def room(self) -> int:
+        """Return how many rows still fit."""
+        return max(0, self.limits.rows - len(self.rows))
+
+    def is_full(self) -> bool:
+        """Return whether rows or bytes make it due, whatever its age."""
+        return len(self.rows) >= self.limits.rows or self.size >= self.limits.bytes
+
+    def wait_s(self, now: float) -> float:
+        """Return the seconds until age makes it due; 0 when it is."""
+        return max(0.0, self.since + self.limits.age_s - now)
+
+    def is_due(self, now: float) -> bool:
+        """Return whether it should be inserted now."""
+        return bool(self.rows) and (self.is_full() or self.wait_s(now) == 0.0)
+
+    def intent(self) -> Intent:
+        """Return the offsets that its insert stands for."""
+        return Intent(self.offsets[0], self.offsets[-1], self.timestamps[0])
+
+
+def body(rows: Sequence[bytes]) -> bytes:
+    """Return an insert's body: the rows as they came."""
+    return b"".join(rows)
+
+
+def is_row(record: bytes) -> bool:
+    """Return whether the record is one line with brackets around it: the form of a row, whatever is in it.
+
+    Only such records can stand beside each other in a body; anything else could change what its neighbours mean.
+    """
+    return record.startswith(b"[") and record.endswith(b"]\n") and record.find(b"\n") == len(record) - 1
+
+
+def malformed(rows: Sequence[bytes], joined: bytes) -> list[int]:
+    """Return the indexes of the records that are not rows; cheap (one scan of `joined`) when there is none."""
+    if joined.count(b"\n") == len(rows) == joined.count(b"]\n") and joined.startswith(b"["):
+        return []
+    return [index for index, row in enumerate(rows) if not is_row(row)]
+
+
+class Pace:
+    """How many inserts age may start: `per_s`, and up to `burst` saved up while there was nothing to do."""
+
+    def __init__(self, per_s: float, now: float) -> None:
+        self.per_s = per_s
+        self.saved = float("inf")  # cut to `burst` at the first question
+        self.at = now
+
+    def wait_s(self, now: float, burst: int) -> float:
+        """Return the seconds until the next insert may start; 0 takes it."""
+        self.saved = min(float(max(1, burst)), self.saved + (now - self.at) * self.per_s)
+        self.at = now
+        if self.saved >= 1.0:
+            self.saved -= 1.0
+            return 0.0
+        return (1.0 - self.saved) / self.per_s
+
+    def spend(self) -> None:
+        """Count an insert that did not have to wait: full batches leave less for those that age starts."""
+        self.saved = max(0.0, self.saved - 1.0)
+
+
+def limits(rows: int, bytes: int, age_s: float, buffer_bytes: int, partitions: int) -> Limits:
+    """Return each partition's limits: two batches a partition (one inserting, one gathering) fit into the buffer."""
+    return Limits(rows, min(bytes, max(65_536, buffer_bytes // (2 * max(1, partitions)))), age_s)

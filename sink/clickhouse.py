@@ -1,0 +1,123 @@
+"""What the sink says to ClickHouse, and what each answer means for the rows: done, retry, refused, or stop."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, cast
+
+import clickhouse_connect
+import clickhouse_connect.common
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error
+
+from enricher.contract import COLUMNS, ROW_FORMAT
+from sink.settings import Settings
+
+TABLE: Final = "pharos.event_log"
+PROBE_TABLE: Final = "pharos.event_probe"
+"""A twin of TABLE on the Null engine: takes rows, checks them, keeps nothing."""
+
+INSERT_SETTINGS: Final[dict[str, object]] = {
+    # Older and newer enrichers write shorter and longer rows.
+    "input_format_json_compact_allow_variable_number_of_columns": 1,
+    # One insert is one block, so that it stands or falls, and is deduplicated, as a whole; see docs/sink.md.
+    "input_format_parallel_parsing": 0,
+    "max_insert_threads": 1,
+    "max_insert_block_size": 1_000_000_000,
+    "min_insert_block_size_rows": 1_000_000_000,
+    "min_insert_block_size_bytes": 1_000_000_000_000,
+    # A batch after a long standstill may span many months.
+    "max_partitions_per_insert_block": 0,
+    # The answer is the insert's own, after the last row is on disk.
+    "async_insert": 0,
+    "wait_end_of_query": 1,
+    "insert_deduplicate": 1,
+}
+
+
+class Retry(Exception):
+    """Not known whether the rows are stored, or not now: the same insert again, later."""
+
+
+class Refused(Exception):
+    """ClickHouse cannot read these rows; the text is its own."""
+
+
+class Stop(Exception):
+    """No row would be taken: schema, rights or settings are wrong. The text is one line that says which."""
+
+
+_REFUSED: Final = frozenset({
+    # Names of ClickHouse's error codes (src/Common/ErrorCodes.cpp) for what a row can have wrong.
+    6, 25, 26, 27, 33, 38, 41, 72, 130, 376, 441, 467, 563, 632, 675, 676,  # CANNOT_PARSE_*, CANNOT_READ_*
+    53, 69, 70, 117, 128, 131, 321, 349, 407, 469, 691,  # TYPE_MISMATCH, *_OUT_OF_BOUND, VIOLATED_CONSTRAINT, enums
+})  # fmt: skip
+_STOP: Final = frozenset({
+    8, 10, 16, 20, 44, 47, 60, 62, 73, 81, 115, 164, 192, 193, 194, 452, 497, 516,
+    # no such column/table/database/user, syntax, unknown format or setting, readonly user, wrong password, no right
+})  # fmt: skip
+
+
+def meaning(code: int | None, text: str) -> Exception:
+    """Return what an error means for the rows. What is not known to be hopeless is tried again."""
+    line = " ".join(text.split())
+    if code in _REFUSED:
+        return Refused(line[:1000])
+    if code in _STOP:
+        return Stop(f"ClickHouse takes no rows: {line[:500]}")
+    return Retry(line[:300])
+
+
+class Connection(Protocol):
+    """What the sink uses of clickhouse-connect's asynchronous client."""
+
+    async def raw_insert(
+        self, table: str, column_names: Sequence[str], insert_block: bytes, settings: dict[str, object], fmt: str
+    ) -> Any: ...
+
+    async def command(self, cmd: str, settings: dict[str, object] | None = None) -> Any: ...
+
+    async def query(self, query: str, parameters: dict[str, object] | None = None) -> Any: ...
+
+    async def close(self) -> None: ...
+
+
+async def connect(settings: Settings, timeout_s: float | None = None) -> Connection:
+    """Open a client: no session, so that inserts may run side by side.
+
+    Raises:
+        Retry: ClickHouse cannot be reached now.
+        Stop: it refuses this user.
+    """
+    options: dict[str, Any] = {"dsn": settings.clickhouse}
+    if settings.clickhouse_user:
+        options["username"] = settings.clickhouse_user
+    if settings.clickhouse_password:
+        options["password"] = settings.clickhouse_password
+    try:
+        connection: Any = await clickhouse_connect.get_async_client(
+            **options,
+            autogenerate_session_id=False,
+            query_retries=0,
+            compress=False,
+            connect_timeout=10,
+            send_receive_timeout=timeout_s or settings.insert_timeout_s,
+            client_name="pharos-sink",
+        )
+    except (ClickHouseError, OSError, TimeoutError) as error:
+        raise meaning(getattr(error, "code", None), str(error)) from error
+    return cast("Connection", connection)
+
+
+async def insert(connection: Connection, body: bytes, token: str | None, table: str = TABLE) -> None:
+    """Insert rows; returns when they are stored, by this call or by an earlier one with the same token.
+
+    Raises:
+        Retry, Refused, Stop: see there. After Refused and Stop nothing of `body` is stored.
+    """
+    settings = dict(INSERT_SETTINGS)
+    if token is not None:
+        settings["insert_deduplication_token"] = token
+    try:
+        await connection.raw_insert(table, COLUMNS, body, settings, ROW_FORMAT)
+    except Error as error:
+        raise meaning(error.code, str(error)) from error
+    except (ClickHouseError, OSError, TimeoutError) as error:
+        raise Retry(f"{type(error).__name__}: {error}") from error

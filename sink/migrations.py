@@ -1,0 +1,195 @@
+"""Numbered SQL files, applied once, in order, by one sink at a time; an edited old file stops the start.
+
+The lock is a table: CREATE TABLE of a name of one's own, then a look at whether another lock stands. Whoever sees
+another one takes its own away and waits a moment; whoever sees only its own has the lock, for the next to come will
+see it. Its holder renews its comment; a lock not renewed for LOCK_STALE_S was a dead sink's: it is dropped by its name.
+Nothing but CREATE, ALTER and DROP TABLE is asked of ClickHouse: so it works on a server, in a cluster and in chDB.
+"""
+
+import asyncio
+import hashlib
+import random
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from sink import sql_text
+from sink.clickhouse import PROBE_TABLE, TABLE, Connection, Stop
+
+FOLDER: Final = Path(__file__).parent / "schema"
+LOCK_STALE_S: Final = 30
+LOCK_RENEW_S: Final = 5
+_FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+
+_BEFORE: Final = """
+CREATE DATABASE IF NOT EXISTS pharos;
+CREATE TABLE IF NOT EXISTS pharos.migrations
+(
+    number     UInt32,
+    name       String,
+    checksum   String,
+    applied_at DateTime DEFAULT now()
+)
+ENGINE = MergeTree
+ORDER BY number;
+"""
+_AFTER: Final = f"""
+CREATE OR REPLACE TABLE {PROBE_TABLE} AS {TABLE} ENGINE = Null;
+"""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One file: its number, its name and its text."""
+
+    number: int
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text, line ends as in the repository."""
+        return hashlib.sha256(self.text.replace("\r\n", "\n").encode()).hexdigest()
+
+    def statements(self, cluster: str) -> list[str]:
+        """Return what to run, in order."""
+        return [sql_text.for_cluster(statement, cluster) for statement in sql_text.split(self.text)]
+
+
+def load(folder: Path = FOLDER) -> list[Migration]:
+    """Read the files, in order.
+
+    Raises:
+        Stop: a name is not NNNN_name.sql, or a number is missing or given twice.
+    """
+    found = []
+    for path in sorted(folder.glob("*.sql")):
+        match = _FILE.fullmatch(path.name)
+        if match is None:
+            raise Stop(f"schema/{path.name}: a migration is named NNNN_name.sql")
+        found.append(Migration(int(match[1]), path.stem, path.read_text(encoding="utf-8")))
+    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
+        raise Stop(f"schema: migrations are not numbered 1 to {len(found)}: {', '.join(m.name for m in found)}")
+    return found
+
+
+def outstanding(files: Sequence[Migration], applied: dict[int, tuple[str, str]]) -> list[Migration]:
+    """Return what is still to be applied; `applied` gives name and checksum by number.
+
+    Raises:
+        Stop: a file was edited after it was applied, or the database is of a newer sink.
+    """
+    newer = sorted(set(applied) - {migration.number for migration in files})
+    if newer:
+        raise Stop(f"the database has migration {applied[newer[0]][0]}, which this sink does not know: it is older")
+    for migration in files:
+        name, checksum = applied.get(migration.number, (migration.name, migration.checksum))
+        if checksum != migration.checksum:
+            raise Stop(
+                f"schema/{migration.name}.sql was edited after it was applied (as {name}): add a new file instead"
+            )
+    done = max(applied, default=0)
+    return [migration for migration in files if migration.number > done]
+
+
+async def applied(connection: Connection) -> dict[int, tuple[str, str]]:
+    """Return name and checksum of each applied migration; empty on a fresh database."""
+    exists = await connection.query(
+        "SELECT count() FROM system.tables WHERE database = 'pharos' AND name = 'migrations'"
+    )
+    if not exists.result_rows[0][0]:
+        return {}
+    rows = await connection.query("SELECT number, name, checksum FROM pharos.migrations")
+    return {int(number): (str(name), str(checksum)) for number, name, checksum in rows.result_rows}
+
+
+async def apply(
+    connection: Connection,
+    *,
+    cluster: str = "",
+    folder: Path = FOLDER,
+    tell: Callable[[str], None] = lambda _: None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> list[Migration]:
+    """Apply what is outstanding, alone; return it. `tell` hears of each one applied.
+
+    Raises:
+        Stop: see `load` and `outstanding`; or ClickHouse's own error, when a statement fails.
+    """
+    files = load(folder)
+    if not outstanding(files, await applied(connection)):
+        return []
+    database, table = (sql_text.for_cluster(statement, cluster) for statement in sql_text.split(_BEFORE))
+    await connection.command(database)
+    async with _lock(connection, cluster, sleep):
+        await connection.command(table)
+        todo = outstanding(files, await applied(connection))
+        for migration in todo:
+            for statement in migration.statements(cluster):
+                await connection.command(statement)
+            record = "INSERT INTO pharos.migrations (number, name, checksum) SETTINGS async_insert = 0 VALUES "
+            await connection.command(f"{record}({migration.number}, '{migration.name}', '{migration.checksum}')")
+            tell(migration.name)
+        if todo:
+            for statement in sql_text.split(_AFTER):
+                await connection.command(sql_text.for_cluster(statement, cluster))
+    return todo
+
+
+@asynccontextmanager
+async def _lock(connection: Connection, cluster: str, sleep: Callable[[float], Awaitable[None]]) -> AsyncIterator[None]:
+    name = f"migration_lock_{secrets.token_hex(8)}"
+
+    async def run(statement: str) -> Any:
+        return await connection.command(sql_text.for_cluster(statement, cluster))
+
+    while True:
+        await run(f"CREATE TABLE pharos.{name} (held UInt8) ENGINE = Null COMMENT 'new'")
+        others = await _others(connection, name)
+        if not any(fresh for _, fresh in others):
+            break
+        await run(f"DROP TABLE IF EXISTS pharos.{name}")
+        await sleep(0.2 + random.random() * 0.5)  # noqa: S311  two that saw each other should not meet again
+    for other, _ in others:
+        await run(f"DROP TABLE IF EXISTS pharos.{other}")
+    renewing = asyncio.create_task(_renew(run, name))
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+        await run(f"DROP TABLE IF EXISTS pharos.{name}")
+
+
+async def _others(connection: Connection, own: str) -> list[tuple[str, bool]]:
+    rows = await connection.query(
+        f"SELECT name, metadata_modification_time > now() - {LOCK_STALE_S} FROM system.tables "  # noqa: S608  own constant
+        "WHERE database = 'pharos' AND startsWith(name, 'migration_lock_')"
+    )
+    return [(str(name), bool(fresh)) for name, fresh in rows.result_rows if name != own]
+
+
+async def _renew(run: Callable[[str], Awaitable[Any]], name: str) -> None:
+    count = 0
+    while True:
+        await asyncio.sleep(LOCK_RENEW_S)
+        count += 1
+        await run(f"ALTER TABLE pharos.{name} MODIFY COMMENT 'renewed {count} times'")
+
+
+async def keep_for(connection: Connection, retention_days: int, cluster: str = "") -> bool:
+    """Make ClickHouse delete events older than `retention_days` (0: never); return whether that changed anything."""
+    rows = await connection.query(
+        "SELECT engine_full FROM system.tables WHERE database = 'pharos' AND name = 'event_log'",
+    )
+    wanted = f"TTL toDateTime(received_at) + toIntervalDay({retention_days})"
+    engine = str(rows.result_rows[0][0])
+    if (wanted in engine) if retention_days else (" TTL " not in engine):
+        return False
+    change = f"MODIFY {wanted}" if retention_days else "REMOVE TTL"
+    await connection.command(sql_text.for_cluster(f"ALTER TABLE {TABLE} {change}", cluster))
+    return True

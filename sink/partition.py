@@ -1,0 +1,256 @@
+"""Works one partition while it is ours: gather, declare, insert, close. The protocol decides, this acts."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from aiokafka import ConsumerRecord, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from sink import batch, metrics, protocol
+from sink.batch import Batch, Limits
+from sink.clickhouse import Refused, Retry
+from sink.log import logger
+from sink.protocol import Intent, Range
+
+POLL_S: Final = 0.05
+"""How often a due batch looks whether the one before it is stored, while it goes on growing."""
+
+BACKOFF_S: Final = (0.1, 10.0)
+"""Between attempts: from, doubling, to; each with up to half of it at random on top."""
+
+
+class Consumer(Protocol):
+    """What a partition uses of aiokafka's consumer."""
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[ConsumerRecord]]: ...
+
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None: ...
+
+    async def position(self, partition: TopicPartition) -> int: ...
+
+    def seek(self, partition: TopicPartition, offset: int) -> None: ...
+
+
+class Storage(Protocol):
+    """Where rows go."""
+
+    async def insert(self, body: bytes, token: str | None) -> None:
+        """Store rows; raises Retry, Refused or Stop."""
+
+    async def sift(self, partition: TopicPartition, rows: Batch) -> list[int]:
+        """Send the bad rows to the dead letters; return their indexes. Raises Retry or Stop."""
+
+    def turn(self, *, full: bool) -> float:
+        """Take a turn to insert and return 0, or return the seconds after which to ask again."""
+
+    async def turn_given_back(self, wait_s: float) -> None:
+        """Return when another insert has ended, or after so many seconds."""
+
+    def give_back(self) -> None:
+        """End the turn."""
+
+
+class Worker:
+    """One partition, from assignment to revocation."""
+
+    def __init__(
+        self,
+        partition: TopicPartition,
+        state: protocol.State,
+        consumer: Consumer,
+        storage: Storage,
+        limits: Limits,
+        *,
+        intents: bool,
+        stale_after_s: float,
+        clock: Callable[[], float],
+        crash_at: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.partition = partition
+        self.state = state
+        self.consumer = consumer
+        self.storage = storage
+        self.limits = limits
+        self.intents = intents
+        self.stale_after_s = stale_after_s
+        self.clock = clock
+        self.crash_at = crash_at
+        self.stopping = False
+        self.why_waiting = ""
+        self.in_hand: list[Batch] = []
+        """Batches taken and not yet stored, the oldest first: at most one inserting and one gathering."""
+        self._committed_at = clock()
+
+    async def run(self) -> None:
+        """Work until told to stop (then end the batch in hand) or until the partition is gone.
+
+        While one batch is inserted the next one is gathered, so that consuming and inserting overlap.
+        """
+        match self.state:
+            case protocol.Refetching(intent, fetch):
+                logger.info("intent found, repeating its insert", extra={"fields": self._named(intent)})
+                metrics.REDONE.inc()
+                rows = await self._gather_exactly(fetch)
+                while wait_s := self.storage.turn(full=True):
+                    await self.storage.turn_given_back(wait_s)
+                await self._store(rows, intent)
+            case protocol.Idle(offset):
+                self.consumer.seek(self.partition, offset)
+        inserting: asyncio.Task[None] | None = None
+        try:
+            while not self.stopping and not isinstance(self.state, protocol.Gone):
+                rows = await self._gather(inserting)
+                if rows.rows:
+                    inserting = asyncio.create_task(self._store(rows, rows.intent()))
+            if inserting is not None:
+                await inserting
+        finally:
+            if inserting is not None and not inserting.done():
+                inserting.cancel()
+                await asyncio.gather(inserting, return_exceptions=True)
+
+    async def _gather(self, inserting: asyncio.Task[None] | None) -> Batch:
+        """Return the next batch, with the turn to insert it, once it is due and the one before is stored.
+
+        Until then it grows, as far as its limits let it. Returns an empty one when the work here has ended.
+        """
+        rows = Batch(self.limits)
+        self.in_hand.append(rows)
+        while True:
+            if inserting is not None and inserting.done():
+                await inserting
+                inserting = None
+                if isinstance(self.state, protocol.Gone):
+                    return Batch(self.limits)
+            if self.stopping and not rows.rows:
+                return rows
+            now = self.clock()
+            full = rows.is_full() or self.stopping
+            wait_s = rows.wait_s(now) if rows.rows else 0.5
+            if rows.is_due(now) or full:
+                wait_s = POLL_S if inserting is not None else self.storage.turn(full=full)
+                if not wait_s:
+                    return rows
+            if not full:
+                await self._take(rows, wait_s)
+            elif inserting is not None:
+                await asyncio.wait([inserting], timeout=1.0)
+            else:
+                await self.storage.turn_given_back(wait_s)
+
+    async def _take(self, rows: Batch, wait_s: float) -> None:
+        timeout_ms = max(1, min(500, int(wait_s * 1000)))
+        taken = await self.consumer.getmany(self.partition, timeout_ms=timeout_ms, max_records=rows.room())
+        for records in taken.values():
+            rows.add(records, self.clock())
+
+    async def _gather_exactly(self, fetch: Range) -> Batch:
+        """Return the records of these offsets and no others; some offsets have none (markers of transactions)."""
+        rows = Batch(Limits(2**62, 2**62, 0.0))
+        self.in_hand.append(rows)
+        self.consumer.seek(self.partition, fetch.first)
+        while await self.consumer.position(self.partition) <= fetch.last:
+            # No more records than offsets are left: so none past the range is taken.
+            left = fetch.last + 1 - await self.consumer.position(self.partition)
+            taken = await self.consumer.getmany(self.partition, timeout_ms=500, max_records=left)
+            for records in taken.values():
+                rows.add([record for record in records if record.offset <= fetch.last], self.clock())
+                if records[-1].offset > fetch.last:
+                    self.consumer.seek(self.partition, fetch.last + 1)
+                    return rows
+        return rows
+
+    async def _store(self, rows: Batch, intent: Intent) -> None:
+        """Bring one batch through the protocol, from its intent to its commit; ends the turn."""
+        self.state = protocol.step(self.state, protocol.Batch(intent), intents=self.intents)
+        values: Sequence[bytes] = rows.rows
+        token = protocol.token(self.partition.topic, self.partition.partition, intent) if self.intents else None
+        try:
+            attempt = 0
+            while True:
+                match self.state:
+                    case protocol.Declaring():
+                        event = await self._commit(intent.first, protocol.metadata(intent), "intent")
+                    case protocol.Inserting():
+                        if self.intents and self.clock() - self._committed_at > self.stale_after_s:
+                            # Perhaps another sink has the partition by now: the broker knows, and refuses this.
+                            refused = await self._commit(intent.first, protocol.metadata(intent), "intent again")
+                            if isinstance(refused, protocol.CommitRefused):
+                                self.state = protocol.step(self.state, refused, intents=self.intents)
+                                continue
+                        event = await self._insert(values, token)
+                        if isinstance(event, protocol.InsertUnknown):
+                            attempt += 1
+                            await self._back_off(attempt)
+                    case protocol.Sifting():
+                        bad = set(await self.storage.sift(self.partition, rows))
+                        values = [row for index, row in enumerate(rows.rows) if index not in bad]
+                        self.crash_at("dead letters sent")
+                        event = protocol.Sifted(bool(values))
+                    case protocol.Closing():
+                        event = await self._commit(intent.last + 1, "", "close")
+                        if isinstance(event, protocol.CommitDone):
+                            metrics.ROWS.inc(len(values))
+                    case _:
+                        break
+                self.state = protocol.step(self.state, event, intents=self.intents)
+        finally:
+            self.in_hand.remove(rows)
+            self.storage.give_back()
+
+    async def _insert(self, values: Sequence[bytes], token: str | None) -> protocol.Event:
+        if not values:
+            return protocol.Stored()  # retention took every record of an intent
+        body = batch.body(values)
+        if batch.malformed(values, body):
+            return protocol.InsertRefused()
+        self.crash_at("before insert")
+        try:
+            await self.storage.insert(body, token)
+        except Retry as error:
+            self.why_waiting = f"ClickHouse: {error}"
+            logger.warning(
+                "insert is repeated", extra={"fields": {"partition": self.partition.partition, "why": str(error)}}
+            )
+            return protocol.InsertUnknown()
+        except Refused as error:
+            logger.warning(
+                "insert refused", extra={"fields": {"partition": self.partition.partition, "why": str(error)[:300]}}
+            )
+            return protocol.InsertRefused()
+        self.why_waiting = ""
+        self.crash_at("after insert")
+        return protocol.Stored()
+
+    async def _commit(self, offset: int, text: str, step: str) -> protocol.Event:
+        """Commit, for as long as it takes."""
+        self.crash_at(f"before {step}")
+        attempt = 0
+        while True:
+            try:
+                await self.consumer.commit({self.partition: OffsetAndMetadata(offset, text)})
+            except (CommitFailedError, IllegalStateError) as error:
+                metrics.FENCED.inc()
+                return protocol.CommitRefused(" ".join(str(error).split()))
+            except KafkaError as error:
+                attempt += 1
+                self.why_waiting = f"Kafka: {error}"
+                await self._back_off(attempt)
+            else:
+                break
+        self._committed_at = self.clock()
+        self.why_waiting = ""
+        self.crash_at(f"after {step}")
+        return protocol.CommitDone()
+
+    async def _back_off(self, attempt: int) -> None:
+        least, most = BACKOFF_S
+        pause = min(most, least * 2 ** min(attempt - 1, 20))
+        await asyncio.sleep(pause * (1 + random.random() / 2))  # noqa: S311  spreads retries, nothing secret
+
+    def _named(self, intent: Intent) -> dict[str, Any]:
+        return {"partition": self.partition.partition, "from": intent.first, "to": intent.last}

@@ -1,0 +1,254 @@
+"""Exactly once from Kafka to ClickHouse: the protocol of one partition as a pure state machine.
+
+Rule: before offsets [first, last] are inserted, the group's committed offset is `first` and its metadata says `last`.
+Whoever finds such an intent inserts exactly these offsets under the token made of them, before anything else.
+The timestamp of the first record is part of both: a topic that was deleted and made anew counts its offsets from 0
+again, and its rows must not be taken for the old ones.
+
+    Idle --batch--> Declaring --committed--> Inserting --stored--> Closing --committed--> Idle
+                                               |    ^                 (any commit refused: Gone)
+                                          refused  sifted
+                                               v    |
+                                              Sifting
+    at assignment:  resume() -> Idle, or Refetching --batch--> Inserting
+
+A broker that keeps no metadata can hold no intent: Declaring is left out, and a crash between Inserting and Closing
+repeats rows (at least once; ReplacingMergeTree shows each event once all the same).
+"""
+
+from typing import Final
+
+import msgspec
+
+METADATA_VERSION: Final = 1
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Offsets `first` to `last` of a partition, both included."""
+
+    first: int
+    last: int
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """The rows of one insert: offsets `first` to `last`, `at` the Kafka timestamp (ms) of the first of them."""
+
+    first: int
+    last: int
+    at: int
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What the group has committed for a partition: the next offset and the intent that starts there, if any."""
+
+    offset: int
+    intent: Intent | None = None
+
+
+class Log(msgspec.Struct, frozen=True):
+    """What the broker holds of a partition: offsets `start` up to, but without, `end`."""
+
+    start: int
+    end: int
+
+
+# --- states
+
+
+class Idle(msgspec.Struct, frozen=True, tag=True):
+    """Everything below `offset` is stored, and committed."""
+
+    offset: int
+
+
+class Refetching(msgspec.Struct, frozen=True, tag=True):
+    """An intent was found; `fetch` is what the log still holds of it. Not known whether it was inserted."""
+
+    intent: Intent
+    fetch: Range
+
+
+class Declaring(msgspec.Struct, frozen=True, tag=True):
+    """The intent is on its way to the broker; nothing was inserted."""
+
+    intent: Intent
+
+
+class Inserting(msgspec.Struct, frozen=True, tag=True):
+    """The intent stands; ClickHouse has not said yes. Any number of attempts under the one token."""
+
+    intent: Intent
+
+
+class Sifting(msgspec.Struct, frozen=True, tag=True):
+    """ClickHouse refused the rows: the bad ones are sought, and go to the dead letters before the rest is inserted."""
+
+    intent: Intent
+
+
+class Closing(msgspec.Struct, frozen=True, tag=True):
+    """The rows are stored; the commit of `last + 1` is on its way."""
+
+    intent: Intent
+
+
+class Gone(msgspec.Struct, frozen=True, tag=True):
+    """The partition is another sink's now (or nobody's): nothing may be committed any more."""
+
+    why: str
+
+
+State = Idle | Refetching | Declaring | Inserting | Sifting | Closing | Gone
+
+# --- what happens
+
+
+class Batch(msgspec.Struct, frozen=True, tag=True):
+    """Rows of these offsets are in hand."""
+
+    intent: Intent
+
+
+class CommitDone(msgspec.Struct, frozen=True, tag=True):
+    """The broker has the commit."""
+
+
+class CommitRefused(msgspec.Struct, frozen=True, tag=True):
+    """The broker refused the commit: another generation owns the partition."""
+
+    why: str
+
+
+class Stored(msgspec.Struct, frozen=True, tag=True):
+    """ClickHouse has the rows, from this attempt or from one before."""
+
+
+class InsertUnknown(msgspec.Struct, frozen=True, tag=True):
+    """No answer, or a passing trouble: the rows may be stored or not."""
+
+
+class InsertRefused(msgspec.Struct, frozen=True, tag=True):
+    """ClickHouse cannot take these rows as they are."""
+
+
+class Sifted(msgspec.Struct, frozen=True, tag=True):
+    """The bad rows are in the dead letters; the rest is ready. `rest` is False when no row is left."""
+
+    rest: bool
+
+
+class Revoked(msgspec.Struct, frozen=True, tag=True):
+    """The group takes the partition away."""
+
+
+Event = Batch | CommitDone | CommitRefused | Stored | InsertUnknown | InsertRefused | Sifted | Revoked
+
+
+class Impossible(Exception):
+    """An event that cannot happen in this state: a mistake of the program, never of the world."""
+
+
+def step(state: State, event: Event, *, intents: bool) -> State:
+    """Return the next state; `intents` says whether the broker keeps a commit's metadata.
+
+    Raises:
+        Impossible: the event cannot follow.
+    """
+    match state, event:
+        case Gone(), _:
+            return state
+        case _, CommitRefused(why):
+            return Gone(why)
+        case _, Revoked():
+            return Gone("revoked")
+        case Idle(offset), Batch(rows) if rows.first >= offset:
+            return Declaring(rows) if intents else Inserting(rows)
+        case Refetching(intent), Batch(rows) if rows == intent:
+            return Inserting(intent)
+        case Declaring(intent), CommitDone():
+            return Inserting(intent)
+        case Inserting(), InsertUnknown():
+            return state
+        case Inserting(intent), Stored():
+            return Closing(intent)
+        case Inserting(intent), InsertRefused():
+            return Sifting(intent)
+        case Sifting(intent), Sifted(rest):
+            return Inserting(intent) if rest else Closing(intent)
+        case Closing(intent), CommitDone():
+            return Idle(intent.last + 1)
+    raise Impossible(f"{event} in {state}")
+
+
+def resume(committed: Committed | None, log: Log) -> State:
+    """Return where to begin with a partition just assigned.
+
+    An intent that the log no longer holds whole (retention took its start, or the log lost its end) is inserted as far
+    as it is there, under its own token: had it been stored before, ClickHouse drops it, and nothing is doubled.
+    An offset past the log's end means another log under the old name: it is read from its start.
+    """
+    if committed is None:
+        return Idle(log.start)
+    intent = committed.intent
+    if intent is None:
+        return Idle(max(committed.offset, log.start) if committed.offset <= log.end else log.start)
+    fetch = Range(max(intent.first, log.start), min(intent.last, log.end - 1))
+    if fetch.first <= fetch.last:
+        return Refetching(intent, fetch)
+    return Idle(log.start)
+
+
+def whole(committed: Committed | None, log: Log) -> bool:
+    """Return whether the log holds what was committed; after a change of leader it may take a while to."""
+    if committed is None:
+        return True
+    last = committed.offset - 1 if committed.intent is None else committed.intent.last
+    return last < log.end
+
+
+def token(topic: str, partition: int, intent: Intent) -> str:
+    """Return the deduplication token: the same rows, the same token, whoever inserts them and however often."""
+    return f"{topic}:{partition}:{intent.first}-{intent.last}:{intent.at}"
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    v: int
+    to: int | None = None
+    at: int = 0
+
+
+_decoder = msgspec.json.Decoder(_Metadata)
+
+
+class UnknownMetadata(Exception):
+    """A commit's metadata that this version cannot read: going on could double rows."""
+
+
+def metadata(intent: Intent | None) -> str:
+    """Return a commit's metadata: where the intent that starts at the committed offset ends, or nothing."""
+    return "" if intent is None else f'{{"v":{METADATA_VERSION},"to":{intent.last},"at":{intent.at}}}'
+
+
+def committed(offset: int, text: str) -> Committed:
+    """Read a commit back.
+
+    Raises:
+        UnknownMetadata: written by something else than a sink of this version.
+    """
+    if not text:
+        return Committed(offset)
+    try:
+        read = _decoder.decode(text)
+    except msgspec.DecodeError as error:
+        raise UnknownMetadata(f"commit metadata {text!r}: {error}") from None
+    if read.v != METADATA_VERSION:
+        raise UnknownMetadata(f"commit metadata {text!r}: version {read.v}, this sink knows {METADATA_VERSION}")
+    if read.to is None:
+        return Committed(offset)
+    if read.to < offset:
+        raise UnknownMetadata(f"commit metadata {text!r}: ends before its start {offset}")
+    return Committed(offset, Intent(offset, read.to, read.at))
+
+
+PROBE: Final = f'{{"v":{METADATA_VERSION}}}'
+"""Metadata without an intent, which the sink writes and reads back to find out whether the broker keeps it."""
