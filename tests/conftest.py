@@ -3,12 +3,14 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Browser
 
 from tests.brokers import ApacheKafka, Broker, Tansu
+from tests.browser import chromium
 from tests.clickhouse import ClickHouse
 from tests.faults.proxy import Proxy
 from tests.processes import Guard, Program
@@ -132,6 +134,13 @@ def clickhouse(_clickhouse_process: ClickHouse) -> ClickHouse:
     """The run's ClickHouse endpoint, running; tables stay for the whole run, so use databases of your own."""
     _clickhouse_process.start()
     return _clickhouse_process
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Headless Chromium. tests/browser.py also has `pages`, to serve it something."""
+    async with chromium() as started:
+        yield started
 
 
 @pytest.fixture
