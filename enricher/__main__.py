@@ -1,0 +1,84 @@
+"""The enricher's program: `python -m enricher` runs the stage; `explain` and `replay` are its tools."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+
+import uvloop
+
+from enricher import explain, stream
+from enricher.admin import Health, serve
+from enricher.enrich import Enricher, load
+from enricher.log import log
+from enricher.metrics import Metrics
+from enricher.settings import Settings, read
+
+
+async def _run(settings: Settings, enricher: Enricher) -> int:
+    metrics, health, stopping = Metrics(), Health(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+
+    def sizes() -> None:
+        for name, cache in enricher.caches.items():
+            metrics.cached.labels(name).set(cache.held)
+            metrics.misses.labels(name).set(cache.misses)
+
+    try:
+        port, close = await serve(settings.admin_host, settings.admin_port, health, metrics, sizes)
+    except OSError as error:
+        sys.stderr.write(f"PHAROS_ENRICHER_ADMIN_PORT: {settings.admin_host}:{settings.admin_port}: {error}\n")
+        return 2
+    log("info", "admin port open", host=settings.admin_host, port=port)
+    health.waits_for = f"Kafka at {settings.kafka}"
+    watching = asyncio.create_task(_watch_locations(settings, enricher))
+    try:
+        await stream.run(settings, enricher.enrich, metrics, health, stopping)
+    except stream.Brakes as error:
+        log("error", f"stopped: {error}")
+        return 1
+    finally:
+        watching.cancel()
+        await close()
+    log("info", "drained")
+    return 0
+
+
+async def _watch_locations(settings: Settings, enricher: Enricher) -> None:
+    """Open the MMDB file anew when it changes."""
+    while enricher.locations is not None:
+        await asyncio.sleep(settings.geo_check_s)
+        try:
+            if enricher.locations.reload():
+                enricher.forget_places()
+                log("info", "MMDB file changed, opened anew", path=settings.geo_mmdb)
+        except (OSError, ValueError) as error:
+            log("warning", "MMDB file cannot be opened, the old one stands", path=settings.geo_mmdb, error=repr(error))
+
+
+def main() -> int:
+    """Return the exit code: 0 drained, 2 wrong settings, 1 anything else."""
+    parser = argparse.ArgumentParser(prog="python -m enricher", description=__doc__)
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("explain", help="JSON lines of hits in, the events they would become out")
+    arguments = parser.parse_args()
+    try:
+        settings = read(os.environ)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    try:
+        enricher = load(settings.geo_mmdb)
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.stderr.write(f"PHAROS_ENRICHER_GEO_MMDB: {settings.geo_mmdb}: {error}\n")
+        return 2
+    if arguments.command == "explain":
+        return explain.main(enricher.enrich)
+    return uvloop.run(_run(settings, enricher))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

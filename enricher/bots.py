@@ -1,0 +1,70 @@
+"""Whether a program sent the hit, and how we know: flagged, never dropped.
+
+Rule: the names come from the package `crawler-user-agents`, what it lacks from `bots.toml`; an agent that no browser
+sends is a bot whatever it is called. The first table that knows an agent names it.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import ua_parser_rs
+
+DATA: Final = Path(__file__).parent / "data" / "bots.toml"
+
+EMPTY: Final = "empty"
+ABSURD: Final = "absurd"
+"""No browser's: too short, too long, no letters, a template left open, or a language's default agent."""
+
+_SHORTEST: Final = 12
+_LONGEST: Final = 1500
+_WORD: Final = re.compile(r"[A-Za-z]{3}")
+_BARE: Final = frozenset({"mozilla/5.0", "mozilla/4.0", "mozilla", "user-agent", "null", "undefined", "none", "unknown"})
+_PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{1,40}")
+_TEMPLATE: Final = re.compile(r"\$\{|\{\{|<script|%\{|\{%|\b(?:union|select)\b.+\bfrom\b|\.\./|\x00", re.IGNORECASE)
+
+
+class Bots:
+    """The patterns, compiled into one matcher."""
+
+    def __init__(self, exempt: Iterable[str], named: Iterable[tuple[str, str]]) -> None:
+        self._exempt = re.compile("|".join(exempt))
+        self._named = ua_parser_rs.UserAgentExtractor((pattern, name, None, None, None, None) for pattern, name in named)
+
+    def reason(self, user_agent: str) -> str:
+        """Return the bot's name, or the rule that flags `user_agent`; empty for what looks like a person's browser."""
+        agent = user_agent.strip()
+        if not agent:
+            return EMPTY
+        if self._exempt.search(agent):
+            return ""
+        if found := self._named.extract(agent[:_LONGEST]):
+            return found.family or ABSURD
+        if len(agent) < _SHORTEST or len(agent) > _LONGEST or not _WORD.search(agent):
+            return ABSURD
+        if agent.lower() in _BARE or _TEMPLATE.search(agent):
+            return ABSURD
+        return ""
+
+
+def _name(pattern: str) -> str:
+    """Make a name of a pattern: "Googlebot\\\\/" gives "Googlebot"."""
+    plain = re.sub(r"\(\?[a-z:=!]*|\\b|\[[^\]]*\]|[\^$()?*+]", "", pattern.split("|", maxsplit=1)[0])
+    return re.sub(r"\\(.)", r"\1", plain).strip(" /;:.,-_")[:64] or pattern[:64]
+
+
+def load() -> Bots:
+    """Read both tables."""
+    ours = tomllib.loads(DATA.read_text())
+    spec = find_spec("crawleruseragents")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("package crawler-user-agents is not installed")
+    listed = json.loads((Path(spec.submodule_search_locations[0]) / "crawler-user-agents.json").read_bytes())
+    named = [(rule["pattern"], rule["name"]) for rule in ours["first"]]
+    named += [(entry["pattern"], _name(entry["pattern"])) for entry in listed]
+    named += [(rule["pattern"], rule["name"]) for rule in ours["last"]]
+    return Bots(ours["exempt"], named)

@@ -1,0 +1,202 @@
+"""How a chunk reaches the output topics together with its offsets: in one transaction, or at least once.
+
+Rule: a lane carries one input partition, one chunk at a time. Under transactions each lane has a producer whose
+transactional id is made of group, topic and partition: whoever opens the lane next fences whoever had it before
+(aiokafka sends offsets without the group's generation, so that the id has to fence).
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from enricher.log import log
+from enricher.settings import Settings
+
+_STOP_S: Final = 5.0
+"""A producer's `stop()` can hang while the broker is away (aiokafka #1101)."""
+_PROBE_S: Final = 20.0
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Enriched records of one input partition, in Kafka batches."""
+
+    source: TopicPartition
+    next_offset: int
+    """Of the input: to be committed with the chunk."""
+    batches: list[tuple[str, int, Any]]
+    """Output topic, partition, aiokafka's BatchBuilder."""
+    oldest_ms: int
+    """Receipt of the chunk's oldest hit."""
+    results: dict[str, int]
+    """Hits by result."""
+
+
+class Lane(Protocol):
+    """One input partition's way out."""
+
+    producer: AIOKafkaProducer
+
+    async def deliver(self, chunk: Chunk) -> None:
+        """Write a chunk and its offsets; return when both are there.
+
+        Raises:
+            KafkaError: nothing is certain; begin again at the committed offset.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go; what is not delivered is given up."""
+        ...
+
+
+class Delivery(Protocol):
+    """A way to deliver."""
+
+    exactly_once: bool
+
+    async def open(self, source: TopicPartition) -> Lane:
+        """Take over an input partition. Afterwards its committed offset is final until the lane itself commits."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what lanes share."""
+        ...
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Stop within bounds, whatever the broker does."""
+    with suppress(TimeoutError, KafkaError):
+        await asyncio.wait_for(producer.stop(), _STOP_S)
+
+
+def _producer(settings: Settings, transactional_id: str | None) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka,
+        acks="all",
+        compression_type=None if settings.compression == "none" else settings.compression,
+        max_batch_size=settings.batch_bytes,
+        max_request_size=settings.batch_bytes + 65_536,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+    )
+
+
+class _TransactionalLane:
+    def __init__(self, producer: AIOKafkaProducer, group: str) -> None:
+        self.producer = producer
+        self._group = group
+
+    async def deliver(self, chunk: Chunk) -> None:
+        await self.producer.begin_transaction()
+        sent = [
+            await self.producer.send_batch(batch, topic, partition=partition)
+            for topic, partition, batch in chunk.batches
+        ]
+        await asyncio.gather(*sent)
+        await self.producer.send_offsets_to_transaction({chunk.source: chunk.next_offset}, self._group)
+        await self.producer.commit_transaction()
+
+    async def close(self) -> None:
+        await stop_producer(self.producer)
+
+
+class Transactional:
+    """One transaction around output and offsets; a producer a lane."""
+
+    exactly_once = True
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def open(self, source: TopicPartition) -> Lane:
+        name = f"{self._settings.group}-{source.topic}-{source.partition}"
+        producer = _producer(self._settings, name)
+        try:
+            await producer.start()
+        except BaseException:
+            await stop_producer(producer)
+            raise
+        return _TransactionalLane(producer, self._settings.group)
+
+    async def close(self) -> None:
+        return None
+
+
+class _AtLeastOnceLane:
+    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+        self.producer = producer
+        self._consumer = consumer
+
+    async def deliver(self, chunk: Chunk) -> None:
+        sent = [
+            await self.producer.send_batch(batch, topic, partition=partition)
+            for topic, partition, batch in chunk.batches
+        ]
+        await asyncio.gather(*sent)
+        await self._consumer.commit({chunk.source: chunk.next_offset})
+
+    async def close(self) -> None:
+        return None
+
+
+class AtLeastOnce:
+    """Output first, offsets after: a crash in between repeats hits, with the same event ids."""
+
+    exactly_once = False
+
+    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+        self._producer = producer
+        self._consumer = consumer
+
+    async def open(self, source: TopicPartition) -> Lane:  # noqa: ARG002 - the protocol's
+        return _AtLeastOnceLane(self._producer, self._consumer)
+
+    async def close(self) -> None:
+        await stop_producer(self._producer)
+
+
+async def has_transactions(settings: Settings) -> bool:
+    """Ask the broker for a transactional producer's id, and see.
+
+    Raises:
+        KafkaConnectionError: the broker is not there to ask.
+    """
+    producer = _producer(settings, f"{settings.group}-probe")
+    try:
+        await asyncio.wait_for(producer.start(), _PROBE_S)
+    except KafkaConnectionError:
+        raise
+    except (KafkaError, TimeoutError) as error:
+        log("info", "broker refuses transactions", error=repr(error))
+        return False
+    finally:
+        await stop_producer(producer)
+    return True
+
+
+async def choose(settings: Settings) -> bool:
+    """Decide whether to deliver exactly once: what the setting says, else what the broker can; logged in one line."""
+    exactly_once = settings.delivery == "exactly_once" or (
+        settings.delivery == "auto" and await has_transactions(settings)
+    )
+    why = "set" if settings.delivery != "auto" else "found by trying"
+    log("info", "delivery: exactly once, in transactions" if exactly_once else "delivery: at least once", decided=why)
+    return exactly_once
+
+
+async def begin(settings: Settings, consumer: AIOKafkaConsumer, *, exactly_once: bool) -> Delivery:
+    """Return the delivery for a stream that reads by `consumer`."""
+    if exactly_once:
+        return Transactional(settings)
+    producer = _producer(settings, None)
+    try:
+        await producer.start()
+    except BaseException:
+        await stop_producer(producer)
+        raise
+    return AtLeastOnce(producer, consumer)

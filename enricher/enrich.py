@@ -1,0 +1,316 @@
+"""Hit in, Event or Refusal out: the steps of enrichment, in reading order.
+
+Rule: pure. No clock, no randomness, no I/O; the same hit gives the same bytes under the same rules and tables. What
+costs is remembered, in bounded caches, and remembering changes no answer.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+from collector.contract import Hit
+from enricher import bots, campaign, channel, mail, referrer, user_agent
+from enricher.cache import Cache
+from enricher.campaign import SILENT, Campaign
+from enricher.contract import Event
+from enricher.event_id import RULES, event_id, version
+from enricher.geo import NOWHERE, Locations, Place, from_headers
+from enricher.hosts import Hosts
+from enricher.language import primary
+from enricher.mail import OpenKind
+from enricher.personal import mask_email
+from enricher.referrer import NOBODY, Referrer
+from enricher.said import Refusal, Said, read
+from enricher.url import BadUrl, clean, decode
+from enricher.user_agent import Agent, Hints
+
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_LATEST_MS: Final = 9_000_000_000_000
+_TITLE_LONGEST: Final = 512
+_AGENT_LONGEST: Final = 1024
+_MIB: Final = 1 << 20
+
+ClientKey = tuple[str, str, str, str]
+"""User agent and the three client hints."""
+
+
+class Client(NamedTuple):
+    """All that a user agent tells."""
+
+    user_agent: str
+    agent: Agent
+    bot_reason: str
+    open_kind: OpenKind
+    open_rule: str
+
+
+class Arrival(NamedTuple):
+    """What brought the visitor, normalised."""
+
+    source: str
+    medium: str
+    campaign: str
+    channel: str
+
+
+class Page(NamedTuple):
+    """All that a page's URL tells."""
+
+    url: str
+    host: str
+    path: str
+    site: str
+    campaign: Campaign
+    arrival: Arrival | None
+    """None where the URL is silent."""
+    problem: str = ""
+    """Why the URL cannot be meant."""
+
+
+class Sent(NamedTuple):
+    """All that a referrer tells."""
+
+    referrer: Referrer
+    arrival: Arrival
+
+
+Value = TypeVar("Value")
+
+OWN_CLICK_ID: Final = "_pcl"
+"""The parameter that the collector's own links carry."""
+
+NOT_SET: Final = "(not set)"
+DIRECT: Final = Arrival("(direct)", "(none)", "", "Direct")
+_NO_PAGE: Final = Page("", "", "", "", SILENT, None)
+_MEDIUM_OF: Final = {"search": "organic", "email": "email"}
+"""Medium of a referrer without UTM, by its kind; any other is a referral, as in GA4."""
+
+
+class Enricher:
+    """The tables of every step, with the memory of what they answered."""
+
+    def __init__(self, locations: Locations | None = None) -> None:
+        """Read the tables; `locations` answers for the hits whose CDN said no country."""
+        self._hosts = Hosts()
+        self._agents = user_agent.load()
+        self._bots = bots.load()
+        self._mail = mail.load()
+        self._referrers = referrer.load(self._hosts)
+        self._campaigns = campaign.load(self._referrers.name_of)
+        self._channels = channel.load()
+        self.locations = locations
+        self._clients: Cache[ClientKey, Client] = Cache(
+            self._client, entries=50_000, max_bytes=48 * _MIB, size=lambda key: sum(map(len, key))
+        )
+        self._pages = _texts(self._page, 32)
+        self._senders = _texts(self._sender, 16)
+        self._decoded = _texts(decode, 24)
+        self._titles = _texts(_tidy_title, 8)
+        self._languages = _texts(primary, 2)
+        self._places: Cache[str, Place] = _texts(self._place, 8)
+
+    def enrich(self, hit: Hit) -> Event | Refusal:
+        """Return the Event that `hit` becomes, or why it cannot become one."""
+        received = hit.at
+        if not (_ID.fullmatch(hit.id) and 0 <= received < _LATEST_MS):
+            return Refusal("undecodable", "id or time of receipt that no collector writes")
+
+        said = read(hit, self._decoded.__getitem__)
+        if type(said) is Refusal:
+            return said
+
+        page = self._pages[said.url or _default_url(hit)]
+        if page.problem:
+            if said.url:
+                return Refusal("bad_url", page.problem)
+            page = _NO_PAGE
+
+        sent = self._senders[said.referrer or (hit.referer if hit.kind == "click" else "")]
+        ref = sent.referrer
+        internal = ref.site != "" and ref.site == page.site
+
+        found, arrival = page.campaign, page.arrival
+        if said.own:
+            found, arrival = self._with_own_query(said, page)
+        if arrival is None:
+            arrival = _of_open(said) if hit.kind == "open" else DIRECT if internal else sent.arrival
+
+        client = self._clients[(hit.user_agent, hit.sec_ch_ua, hit.sec_ch_ua_mobile, hit.sec_ch_ua_platform)]
+        browser, browser_version, os, os_version, device = client.agent
+        bot_reason, open_kind = client.bot_reason, ""
+        if hit.kind == "open":
+            open_kind = client.open_kind
+            bot_reason = client.open_rule if open_kind == "scanner" else ""
+        elif hit.kind == "server" and not hit.user_agent:
+            bot_reason = ""  # a server need not say whose browser it speaks for
+
+        place = NOWHERE
+        if hit.geo_country:
+            place = from_headers(hit.geo_country, hit.geo_region, hit.geo_city)
+        if place is NOWHERE and hit.ip and self.locations is not None:
+            place = self._places[hit.ip]
+
+        click_id_name, click_id = found.click_id_name, found.click_id
+        if said.click_id and not click_id:
+            click_id_name, click_id = OWN_CLICK_ID, said.click_id
+
+        source_, medium, campaign_, channel_ = arrival
+        utm = found.utm
+        received_at = _seconds(received)
+        return Event(
+            event_id=event_id(hit.id, hit.site, said.event, said.client_event_id),
+            site=hit.site,
+            event=said.event,
+            kind=hit.kind,
+            received_at=received_at,
+            occurred_at=_seconds(said.occurred_ms) if said.occurred_ms else received_at,
+            version=version(hit.kind, received),
+            visitor_id=hit.visitor_id,
+            visitor_kind=hit.visitor_kind,
+            user_id=said.user_id,
+            client_event_id=said.client_event_id,
+            url=page.url,
+            host=page.host,
+            path=page.path,
+            title=self._titles[said.title],
+            referrer=ref.url,
+            referrer_host=ref.host,
+            referrer_name="" if internal else ref.name,
+            referrer_kind="internal" if internal else ref.kind,
+            search_term="" if internal else ref.term,
+            utm_source=utm[0],
+            utm_medium=utm[1],
+            utm_campaign=utm[2],
+            utm_term=utm[3],
+            utm_content=utm[4],
+            utm_id=utm[5],
+            utm_source_platform=utm[6],
+            utm_creative_format=utm[7],
+            utm_marketing_tactic=utm[8],
+            source=source_,
+            medium=medium,
+            campaign=campaign_,
+            channel=channel_,
+            click_id_name=click_id_name,
+            click_id=click_id,
+            link_code=said.link_code,
+            message_id=mask_email(said.message_id),
+            list_id=mask_email(said.list_id),
+            value=said.value or "0",
+            currency=said.currency,
+            user_agent=client.user_agent,
+            browser=browser,
+            browser_version=browser_version,
+            os=os,
+            os_version=os_version,
+            device=device,
+            is_bot=bot_reason != "",
+            bot_reason=bot_reason,
+            open_kind=open_kind,
+            language=self._languages[hit.accept_language],
+            country=place.country,
+            region=place.region,
+            city=place.city,
+            ip=hit.ip,
+            consent=hit.consent,
+            props=said.props,
+            enriched_by=RULES,
+        )
+
+    @property
+    def caches(self) -> dict[str, Cache[Any, Any]]:
+        """What is remembered, by name."""
+        return {
+            "user_agents": self._clients,
+            "pages": self._pages,
+            "referrers": self._senders,
+            "decoded": self._decoded,
+            "titles": self._titles,
+            "languages": self._languages,
+            "places": self._places,
+        }
+
+    def forget_places(self) -> None:
+        """Look every address up anew: the file behind `locations` has changed."""
+        self._places.forget()
+
+    def _client(self, key: ClientKey) -> Client:
+        agent, brands, mobile, platform = key
+        reason = self._bots.reason(agent)
+        kind, rule = self._mail.opened_by(agent, reason)
+        stored = "".join(each if each.isprintable() else " " for each in agent[:_AGENT_LONGEST]).strip()
+        return Client(stored, self._agents.parse(agent, Hints(brands, mobile, platform)), reason, kind, rule)
+
+    def _page(self, text: str) -> Page:
+        if not text:
+            return _NO_PAGE
+        try:
+            url = clean(text)
+        except BadUrl as error:
+            return _NO_PAGE._replace(problem=str(error))
+        found = self._campaigns.read(url.params)
+        return Page(url.text, url.host, url.path, self._hosts.site_of(url.host), found, self._arrival(found))
+
+    def _sender(self, text: str) -> Sent:
+        ref = self._referrers.judge(text)
+        if ref is NOBODY or not ref.host:
+            return Sent(ref, DIRECT)
+        source = ref.name.lower() or ref.host.removeprefix("www.")
+        medium = _MEDIUM_OF.get(ref.kind, "referral")
+        return Sent(ref, Arrival(source, medium, "", self._channels.of(source, ref.kind, medium, "")))
+
+    def _arrival(self, found: Campaign) -> Arrival | None:
+        """Return what the campaign says brought the visitor; None where it is silent.
+
+        A field that is silent where another speaks is "(not set)", as in GA4.
+        """
+        if found is SILENT:
+            return None
+        source, medium = found.source or NOT_SET, found.medium or NOT_SET
+        if not (found.source or found.medium or found.campaign):
+            return None
+        kind = self._referrers.kind_of(source)
+        return Arrival(source, medium, found.campaign, self._channels.of(source, kind, medium, found.campaign))
+
+    def _with_own_query(self, said: Said, page: Page) -> tuple[Campaign, Arrival | None]:
+        params = clean(said.url).params if said.url and page.url else ()
+        found = self._campaigns.read(params + said.own)
+        return found, self._arrival(found)
+
+    def _place(self, ip: str) -> Place:
+        return self.locations.find(ip) if self.locations else NOWHERE
+
+
+def _texts(compute: Callable[[str], Value], mib: int) -> Cache[str, Value]:
+    return Cache(compute, entries=100_000, max_bytes=mib * _MIB, size=len)
+
+
+def _default_url(hit: Hit) -> str:
+    """A pixel or a tag without a URL stands on the page that the Referer names; a server's event stands on none."""
+    return hit.referer if hit.kind in {"pixel", "tag", "open"} else ""
+
+
+def _of_open(said: Said) -> Arrival:
+    """A mail that is opened brings its reader by mail: campaign is its list, else its own id."""
+    name = mask_email(said.list_id or said.message_id)
+    return Arrival("email", "email", " ".join(name.lower().split()), "Email")
+
+
+def _tidy_title(title: str) -> str:
+    return mask_email(" ".join(title.split()))[:_TITLE_LONGEST]
+
+
+def _seconds(ms: int) -> str:
+    digits = f"{ms:04d}"
+    return f"{digits[:-3]}.{digits[-3:]}"
+
+
+def load(geo_mmdb: str) -> Enricher:
+    """Read every table, and the MMDB file where one is named; about half a second.
+
+    Raises:
+        OSError: a file cannot be read.
+        maxminddb.InvalidDatabaseError: `geo_mmdb` is no MMDB file.
+    """
+    return Enricher(Locations(Path(geo_mmdb)) if geo_mmdb else None)

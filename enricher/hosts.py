@@ -1,0 +1,27 @@
+"""Whether two hosts belong to one site: the public suffix list's answer."""
+
+import re
+from typing import Final
+
+from publicsuffixlist import PublicSuffixList
+
+_ADDRESS: Final = re.compile(r"[\d.]+|.*:.*")
+
+
+class Hosts:
+    """The list, read once: 50 ms."""
+
+    def __init__(self) -> None:
+        self._list = PublicSuffixList()
+
+    def site_of(self, host: str) -> str:
+        """Return the registrable domain of `host` ("shop.example.co.uk" gives "example.co.uk").
+
+        An address, a single label and a public suffix stand for themselves; so do `localhost` and the empty host.
+        """
+        if not host or _ADDRESS.fullmatch(host):
+            return host
+        try:
+            return self._list.privatesuffix(host) or host
+        except UnicodeError:
+            return host

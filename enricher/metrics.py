@@ -1,0 +1,65 @@
+"""What the enricher counts, each with what to do when it moves."""
+
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from enricher.contract import DeadReason
+
+
+class Metrics:
+    """The stage's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.hits = Counter(
+            "pharos_enricher_hits",
+            "Hits by result: enriched, or the reason of the dead letter. A rising reason: look at hits.dead.",
+            ["result"],
+            registry=self._registry,
+        )
+        for result in ("enriched", *get_args(DeadReason)):
+            self.hits.labels(result)
+        self.lag = Gauge(
+            "pharos_enricher_lag_records",
+            "Records of hits.raw not yet taken. Rising: add an enricher, up to one a partition.",
+            registry=self._registry,
+        )
+        self.age = Histogram(
+            "pharos_enricher_hit_age_seconds",
+            "From the collector's receipt to the enriched record's delivery, of a chunk's oldest hit. Rising: see lag.",
+            registry=self._registry,
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+        )
+        self.deliveries = Counter(
+            "pharos_enricher_deliveries",
+            "Transactions, or batches with their commit. With hits: how large the chunks are.",
+            registry=self._registry,
+        )
+        self.restarts = Counter(
+            "pharos_enricher_stream_restarts",
+            "Times the stream began anew at the committed offsets. Rising: look at the log and the broker.",
+            registry=self._registry,
+        )
+        self.exactly_once = Gauge(
+            "pharos_enricher_exactly_once",
+            "1 under Kafka transactions, 0 at least once. 0 where you expect 1: the broker has no transactions.",
+            registry=self._registry,
+        )
+        self.cached = Gauge(
+            "pharos_enricher_cache_entries",
+            "Remembered results by cache; bounded.",
+            ["cache"],
+            registry=self._registry,
+        )
+        self.misses = Gauge(
+            "pharos_enricher_cache_misses",
+            "Results computed so far by cache. Nearly as many as hits: traffic without repetition, CPU rises.",
+            ["cache"],
+            registry=self._registry,
+        )
+
+    def exposition(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self._registry)

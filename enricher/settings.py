@@ -1,0 +1,68 @@
+"""The enricher's settings: read once, at start, from `PHAROS_ENRICHER_*`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+PREFIX: Final = "PHAROS_ENRICHER_"
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Ratio = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One field a variable: `kafka` is `PHAROS_ENRICHER_KAFKA`."""
+
+    kafka: str = "localhost:9092"
+    """Bootstrap servers, comma-separated."""
+    group: str = "pharos-enricher"
+    """Consumer group; transactional ids begin with it."""
+    topic_raw: str = "hits.raw"
+    topic_enriched: str = "hits.enriched"
+    topic_dead: str = "hits.dead"
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 9101
+    """Health and metrics; 0 takes a free port."""
+    delivery: Literal["auto", "exactly_once", "at_least_once"] = "auto"
+    """`exactly_once`: Kafka transactions; `auto`: where the broker has them."""
+    compression: Literal["none", "lz4", "zstd", "gzip", "snappy"] = "lz4"
+    """Of what is produced."""
+    chunk_records: Positive = 4000
+    """Most records taken at once."""
+    batch_bytes: Positive = 900_000
+    """Most bytes, uncompressed, of one Kafka batch; the broker's `message.max.bytes` bounds it."""
+    fetch_bytes: Positive = 4_194_304
+    """Most bytes fetched ahead of one input partition."""
+    linger_ms: Annotated[int, msgspec.Meta(ge=0)] = 40
+    """Pause after a small take, so that little traffic does not become many transactions."""
+    session_timeout_ms: Annotated[int, msgspec.Meta(ge=6000)] = 15_000
+    """Silence after which the group gives this enricher's partitions to another."""
+    transaction_timeout_ms: Annotated[int, msgspec.Meta(ge=5000)] = 60_000
+    """After which the broker aborts a transaction that nobody ends; readers of committed records wait as long."""
+    geo_mmdb: str = ""
+    """Path of an MMDB file with countries; empty: only the CDN's headers tell."""
+    geo_check_s: Positive = 30
+    """How often the MMDB file is looked at."""
+    brake_ratio: Ratio = 0.5
+    """Stop when more than this share of a window's hits is dead."""
+    brake_window_hits: Positive = 1000
+    """Hits in the window; fewer never stop the stage."""
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Build the settings of the variables that begin with PREFIX.
+
+    Raises:
+        ValueError: a variable that no field has, or a malformed value; the message names the variable.
+    """
+    given = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
+    for name in given:
+        if name not in Settings.__struct_fields__:
+            raise ValueError(f"{PREFIX}{name.upper()}: no such setting")
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        raise ValueError(f"{PREFIX}{where.rstrip('`').upper()}: {what}") from error

@@ -1,0 +1,283 @@
+"""The thin stream around the pure function: consume, enrich, produce, commit; and begin again after a fault.
+
+Rule: consuming, enriching and delivering overlap. While a chunk is on its way, the next one is enriched and the one
+after it fetched; each input partition has one chunk on its way at most. Any error of Kafka ends the session; the next
+one begins at the committed offsets, so that there is one way to recover and not many.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from collector.contract import Hit
+from collector.contract import decode as decode_hit
+from enricher import delivery
+from enricher.admin import Health
+from enricher.brake import Brake
+from enricher.contract import DeadHit, Event, encode_dead, encode_row
+from enricher.delivery import Chunk, Delivery, Lane
+from enricher.log import log
+from enricher.metrics import Metrics
+from enricher.said import Refusal
+from enricher.settings import Settings
+
+_POLL_MS: Final = 200
+_SLICE: Final = 250
+"""Records enriched before the network gets its turn: some 5 ms."""
+_CLOSE_S: Final = 10.0
+_FIRST_BACKOFF_S: Final = 0.2
+_LONGEST_BACKOFF_S: Final = 10.0
+_LAG_EVERY_S: Final = 5.0
+_STALLED_LOOKS: Final = 6
+"""Looks at the lag with records waiting and none taken, after which the consumer counts as hung (aiokafka #1154)."""
+
+
+class Brakes(Exception):
+    """Too many hits are dead; the message says how many."""
+
+
+class Stalled(Exception):
+    """Records wait, and the consumer takes none."""
+
+
+def judge(enrich: Callable[[Hit], Event | Refusal], record: bytes) -> Event | Refusal:
+    """Return what a record of `hits.raw` becomes; never fails."""
+    try:
+        hit = decode_hit(record)
+    except msgspec.ValidationError as error:
+        unknown = str(error).endswith("`$.v`")
+        return Refusal("unknown_version" if unknown else "undecodable", str(error)[:200])
+    except (msgspec.DecodeError, UnicodeError):
+        return Refusal("undecodable", "not JSON")
+    return enrich(hit)
+
+
+class _Session(ConsumerRebalanceListener):  # type: ignore[misc] - aiokafka is untyped
+    """One consumer's life: from joining the group to the first fault, or the drain."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        enrich: Callable[[Hit], Event | Refusal],
+        consumer: AIOKafkaConsumer,
+        out: Delivery,
+        brake: Brake,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._enrich = enrich
+        self._consumer = consumer
+        self._out = out
+        self._brake = brake
+        self._metrics = metrics
+        self._lanes: dict[TopicPartition, Lane] = {}
+        self._under_way: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._taken = 0
+        self._partitions: dict[str, int] = {}
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        """Finish what is under way before another enricher takes the partitions."""
+        await self._let_go(revoked)
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        """Lanes are opened with the first record, in the stream's own task, where an error is not swallowed."""
+        log("info", "partitions assigned", partitions=",".join(str(each.partition) for each in sorted(assigned)))
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping`, then deliver what has been taken.
+
+        Raises:
+            Brakes: too many dead hits; the chunk that showed it is not written.
+            KafkaError, Stalled: begin again.
+        """
+        looking = asyncio.create_task(self._watch_lag())
+        try:
+            while not stopping.is_set():
+                for task in [looking, *self._under_way.values()]:
+                    if task.done():
+                        task.result()
+                taken = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=self._settings.chunk_records)
+                for source, records in taken.items():
+                    await self._carry(source, records)
+                if sum(map(len, taken.values())) < self._settings.chunk_records // 4:
+                    await _sleep(self._settings.linger_ms / 1000, stopping)
+            await asyncio.gather(*self._under_way.values())
+        finally:
+            looking.cancel()
+            with suppress(asyncio.CancelledError, KafkaError, Stalled):
+                await looking
+            await self._let_go(list(self._lanes))
+
+    async def _carry(self, source: TopicPartition, records: list[ConsumerRecord]) -> None:
+        lane = self._lanes.get(source)
+        if lane is None:
+            lane = await self._open(source)
+            committed = await self._consumer.committed(source)
+            if committed is not None and committed != records[0].offset:
+                # The offset was read before the lane fenced its last owner, who then committed once more.
+                self._consumer.seek(source, committed)
+                return
+        chunk = await self._build(lane, source, records)
+        before = self._under_way.pop(source, None)
+        if before is not None:
+            await before
+        if self._lanes.get(source) is lane:  # else revoked meanwhile: the next owner begins at the committed offset
+            self._under_way[source] = asyncio.create_task(self._deliver(lane, chunk))
+
+    async def _open(self, source: TopicPartition) -> Lane:
+        lane = await self._out.open(source)
+        if source not in self._consumer.assignment():
+            await lane.close()
+            raise KafkaError(f"{source.topic}/{source.partition} revoked while its lane was opened")
+        for topic in (self._settings.topic_enriched, self._settings.topic_dead):
+            if topic not in self._partitions:
+                self._partitions[topic] = len(await lane.producer.partitions_for(topic))
+        self._lanes[source] = lane
+        return lane
+
+    async def _build(self, lane: Lane, source: TopicPartition, records: list[ConsumerRecord]) -> Chunk:
+        """Enrich `records` into Kafka batches; the network gets its turn every few milliseconds."""
+        settings, enrich = self._settings, self._enrich
+        good, dead = settings.topic_enriched, settings.topic_dead
+        chunk = Chunk(source, records[-1].offset + 1, [], records[0].timestamp, {})
+        open_batches: dict[str, object] = {}
+
+        def write(topic: str, record: ConsumerRecord, value: bytes) -> None:
+            batch = open_batches.get(topic)
+            if batch is None or batch.append(timestamp=record.timestamp, key=record.key, value=value) is None:  # type: ignore[attr-defined]
+                batch = open_batches[topic] = lane.producer.create_batch()
+                batch.append(timestamp=record.timestamp, key=record.key, value=value)  # type: ignore[attr-defined]
+                chunk.batches.append((topic, source.partition % self._partitions[topic], batch))
+
+        results = chunk.results
+        for start in range(0, len(records), _SLICE):
+            for record in records[start : start + _SLICE]:
+                judged = judge(enrich, record.value or b"")
+                if type(judged) is Event:
+                    write(good, record, encode_row(judged))
+                    results["enriched"] = results.get("enriched", 0) + 1
+                else:
+                    write(dead, record, encode_dead(bury(judged, source, record)))
+                    results[judged.reason] = results.get(judged.reason, 0) + 1
+            await asyncio.sleep(0)
+        why = self._brake.add(len(records), len(records) - results.get("enriched", 0))
+        if why:
+            common = max((each for each in results if each != "enriched"), key=results.__getitem__)
+            raise Brakes(f"{why}; most of them {common}; nothing of this chunk is written")
+        return chunk
+
+    async def _deliver(self, lane: Lane, chunk: Chunk) -> None:
+        await lane.deliver(chunk)
+        for result, hits in chunk.results.items():
+            self._metrics.hits.labels(result).inc(hits)
+            self._taken += hits
+        self._metrics.deliveries.inc()
+        self._metrics.age.observe(max(0.0, time.time() - chunk.oldest_ms / 1000))
+
+    async def _let_go(self, sources: Sequence[TopicPartition]) -> None:
+        for source in sources:
+            task = self._under_way.pop(source, None)
+            if task is not None:
+                with suppress(KafkaError, asyncio.CancelledError):
+                    await task
+            lane = self._lanes.pop(source, None)
+            if lane is not None:
+                await lane.close()
+
+    async def _watch_lag(self) -> None:
+        waited, taken = 0, -1
+        while True:
+            await asyncio.sleep(_LAG_EVERY_S)
+            assigned = list(self._consumer.assignment())
+            if not assigned:
+                continue
+            ends = await self._consumer.end_offsets(assigned)
+            lag = 0
+            for source in assigned:
+                lag += max(0, ends[source] - await self._consumer.position(source))
+            self._metrics.lag.set(lag)
+            waited = waited + 1 if lag and taken == self._taken else 0
+            taken = self._taken
+            if waited >= _STALLED_LOOKS:
+                raise Stalled(f"{lag} records wait and none has been taken for {waited * _LAG_EVERY_S:.0f} s")
+
+
+def bury(refusal: Refusal, source: TopicPartition, record: ConsumerRecord) -> DeadHit:
+    """Return the dead letter of a record: its reason and its bytes."""
+    return DeadHit(
+        reason=refusal.reason,
+        detail=refusal.detail,
+        stage="enricher",
+        topic=source.topic,
+        partition=source.partition,
+        offset=record.offset,
+        at=max(0, record.timestamp),
+        record=record.value or b"",
+    )
+
+
+async def _sleep(seconds: float, stopping: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
+
+
+async def run(
+    settings: Settings,
+    enrich: Callable[[Hit], Event | Refusal],
+    metrics: Metrics,
+    health: Health,
+    stopping: asyncio.Event,
+) -> None:
+    """Enrich until `stopping`: sessions, one after another, with a pause that grows while they fail.
+
+    Raises:
+        Brakes: too many dead hits.
+    """
+    brake = Brake(ratio=settings.brake_ratio, window=settings.brake_window_hits)
+    exactly_once: bool | None = None
+    pause = _FIRST_BACKOFF_S
+    while not stopping.is_set():
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka,
+            group_id=settings.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=settings.fetch_bytes,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=max(500, settings.session_timeout_ms // 5),
+            isolation_level="read_committed",
+        )
+        out: Delivery | None = None
+        began = time.monotonic()
+        try:
+            if exactly_once is None:
+                exactly_once = await delivery.choose(settings)
+                metrics.exactly_once.set(exactly_once)
+            await consumer.start()
+            out = await delivery.begin(settings, consumer, exactly_once=exactly_once)
+            session = _Session(settings, enrich, consumer, out, brake, metrics)
+            consumer.subscribe([settings.topic_raw], listener=session)
+            log("info", "ready", topic=settings.topic_raw, group=settings.group)
+            health.waits_for = ""
+            await session.run(stopping)
+        except (KafkaError, Stalled, TimeoutError, OSError) as error:
+            if time.monotonic() - began > _LONGEST_BACKOFF_S:
+                pause = _FIRST_BACKOFF_S
+            what = f"Kafka at {settings.kafka}"
+            health.waits_for = what
+            waiting = isinstance(error, KafkaConnectionError)
+            log("warning", f"waiting for {what}" if waiting else "beginning again", error=repr(error), pause_s=pause)
+            metrics.restarts.inc()
+            await _sleep(pause, stopping)
+            pause = min(pause * 2, _LONGEST_BACKOFF_S)
+        finally:
+            with suppress(TimeoutError, KafkaError):
+                await asyncio.wait_for(consumer.stop(), _CLOSE_S)
+            if out is not None:
+                await out.close()
