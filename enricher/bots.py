@@ -23,7 +23,9 @@ ABSURD: Final = "absurd"
 _SHORTEST: Final = 12
 _LONGEST: Final = 1500
 _WORD: Final = re.compile(r"[A-Za-z]{3}")
-_BARE: Final = frozenset({"mozilla/5.0", "mozilla/4.0", "mozilla", "user-agent", "null", "undefined", "none", "unknown"})
+_BARE: Final = frozenset(
+    {"mozilla/5.0", "mozilla/4.0", "mozilla", "user-agent", "null", "undefined", "none", "unknown"}
+)
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{1,40}")
 _TEMPLATE: Final = re.compile(r"\$\{|\{\{|<script|%\{|\{%|\b(?:union|select)\b.+\bfrom\b|\.\./|\x00", re.IGNORECASE)
 
@@ -33,7 +35,9 @@ class Bots:
 
     def __init__(self, exempt: Iterable[str], named: Iterable[tuple[str, str]]) -> None:
         self._exempt = re.compile("|".join(exempt))
-        self._named = ua_parser_rs.UserAgentExtractor((pattern, name, None, None, None, None) for pattern, name in named)
+        self._named = ua_parser_rs.UserAgentExtractor(
+            (pattern, name, None, None, None, None) for pattern, name in named
+        )
 
     def reason(self, user_agent: str) -> str:
         """Return the bot's name, or the rule that flags `user_agent`; empty for what looks like a person's browser."""

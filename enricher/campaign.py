@@ -70,7 +70,7 @@ class Campaigns:
         self._known = frozenset(names) | frozenset(click_ids)
 
     def read(self, params: Pairs) -> Campaign:
-        """Read the campaign that `params` (decoded once) name. Of a name given twice the first non-empty value stands."""
+        """Read the campaign that `params` (decoded once) name; of a name given twice the first value stands."""
         utm: list[str] = [""] * len(FIELDS)
         rank: list[int] = [1 << 30] * len(FIELDS)
         clicked: ClickId | None = None

@@ -153,7 +153,7 @@ class AtLeastOnce:
         self._producer = producer
         self._consumer = consumer
 
-    async def open(self, source: TopicPartition) -> Lane:  # noqa: ARG002 - the protocol's
+    async def open(self, source: TopicPartition) -> Lane:
         return _AtLeastOnceLane(self._producer, self._consumer)
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ costs is remembered, in bounded caches, and remembering changes no answer.
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from collector.contract import Hit
 from enricher import bots, campaign, channel, mail, referrer, user_agent
@@ -117,7 +117,7 @@ class Enricher:
             return Refusal("undecodable", "id or time of receipt that no collector writes")
 
         said = read(hit, self._decoded.__getitem__)
-        if type(said) is Refusal:
+        if isinstance(said, Refusal):
             return said
 
         page = self._pages[said.url or _default_url(hit)]
@@ -138,7 +138,8 @@ class Enricher:
 
         client = self._clients[(hit.user_agent, hit.sec_ch_ua, hit.sec_ch_ua_mobile, hit.sec_ch_ua_platform)]
         browser, browser_version, os, os_version, device = client.agent
-        bot_reason, open_kind = client.bot_reason, ""
+        bot_reason: str = client.bot_reason
+        open_kind: OpenKind | Literal[""] = ""
         if hit.kind == "open":
             open_kind = client.open_kind
             bot_reason = client.open_rule if open_kind == "scanner" else ""

@@ -38,7 +38,9 @@ def event_id(hit_id: str, site: str, event: str, client_event_id: str) -> str:
     digits = hit_id
     if client_event_id:
         name = f"{site}{_SEPARATOR}{event}{_SEPARATOR}{client_event_id}"
-        made = bytearray(sha1(_namespace_bytes + name.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()[:16])
+        made = bytearray(
+            sha1(_namespace_bytes + name.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()[:16]
+        )
         made[6] = made[6] & 0x0F | 0x50
         made[8] = made[8] & 0x3F | 0x80
         digits = made.hex()

@@ -6,6 +6,7 @@ JSON lines in, with any of `url`, `referrer`, `user_agent`, `headers`, `query`, 
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 import orjson
@@ -53,15 +54,14 @@ def to_hit(question: Question) -> Hit:
     in_query = question.kind in {"pixel", "open"}
     query = question.query
     if in_query:
-        from urllib.parse import quote
-
         query = "&".join(
             [query, *(f"{short}={quote(said[name], safe='')}" for short, name in _SHORT.items() if said[name])]
         ).strip("&")
     body = "" if in_query else orjson.dumps({name: value for name, value in said.items() if value}).decode()
-    return Hit(
-        id=EXAMPLE_ID, at=EXAMPLE_MS, kind=question.kind, site=question.site, query=query, body=body, ip=question.ip, **fields
+    plain = Hit(
+        id=EXAMPLE_ID, at=EXAMPLE_MS, kind=question.kind, site=question.site, query=query, body=body, ip=question.ip
     )
+    return msgspec.structs.replace(plain, **fields)
 
 
 _SHORT: Final = {"e": "event", "u": "url", "r": "referrer"}

@@ -12,7 +12,7 @@ import maxminddb
 
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
 _NO_COUNTRY: Final = frozenset({"XX", "ZZ", "T1", "A1", "A2", "O1"})
-"""Codes that CDNs send for "unknown", Tor, anonymous proxy, satellite, other: no countries (ISO 3166-1 user-assigned)."""
+"""What CDNs send for "unknown", Tor, anonymous proxy, satellite, other: no countries."""
 
 
 class Place(NamedTuple):

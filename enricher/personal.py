@@ -10,24 +10,26 @@ MASK: Final = "***"
 
 # Whole names, lower case, dashes and underscores left out. Origin: the parameters that GA4's and Matomo's data
 # redaction lists name, OAuth 2.0 (RFC 6749), OpenID Connect, SAML, and the newsletter tools' recipient parameters.
-PERSONAL: Final = frozenset(
-    """
-    email emailaddress mail mailaddress useremail customeremail contactemail emailid emailhash hashedemail recipient
-    recipientemail subscriberemail userid username user login loginname account nickname
-    name firstname lastname fullname surname givenname familyname fname lname middlename maidenname vorname nachname
-    phone phonenumber telephone tel mobile mobilenumber mobilephone cell cellphone fax msisdn telefon handy
-    address address1 address2 street streetaddress strasse zip zipcode postcode postalcode plz
-    birthday birthdate dateofbirth dob birthyear geburtsdatum
-    ssn socialsecurity socialsecuritynumber taxid vatid passport passportnumber iban bic accountnumber
-    cardnumber creditcard creditcardnumber ccnumber ccn cvv cvc cardholder
-    password passwd pass pwd newpassword oldpassword passwort pin otp totp mfa verificationcode
-    token accesstoken refreshtoken idtoken authtoken csrftoken csrf xsrf xsrftoken resettoken resetpasswordtoken
-    confirmationtoken invitetoken invitationtoken jwt bearer assertion samlresponse samlrequest relaystate
-    apikey key secret clientsecret signature sig hmac hash auth authorization oauthtoken oauthverifier code nonce
-    session sessionid sid phpsessid jsessionid aspsessionid sessiontoken
-    ip ipaddress lat lng lon latitude longitude
-    """.split()
-)
+# fmt: off
+PERSONAL: Final = frozenset({
+    "email", "emailaddress", "mail", "mailaddress", "useremail", "customeremail", "contactemail", "emailid",
+    "emailhash", "hashedemail", "recipient", "recipientemail", "subscriberemail", "userid", "username", "user",
+    "login", "loginname", "account", "nickname", "name", "firstname", "lastname", "fullname", "surname",
+    "givenname", "familyname", "fname", "lname", "middlename", "maidenname", "vorname", "nachname", "phone",
+    "phonenumber", "telephone", "tel", "mobile", "mobilenumber", "mobilephone", "cell", "cellphone", "fax",
+    "msisdn", "telefon", "handy", "address", "address1", "address2", "street", "streetaddress", "strasse", "zip",
+    "zipcode", "postcode", "postalcode", "plz", "birthday", "birthdate", "dateofbirth", "dob", "birthyear",
+    "geburtsdatum", "ssn", "socialsecurity", "socialsecuritynumber", "taxid", "vatid", "passport", "passportnumber",
+    "iban", "bic", "accountnumber", "cardnumber", "creditcard", "creditcardnumber", "ccnumber", "ccn", "cvv", "cvc",
+    "cardholder", "password", "passwd", "pass", "pwd", "newpassword", "oldpassword", "passwort", "pin", "otp",
+    "totp", "mfa", "verificationcode", "token", "accesstoken", "refreshtoken", "idtoken", "authtoken", "csrftoken",
+    "csrf", "xsrf", "xsrftoken", "resettoken", "resetpasswordtoken", "confirmationtoken", "invitetoken",
+    "invitationtoken", "jwt", "bearer", "assertion", "samlresponse", "samlrequest", "relaystate", "apikey", "key",
+    "secret", "clientsecret", "signature", "sig", "hmac", "hash", "auth", "authorization", "oauthtoken",
+    "oauthverifier", "code", "nonce", "session", "sessionid", "sid", "phpsessid", "jsessionid", "aspsessionid",
+    "sessiontoken", "ip", "ipaddress", "lat", "lng", "lon", "latitude", "longitude",
+})
+# fmt: on
 
 _DROP: Final = str.maketrans("", "", "-_.[] ")
 

@@ -99,7 +99,9 @@ class Referrers:
             return Referrer("", "", "", "", "other", "")
         if url.scheme in _APP_SCHEMES:
             sender = self._apps.get(url.host)
-            return Referrer(url.text, url.host, url.host, sender.name if sender else "", sender.kind if sender else "other", "")
+            return Referrer(
+                url.text, url.host, url.host, sender.name if sender else "", sender.kind if sender else "other", ""
+            )
         if not url.host:
             return Referrer(url.text, "", "", "", "other", "")
         site = self._hosts.site_of(url.host)

@@ -105,7 +105,8 @@ def _of_query(hit: Hit, decode: Callable[[str], str]) -> Said | Refusal:
     client_id, user_id = take("id", ""), take("uid", "")
     value, currency, time = take("v", ""), take("c", ""), take("ts", "")
     message, mailing = take("m", ""), take("l", "")
-    props, own = _NO_PROPS, ()
+    props = _NO_PROPS
+    own: Pairs = ()
     if raw:
         props, own = _others(raw)
     return _checked(
@@ -149,7 +150,9 @@ def _of_body(hit: Hit) -> Said | Refusal:
         return Refusal(_BODY_REASON.get(field, "undecodable"), f"body: {field or 'not an object'} of a wrong type")
     except (msgspec.DecodeError, UnicodeError):
         return Refusal("undecodable", "body: not JSON")
-    props = _NO_PROPS if not body.props else {name: _text(each) for name, each in body.props.items() if each is not None}
+    props = (
+        _NO_PROPS if not body.props else {name: _text(each) for name, each in body.props.items() if each is not None}
+    )
     return _checked(
         hit,
         Said(

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -58,7 +58,7 @@ def judge(enrich: Callable[[Hit], Event | Refusal], record: bytes) -> Event | Re
     return enrich(hit)
 
 
-class _Session(ConsumerRebalanceListener):  # type: ignore[misc] - aiokafka is untyped
+class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
     """One consumer's life: from joining the group to the first fault, or the drain."""
 
     def __init__(
@@ -146,20 +146,20 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc] - aiokafka is u
         settings, enrich = self._settings, self._enrich
         good, dead = settings.topic_enriched, settings.topic_dead
         chunk = Chunk(source, records[-1].offset + 1, [], records[0].timestamp, {})
-        open_batches: dict[str, object] = {}
+        open_batches: dict[str, Any] = {}
 
         def write(topic: str, record: ConsumerRecord, value: bytes) -> None:
             batch = open_batches.get(topic)
-            if batch is None or batch.append(timestamp=record.timestamp, key=record.key, value=value) is None:  # type: ignore[attr-defined]
+            if batch is None or batch.append(timestamp=record.timestamp, key=record.key, value=value) is None:
                 batch = open_batches[topic] = lane.producer.create_batch()
-                batch.append(timestamp=record.timestamp, key=record.key, value=value)  # type: ignore[attr-defined]
+                batch.append(timestamp=record.timestamp, key=record.key, value=value)
                 chunk.batches.append((topic, source.partition % self._partitions[topic], batch))
 
         results = chunk.results
         for start in range(0, len(records), _SLICE):
             for record in records[start : start + _SLICE]:
                 judged = judge(enrich, record.value or b"")
-                if type(judged) is Event:
+                if isinstance(judged, Event):
                     write(good, record, encode_row(judged))
                     results["enriched"] = results.get("enriched", 0) + 1
                 else:

@@ -8,19 +8,17 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 import ua_parser_rs
 from ua_parser import load_builtins
-
-from enricher.contract import Event
 
 DATA: Final = Path(__file__).parent / "data"
 LONGEST: Final = 2048
 """Characters of a User-Agent that are looked at; longer ones are no browser's."""
 
-Device = str
-DEVICES: Final = frozenset(get_args(Event.__annotations__["device"]))
+Device = Literal["desktop", "smartphone", "tablet", "tv", "console", "wearable", "car", "other", ""]
+DEVICES: Final[dict[str, Device]] = {device: device for device in get_args(Device)}
 
 Pattern = tuple[str, str | None, str | None, str | None, str | None, str | None]
 """A matcher's row: regex, name (`$1` for a group), and up to four version parts."""
@@ -80,7 +78,7 @@ class UserAgents:
             name = self._tables.browser_names.get(found.family, found.family)
             version = _version((found.major, found.minor))
         if brands:
-            sent = {brand: major for brand, major in _BRAND.findall(brands)}
+            sent = dict(_BRAND.findall(brands))
             for brand, hinted in self._tables.brands:
                 if brand in sent:
                     if hinted == name and version.partition(".")[0] == sent[brand]:
@@ -103,12 +101,12 @@ class UserAgents:
 
     def _device(self, agent: str, hints: Hints, system: str) -> Device:
         found = self._devices.extract(agent)
-        device = found.family if found else ""
+        device = DEVICES[found.family or ""] if found else ""
         if hints.mobile == "?1" and device in {"", "desktop", "tablet"}:
             return "smartphone"
         if hints.platform and system == "Android" and device in {"", "desktop"}:
             return "tablet"
-        return device or self._tables.system_devices.get(system, "")
+        return device or DEVICES[self._tables.system_devices.get(system, "")]
 
 
 class Tables(NamedTuple):
@@ -134,10 +132,7 @@ def _version(parts: Iterable[str | None]) -> str:
 
 
 def _rows(table: list[dict[str, str]]) -> list[Pattern]:
-    return [
-        (row["pattern"], row["name"], row.get("v1"), row.get("v2"), row.get("v3"), None)
-        for row in table
-    ]
+    return [(row["pattern"], row["name"], row.get("v1"), row.get("v2"), row.get("v3"), None) for row in table]
 
 
 def load() -> UserAgents:
@@ -145,7 +140,7 @@ def load() -> UserAgents:
     browsers = tomllib.loads((DATA / "browsers.toml").read_text())
     systems = tomllib.loads((DATA / "systems.toml").read_text())
     devices = tomllib.loads((DATA / "devices.toml").read_text())
-    wrong = {rule["device"] for rule in devices["rule"]} - DEVICES
+    wrong = {rule["device"] for rule in devices["rule"]} - DEVICES.keys()
     if wrong:
         raise ValueError(f"devices.toml: no such device: {sorted(wrong)}")
     tables = Tables(
