@@ -8,6 +8,7 @@ All workers of a host share the folder; hosts share it by a mount or a copy (doc
 import contextlib
 import hmac
 import os
+import tempfile
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -101,9 +102,10 @@ def make(folder: Path, day: date, randomness: Callable[[int], bytes]) -> None:
         OSError: the folder cannot be made or written.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = folder / f".{day.isoformat()}.{os.getpid()}"
+    # A name of its own: where containers share the folder, every one of them is process 1.
+    handle, name = tempfile.mkstemp(prefix=f".{day.isoformat()}.", dir=folder)
+    draft = Path(name)
     try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             os.write(handle, randomness(SALT_BYTES))
         finally:
