@@ -42,6 +42,18 @@ async def create_topics(bootstrap: str, partitions: int, deadline_s: float = STA
                 await admin.close()
 
 
+async def has_topics(bootstrap: str) -> bool:
+    """Tell whether a broker answers there and has TOPICS."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
+    try:
+        await admin.start()
+        return set(TOPICS) <= set(await admin.list_topics())
+    except (KafkaError, OSError):
+        return False
+    finally:
+        await admin.close()
+
+
 async def _create(admin: AIOKafkaAdminClient, partitions: int) -> None:
     there = set(await admin.list_topics())
     for name in TOPICS:

@@ -1,0 +1,168 @@
+"""`make run`: everything on this machine, with one command; docs/local.md is its manual.
+
+The order: look at settings, folder and ports; start broker and ClickHouse; start the three programs; say where things
+are; watch; on Ctrl-C or SIGTERM drain from the collector down. Exit codes: 0 drained, 2 something to set right first.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import uvloop
+from aiohttp import web
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from deploy.local import page, ports, programs, settings
+from deploy.local.programs import Place
+from deploy.local.runner import Runner, Unusable
+
+LOOK_S: Final = 1.0
+PLAIN_LOOK_S: Final = 10.0
+"""Between status lines where there is no terminal."""
+
+
+def prepare(chosen: settings.Settings) -> Place:
+    """Make the data folder, lock it for this process, find every port.
+
+    Raises:
+        Unusable: a folder or port that cannot be used.
+    """
+    folder = Path(chosen.dir).resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Unusable(f"{folder}: another `make run` uses this folder ({settings.variable('dir')})") from None
+    except OSError as error:
+        raise Unusable(f"{folder}: {error.strerror} ({settings.variable('dir')} chooses another folder)") from None
+    found: dict[str, int] = {}
+    for name, port in chosen.ports().items():
+        host = chosen.host if name in ("collector_port", "page_port") else programs.HOST
+        if port and not ports.is_free(host, port):
+            raise Unusable(f"port {port} on {host} is taken ({settings.variable(name)} chooses another)")
+        if port in found.values():
+            raise Unusable(f"port {port} is given twice ({settings.variable(name)})")
+        found[name] = port or ports.find(host)
+    return Place(chosen, folder, found)
+
+
+def _banner(place: Place) -> str:
+    metrics = place.metrics()
+    return "\n".join(
+        [
+            "",
+            f"  Demo page   {place.url('page_port')}/",
+            f"  Pixel       {place.url('collector_port')}/p.gif?s=demo",
+            f"  HTML        {page.snippet(place)}",
+            f"  Try         {page.pixel_curl(place)}",
+            f"  Then        {page.sql_curl(place)}",
+            f"  Metrics     {'  '.join(metrics.values())}",
+            f"  Data, logs  {place.folder}",
+            "",
+        ]
+    )
+
+
+async def _serve_page(place: Place) -> web.AppRunner:
+    application = web.Application()
+    application.add_routes(page.routes(place))
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, place.settings.host, place.ports["page_port"]).start()
+    return runner
+
+
+async def run(place: Place, environ: Mapping[str, str], console: Console) -> int:
+    """Start, watch, drain; return the exit code."""
+    signals = _Signals()
+    runner = Runner(place, environ, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True))
+    async with aiohttp.ClientSession() as http:
+        starting = asyncio.create_task(runner.start(http))
+        await signals.or_done(starting)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await runner.stop(http, gently=False)
+            return 0
+        if (error := starting.exception()) is not None:
+            await runner.stop(http, gently=False)
+            if isinstance(error, Unusable):
+                print(error, file=sys.stderr)
+                return 2
+            raise error
+        shown = await _serve_page(place)
+        console.print(_banner(place), highlight=False, markup=False, soft_wrap=True)
+        with _status(console) as (show, pause_s):
+            watching_task = asyncio.create_task(runner.watch(http, show, pause_s))
+            await signals.or_done(watching_task)
+            watching_task.cancel()
+            await asyncio.gather(watching_task, return_exceptions=True)
+        console.print("draining: collector, enricher, sink (once more to stop at once)")
+        signals.again()
+        stopping = asyncio.create_task(runner.stop(http, gently=True))
+        await signals.or_done(stopping)
+        if not stopping.done():
+            stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
+            await runner.stop(http, gently=False)
+            return 1
+        await shown.cleanup()
+        return 0 if stopping.result() else 1
+
+
+class _Signals:
+    """SIGINT and SIGTERM, as something to wait for."""
+
+    def __init__(self) -> None:
+        self._come = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._come.set)
+
+    def again(self) -> None:
+        """Forget what came."""
+        self._come.clear()
+
+    async def or_done(self, task: "asyncio.Task[object]") -> None:
+        """Return when a signal has come or `task` is done."""
+        come = asyncio.create_task(self._come.wait())
+        await asyncio.wait([come, task], return_when=asyncio.FIRST_COMPLETED)
+        come.cancel()
+
+
+@contextlib.contextmanager
+def _status(console: Console) -> Iterator[tuple[Callable[[str], None], float]]:
+    """Give what shows the status line, and how often: one live line on a terminal, else a line now and then."""
+    if not console.is_terminal:
+        yield lambda text: console.print(text, highlight=False, soft_wrap=True), PLAIN_LOOK_S
+        return
+    with Live("", console=console, auto_refresh=False, transient=True) as live:
+        yield lambda text: live.update(Text(text, overflow="ellipsis", no_wrap=True), refresh=True), LOOK_S
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run until Ctrl-C or SIGTERM; return the exit code."""
+    if arguments:
+        print("usage: python -m deploy.local (settings: docs/local.md)", file=sys.stderr)
+        return 2
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every look at a broker that is not up yet
+    try:
+        place = prepare(settings.read(environ))
+    except (ValueError, Unusable) as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    return uvloop.run(run(place, environ, Console()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

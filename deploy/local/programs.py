@@ -1,0 +1,128 @@
+"""The programs behind `make run`: what each is called, how it is started, how it tells that it is ready. Pure."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from deploy.local.settings import PREFIX, Settings
+
+HOST: Final = "127.0.0.1"
+
+
+class Program(msgspec.Struct, frozen=True):
+    """One process to start and keep."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    """On top of the runner's own environment."""
+    ready: str
+    """URL that answers 200 when it is ready; empty: the broker, which is asked for its topics."""
+    lag: Literal["", "pharos_collector_spool_bytes", "pharos_enricher_lag_records", "pharos_sink_lag_records"] = ""
+    """What has to be 0 before it is stopped, so that nothing waits behind it."""
+    stop_s: float = 30
+    """How long it may take to drain."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where everything is, once every port is known."""
+
+    settings: Settings
+    folder: Path
+    ports: dict[str, int]
+
+    @property
+    def kafka(self) -> str:
+        """Bootstrap servers."""
+        return self.settings.kafka or f"{HOST}:{self.ports['kafka_port']}"
+
+    @property
+    def clickhouse(self) -> str:
+        """URL of ClickHouse's HTTP interface."""
+        return self.settings.clickhouse or f"http://{HOST}:{self.ports['clickhouse_port']}"
+
+    @property
+    def shown_clickhouse(self) -> str:
+        """The same as people type it, without a password."""
+        parts = urlsplit(self.clickhouse)
+        host = (parts.hostname or "").replace(HOST, "localhost")
+        return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+
+    def url(self, port: str) -> str:
+        """Return the base URL of a listener as people type it."""
+        host = "localhost" if self.settings.host in (HOST, "0.0.0.0", "::") else self.settings.host  # noqa: S104
+        return f"http://{host}:{self.ports[port]}"
+
+    def metrics(self) -> dict[str, str]:
+        """Return the metrics' URL of each stage."""
+        return {
+            stage: f"http://{HOST}:{self.ports[f'{stage}_admin_port']}/metrics"
+            for stage in ("collector", "enricher", "sink")
+        }
+
+
+def embedded(place: Place) -> list[Program]:
+    """Return the embedded parts that nothing replaces: these start first and end last."""
+    found = []
+    if not place.settings.kafka:
+        options = ("--port", str(place.ports["kafka_port"]), "--partitions", str(place.settings.partitions))
+        found.append(Program("broker", (sys.executable, "-m", "deploy.local.broker", *options), {}, ""))
+    if not place.settings.clickhouse:
+        port = place.ports["clickhouse_port"]
+        options = ("--port", str(port), "--path", str(place.folder / "clickhouse"))
+        env = {
+            f"{PREFIX}CLICKHOUSE_PASSWORD": place.settings.clickhouse_password,
+            f"{PREFIX}ANALYST_PASSWORD": place.settings.analyst_password,
+        }
+        command = (sys.executable, "-m", "deploy.local.clickhouse", *options)
+        found.append(Program("clickhouse", command, env, f"http://{HOST}:{port}/ping"))
+    return found
+
+
+def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
+    """Return the three programs, in the order in which a hit passes them; `environ` may choose what we leave open."""
+    settings = place.settings
+    open_to_choice = {
+        "PHAROS_COLLECTOR_GRACE_S": "0",  # no load balancer has to look away first
+        "PHAROS_COLLECTOR_SPOOL_KEEP_S": "0" if settings.kafka else str(settings.spool_keep_s),
+    }
+    env = {name: value for name, value in open_to_choice.items() if name not in environ}
+    collector = env | {
+        "PHAROS_COLLECTOR_KAFKA": place.kafka,
+        "PHAROS_COLLECTOR_HOST": settings.host,
+        "PHAROS_COLLECTOR_PORT": str(place.ports["collector_port"]),
+        "PHAROS_COLLECTOR_ADMIN_PORT": str(place.ports["collector_admin_port"]),
+        "PHAROS_COLLECTOR_SITES": str(Path(settings.sites).resolve()),
+        "PHAROS_COLLECTOR_SPOOL_DIR": str(place.folder / "spool"),
+    }
+    enricher = {
+        "PHAROS_ENRICHER_KAFKA": place.kafka,
+        "PHAROS_ENRICHER_ADMIN_PORT": str(place.ports["enricher_admin_port"]),
+    }
+    sink = {
+        "PHAROS_SINK_KAFKA": place.kafka,
+        "PHAROS_SINK_ADMIN_PORT": str(place.ports["sink_admin_port"]),
+        "PHAROS_SINK_CLICKHOUSE": place.clickhouse,
+    }
+    if not settings.clickhouse and settings.clickhouse_password:
+        sink["PHAROS_SINK_CLICKHOUSE_USER"] = "default"
+        sink["PHAROS_SINK_CLICKHOUSE_PASSWORD"] = settings.clickhouse_password
+    return [
+        _stage(place, "collector", collector, "pharos_collector_spool_bytes"),
+        _stage(place, "enricher", enricher, "pharos_enricher_lag_records"),
+        _stage(place, "sink", sink, "pharos_sink_lag_records"),
+    ]
+
+
+def _stage(
+    place: Place,
+    name: str,
+    env: dict[str, str],
+    lag: Literal["pharos_collector_spool_bytes", "pharos_enricher_lag_records", "pharos_sink_lag_records"],
+) -> Program:
+    port = place.ports[f"{name}_admin_port"]
+    return Program(name, (sys.executable, "-m", name), env, f"http://{HOST}:{port}/readyz", lag)
