@@ -70,7 +70,7 @@ CREATE OR REPLACE VIEW pharos.attribution_with AS
 WITH
     exp2(-48) AS unit,
     -- The size of a Float64's last bit.
-    x -> exp2(toInt64(bitAnd(bitShiftRight(reinterpretAsUInt64(x), 52), 2047)) - 1075) AS last_bit
+    x -> exp2(greatest(1, bitAnd(bitShiftRight(reinterpretAsUInt64(x), 52), 2047)) - 1075) AS last_bit
 SELECT
     channel, source, medium, campaign, currency,
     round(toFloat64(share_so_far) * unit / share_grid) * share_grid

@@ -1,0 +1,347 @@
+"""A second implementation of docs/sql.md, in plain Python, to hold the SQL against. Nothing here is fast or shared.
+
+Rule: written from the definitions, not from the SQL: loops where the SQL has arrays, fractions where it has integers,
+removal of one channel after another where it inverts one matrix, every subset of channels where it has a closed form.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fractions import Fraction
+from itertools import combinations
+from uuid import UUID
+
+import numpy as np
+
+IDLE = timedelta(minutes=30)
+BROWSER_WINS = timedelta(hours=48)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """The columns of `pharos.events` that a definition speaks of. `value` is in ten-thousandths."""
+
+    event_id: UUID
+    occurred_at: datetime
+    site: str = "shop"
+    event: str = "pageview"
+    kind: str = "tag"
+    visitor_id: str = ""
+    user_id: str = ""
+    client_event_id: str = ""
+    url: str = ""
+    path: str = ""
+    utm_source: str = ""
+    utm_medium: str = ""
+    utm_campaign: str = ""
+    utm_id: str = ""
+    click_id: str = ""
+    source: str = "(direct)"
+    medium: str = "(none)"
+    campaign: str = ""
+    channel: str = "Direct"
+    value: int = 0
+    currency: str = ""
+    is_bot: bool = False
+    open_kind: str = ""
+
+    @property
+    def key(self) -> tuple[datetime, str]:
+        """What events are ordered by."""
+        return (self.occurred_at, self.event_id.hex)
+
+    @property
+    def campaign_key(self) -> tuple[str, ...] | None:
+        """What makes a campaign another one; None without campaign and click id."""
+        if not (self.utm_source or self.utm_medium or self.utm_campaign or self.utm_id or self.click_id):
+            return None
+        return (self.source, self.medium, self.campaign, self.utm_id, self.click_id)
+
+
+@dataclass
+class Session:
+    """Events of one visitor, in order."""
+
+    events: list[Event]
+    campaign: tuple[str, ...] | None = None
+
+    @property
+    def arrival(self) -> Event | None:
+        """The first event at which somebody arrived."""
+        return next((e for e in self.events if e.kind != "server" or e.url), None)
+
+    @property
+    def value(self) -> dict[str, int]:
+        """Sum of values by currency."""
+        total: dict[str, int] = {}
+        for event in self.events:
+            if event.value:
+                total[event.currency] = total.get(event.currency, 0) + event.value
+        return total
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A touchpoint."""
+
+    event: Event
+    kind: str
+
+
+@dataclass(frozen=True)
+class Journey:
+    """A conversion and the touches that led to it."""
+
+    conversion: Event
+    person: str
+    touches: tuple[Touch, ...] = field(default=())
+
+
+def sessions(events: Iterable[Event]) -> list[Session]:
+    """Cut each visitor's events, bots apart."""
+    by_visitor: dict[tuple[str, str, bool], list[Event]] = defaultdict(list)
+    for event in events:
+        if event.visitor_id and event.kind != "open":
+            by_visitor[event.site, event.visitor_id, event.is_bot].append(event)
+    found = []
+    for own in by_visitor.values():
+        running: Session | None = None
+        for event in sorted(own, key=lambda e: e.key):
+            new_campaign = event.campaign_key is not None
+            if (
+                running is None
+                or event.occurred_at - running.events[-1].occurred_at >= IDLE
+                or (new_campaign and event.campaign_key != running.campaign)
+            ):
+                running = Session([])
+                found.append(running)
+            running.events.append(event)
+            running.campaign = event.campaign_key or running.campaign
+    return found
+
+
+def touches(events: Sequence[Event]) -> list[Touch]:
+    """Arrivals of sessions, clicks, opens by humans; bots left out."""
+    found = []
+    for session in sessions(e for e in events if not e.is_bot):
+        arrival = session.arrival
+        if arrival is not None:
+            found.append(Touch(arrival, "arrival"))
+        found += [Touch(e, "click") for e in session.events if e.kind == "click" and e is not arrival]
+    for event in events:
+        if event.is_bot:
+            continue
+        if event.kind == "open" and event.open_kind == "human":
+            found.append(Touch(event, "open"))
+        if event.kind == "click" and not event.visitor_id:
+            found.append(Touch(event, "click"))
+    return found
+
+
+def people(events: Iterable[Event]) -> Callable[[Event], str]:
+    """Return who an event belongs to; empty for nobody."""
+    named: dict[tuple[str, str], str] = {}
+    for event in sorted(events, key=lambda e: e.key):
+        if event.visitor_id and event.user_id and not event.is_bot:
+            named.setdefault((event.site, event.visitor_id), event.user_id)
+
+    def person(event: Event) -> str:
+        if event.visitor_id:
+            user = named.get((event.site, event.visitor_id), "")
+            return f"user {user}" if user else f"visitor {event.visitor_id}"
+        return f"user {event.user_id}" if event.user_id else ""
+
+    return person
+
+
+def conversions(events: Iterable[Event], site: str, name: str) -> list[Event]:
+    """Events of that name, once a client_event_id."""
+    copies: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.site == site and event.event == name and not event.is_bot:
+            copies[event.client_event_id or f"#{event.event_id}"].append(event)
+    found = []
+    for group in copies.values():
+        group.sort(key=lambda e: e.key)
+        early = [e for e in group if e.occurred_at - group[0].occurred_at <= BROWSER_WINS]
+        found.append(next((e for e in early if e.kind != "server"), group[0]))
+    return found
+
+
+def _trails(
+    events: Sequence[Event], site: str, name: str, until: datetime
+) -> tuple[dict[str, list[Touch]], dict[str, list[Event]]]:
+    """Return each person's touches and conversions before `until`, in order."""
+    person = people(events)
+    touched: dict[str, list[Touch]] = defaultdict(list)
+    converted: dict[str, list[Event]] = defaultdict(list)
+    for touch in sorted(touches(events), key=lambda t: t.event.key):
+        if touch.event.site == site and touch.event.occurred_at < until and person(touch.event):
+            touched[person(touch.event)].append(touch)
+    for event in sorted(conversions(events, site, name), key=lambda e: e.key):
+        if event.occurred_at < until:
+            converted[person(event) or f"event {event.event_id}"].append(event)
+    return touched, converted
+
+
+def journeys(
+    events: Sequence[Event],
+    site: str,
+    name: str,
+    lookback_days: int,
+    since: datetime,
+    until: datetime,
+    restart: bool = True,
+) -> list[Journey]:
+    """One a conversion in [since, until)."""
+    touched, converted = _trails(events, site, name, until)
+    found = []
+    for person, own in converted.items():
+        for conversion in own:
+            if conversion.occurred_at < since:
+                continue
+            earliest = conversion.occurred_at - timedelta(days=lookback_days)
+            led = [
+                t for t in touched.get(person, []) if t.event.occurred_at >= earliest and t.event.key <= conversion.key
+            ]
+            if restart and led:
+                before = [c for c in own if c.key < led[-1].event.key]
+                if before:
+                    led = [t for t in led if t.event.key > before[-1].key]
+            found.append(Journey(conversion, person, tuple(led)))
+    return found
+
+
+def unfinished(events: Sequence[Event], site: str, name: str, since: datetime, until: datetime) -> list[list[Touch]]:
+    """What each person touched in [since, until) after their last conversion."""
+    touched, converted = _trails(events, site, name, until)
+    found = []
+    for person, own in touched.items():
+        last = converted[person][-1].key if converted.get(person) else None
+        left = [t for t in own if t.event.occurred_at >= since and (last is None or t.event.key > last)]
+        if left:
+            found.append(left)
+    return found
+
+
+def shares(journey: Journey, model: str, half_life_days: float = 7) -> list[Fraction]:
+    """Return each touch's part of the conversion, adding up to one."""
+    led = journey.touches
+    n = len(led)
+    if model == "first":
+        weights = [Fraction(int(i == 0)) for i in range(n)]
+    elif model == "last":
+        weights = [Fraction(int(i == n - 1)) for i in range(n)]
+    elif model == "last_non_direct":
+        known = [i for i in range(n) if led[i].event.channel != "Direct"] or [n - 1]
+        weights = [Fraction(int(i == known[-1])) for i in range(n)]
+    elif model == "linear":
+        weights = [Fraction(1, n)] * n
+    elif model == "position":
+        if n <= 2:
+            weights = [Fraction(1, n)] * n
+        else:
+            weights = [Fraction(2, 5), *[Fraction(1, 5 * (n - 2))] * (n - 2), Fraction(2, 5)]
+    elif model == "time_decay":
+        ages = [(journey.conversion.occurred_at - t.event.occurred_at) / timedelta(days=1) for t in led]
+        weights = [Fraction(2 ** (-(age - min(ages)) / half_life_days)) for age in ages]
+    else:
+        raise ValueError(model)
+    return [w / sum(weights) for w in weights]
+
+
+Row = tuple[str, str, str, str, str]
+"""channel, source, medium, campaign, currency"""
+
+
+def attribution(
+    found: Iterable[Journey], model: str, half_life_days: float = 7
+) -> dict[Row, tuple[Fraction, Fraction]]:
+    """Return conversions and value (in whole money) by row."""
+    rows: dict[Row, tuple[Fraction, Fraction]] = defaultdict(lambda: (Fraction(0), Fraction(0)))
+    for journey in found:
+        money = Fraction(journey.conversion.value, 10_000)
+        currency = journey.conversion.currency
+        if not journey.touches:
+            parts = [(("Unattributed", "", "", "", currency), Fraction(1))]
+        else:
+            parts = [
+                ((t.event.channel, t.event.source, t.event.medium, t.event.campaign, currency), share)
+                for t, share in zip(journey.touches, shares(journey, model, half_life_days), strict=True)
+            ]
+        for row, share in parts:
+            conversions_so_far, value_so_far = rows[row]
+            rows[row] = (conversions_so_far + share, value_so_far + share * money)
+    return dict(rows)
+
+
+def shapley(found: Iterable[Journey], player: Callable[[Touch], str]) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return conversions and value by (player, currency), by the definition: every subset of the players.
+
+    A set of players is worth the conversions whose journeys met no other player.
+    """
+    found = list(found)
+    players = sorted({player(t) for journey in found for t in journey.touches})
+    rows: dict[tuple[str, str], tuple[float, float]] = {}
+    for currency in {j.conversion.currency for j in found}:
+        own = [j for j in found if j.conversion.currency == currency]
+        alone = [j for j in own if not j.touches]
+        if alone:
+            rows["Unattributed", currency] = (len(alone), sum(j.conversion.value for j in alone) / 10_000)
+        met = [(frozenset(player(t) for t in j.touches), j.conversion.value) for j in own if j.touches]
+
+        def worth(members: frozenset[str], met: list[tuple[frozenset[str], int]] = met) -> tuple[Fraction, Fraction]:
+            inside = [value for path, value in met if path <= members]
+            return Fraction(len(inside)), Fraction(sum(inside), 10_000)
+
+        for one in players:
+            others = [p for p in players if p != one]
+            conversions_, value = Fraction(0), Fraction(0)
+            for size in range(len(players)):
+                weight = Fraction(
+                    math.factorial(size) * math.factorial(len(players) - size - 1), math.factorial(len(players))
+                )
+                for chosen in combinations(others, size):
+                    with_one, without = worth(frozenset(chosen) | {one}), worth(frozenset(chosen))
+                    conversions_ += weight * (with_one[0] - without[0])
+                    value += weight * (with_one[1] - without[1])
+            if conversions_ or value:
+                rows[one, currency] = (float(conversions_), float(value))
+    return rows
+
+
+def markov(
+    converted: Iterable[Sequence[str]], ended: Iterable[Sequence[str]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return each channel's removal effect and its part of the conversions.
+
+    Paths are the channels in order. Each channel is taken out in turn: who would go there is lost; the chance to
+    convert is solved anew by numpy.
+    """
+    converted, ended = [list(p) for p in converted if p], [list(p) for p in ended if p]
+    channels = sorted({c for path in [*converted, *ended] for c in path})
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for paths, end in ((converted, "(conversion)"), (ended, "(nothing)")):
+        for path in paths:
+            for this, following in zip(["(start)", *path], [*path, end], strict=True):
+                counts[this, following] += 1
+
+    def chance(without: str | None) -> float:
+        states = ["(start)", *(c for c in channels if c != without)]
+        matrix = np.zeros((len(states), len(states)))
+        wins = np.zeros(len(states))
+        for i, this in enumerate(states):
+            total = sum(n for (a, _), n in counts.items() if a == this)
+            if not total:
+                continue
+            for j, following in enumerate(states):
+                matrix[i, j] = counts[this, following] / total
+            wins[i] = counts[this, "(conversion)"] / total
+        return float(np.linalg.solve(np.eye(len(states)) - matrix, wins)[0])
+
+    base = chance(None)
+    effects = {c: 1 - chance(c) / base if base else 0.0 for c in channels}
+    total = sum(effects.values())
+    return effects, {c: effect / total if total else 0.0 for c, effect in effects.items()}
