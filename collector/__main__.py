@@ -1,4 +1,4 @@
-"""`python -m collector`: the collector; `python -m collector spool ...`: look into its spool."""
+"""`python -m collector`: the collector itself, and its commands `link`, `mail-pixel` and `salt`."""
 
 import os
 import socket
@@ -28,8 +28,20 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
                 with socket.socket(fileno=int(listener)) as port, socket.socket(fileno=int(control)) as line:
                     return uvloop.run(worker.run(settings_module.read(environ), int(number), port, line))
+            case ["link", *rest]:
+                from collector import link_command
+
+                return link_command.main(rest, environ)
+            case ["mail-pixel", *rest]:
+                from collector import mail_pixel
+
+                return mail_pixel.main(rest)
+            case ["salt", *rest]:
+                from collector import salt_command
+
+                return salt_command.main(rest)
             case _:
-                print("usage: python -m collector", file=sys.stderr)
+                print("usage: python -m collector [link | mail-pixel | salt]", file=sys.stderr)
                 return 2
     except ValueError as problem:
         print(problem, file=sys.stderr)

@@ -4,14 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
-from multidict import CIMultiDictProxy
 
-from collector import pixel, request
+from collector import click, opt_out, page, pixel, post, request, tag
 from collector.contract import Kind
 from collector.intake import Intake, SpoolRefused
+from collector.received import INTAKE, fields_of, peer_of
 from collector.refusal import Refusal
 
-INTAKE: Final = web.AppKey("intake", Intake)
 BODY_BYTES: Final = 1 << 20
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -24,6 +23,21 @@ def build(intake: Intake) -> web.Application:
     routes: list[tuple[str, str, Handler]] = [
         ("GET", "/p.gif", pixel_of("pixel")),
         ("HEAD", "/p.gif", pixel_of("pixel")),
+        ("GET", "/o.gif", pixel_of("open")),
+        ("HEAD", "/o.gif", pixel_of("open")),
+        ("POST", "/e", post.from_tag),
+        ("POST", "/v1/events", post.from_server),
+        ("GET", "/c", click.signed),
+        ("HEAD", "/c", click.signed),
+        ("GET", "/c/{code}", click.named),
+        ("HEAD", "/c/{code}", click.named),
+        ("GET", "/t.js", page.tag_of(tag.load())),
+        ("HEAD", "/t.js", page.tag_of(tag.load())),
+        ("GET", "/opt-out", opt_out.opt_out),
+        ("GET", "/opt-in", opt_out.opt_in),
+        ("GET", "/robots.txt", page.robots),
+        ("OPTIONS", "/{any:.*}", page.preflight),
+        ("*", "/{any:.*}", page.nothing),
     ]
     for method, path, handler in routes:
         app.router.add_route(method, path, handler)
@@ -35,25 +49,6 @@ async def _finish_headers(sent: web.Request, response: web.StreamResponse) -> No
     response.headers.pop("Server", None)
     if sent.app[INTAKE].draining:
         response.force_close()
-
-
-def fields_of(headers: CIMultiDictProxy[str]) -> dict[str, str]:
-    """Return headers as `request.client` wants them: lower-case names, repeated ones joined, text as text."""
-    fields: dict[str, str] = {}
-    for name, value in headers.items():
-        name = name.lower()
-        if not value.isascii():
-            value = request.text_of(value.encode("utf-8", "surrogateescape"))
-        before = fields.get(name)
-        fields[name] = value if before is None else f"{before}{'; ' if name == 'cookie' else ','}{value}"
-    return fields
-
-
-def peer_of(sent: web.BaseRequest) -> str:
-    """Return the connection's other end, or an empty string."""
-    transport = sent.transport
-    peer = transport.get_extra_info("peername") if transport is not None else None
-    return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
 def pixel_of(kind: Kind) -> Handler:

@@ -61,10 +61,10 @@ def epoch_ms(text: str) -> int | None:
     return None if at.tzinfo is None else int(at.timestamp() * 1000)
 
 
-def time(text: str, now_ms: int) -> Refusal | None:
-    """When it happened: within 72 hours back and 5 minutes ahead."""
+def time(text: str, now_ms: int, back_ms: int = BACK_MS) -> Refusal | None:
+    """When it happened: within `back_ms` (72 hours) back and 5 minutes ahead."""
     ms = epoch_ms(text)
-    return None if ms is not None and now_ms - BACK_MS <= ms <= now_ms + AHEAD_MS else Refusal.BAD_TIME
+    return None if ms is not None and now_ms - back_ms <= ms <= now_ms + AHEAD_MS else Refusal.BAD_TIME
 
 
 def prop(name: str, text: str) -> Refusal | None:

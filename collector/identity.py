@@ -33,6 +33,8 @@ class Identity(NamedTuple):
     recorded: bool
     """False: the hit is counted in metrics only, with `refusal` as its reason."""
     refusal: Literal["", "opted_out", "no_consent"] = ""
+    allowed: bool = False
+    """Whether the visitor may be identified; where not, the sender's own `user_id` may not be written either."""
 
 
 _ID_VALUE = re.compile(r"[0-9a-f]{32}(?![^; \t])")
@@ -80,11 +82,11 @@ def identify(
             attributes = _attributes(domain)
             renewed = f"_pid={visitor}{attributes}"
             if consent == "given" and site.consent != "off":
-                return Identity(visitor, "cookie", consent, (renewed, f"_pcs=1{attributes}"), True)
-            return Identity(visitor, "cookie", consent, (renewed,), True)
+                return Identity(visitor, "cookie", consent, (renewed, f"_pcs=1{attributes}"), True, "", True)
+            return Identity(visitor, "cookie", consent, (renewed,), True, "", True)
         if site.identity == "cookieless":
-            return Identity(cookieless(), "cookieless", consent, (), True)
-        return Identity("", "none", consent, (), True)
+            return Identity(cookieless(), "cookieless", consent, (), True, "", True)
+        return Identity("", "none", consent, (), True, "", True)
 
     set_cookies: list[str] = []
     if consent == "refused":

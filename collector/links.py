@@ -124,6 +124,16 @@ def wrong_with(url: str) -> str:
     return ""
 
 
+def check(url: str) -> None:
+    """Let a good destination pass.
+
+    Raises:
+        BadLinks: nobody may be led there.
+    """
+    if reason := wrong_with(url):
+        raise BadLinks(reason)
+
+
 def host_of(url: str) -> str:
     """Return the host of a good destination, in lower case."""
     found = _DESTINATION.fullmatch(url)
@@ -162,8 +172,7 @@ def sign(site: str, url: str, key: bytes) -> str:
     Raises:
         BadLinks: the destination is none that anyone may be led to.
     """
-    if reason := wrong_with(url):
-        raise BadLinks(reason)
+    check(url)
     return f"s={quote(site, safe='')}&u={quote(url, safe='')}&k={_signature(site, url, key)}"
 
 

@@ -30,6 +30,17 @@ METRICS: Final[Mapping[str, Declared]] = {
         ("site", "result"),
         "Hits by result: accepted, or the refusal's reason. Refusals rise: look at the site's snippet.",
     ),
+    "address_faults_total": Declared(
+        "counter",
+        ("why",),
+        "Address headers not believed. untrusted: name your proxies in TRUSTED_PROXIES; broken: look at the CDN.",
+    ),
+    "files_stale": Declared(
+        "gauge_max", (), "1: sites.toml or links.toml is broken, the old one in force. Read the log."
+    ),
+    "salt_alone": Declared(
+        "gauge_max", (), "1: the salt's folder cannot be used, cookieless ids differ between workers. Read the log."
+    ),
     "requests_total": Declared(
         "counter",
         ("lane",),

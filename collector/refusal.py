@@ -22,6 +22,8 @@ class Refusal(StrEnum):
     """More than 32 properties, a name over 64 or a value over 1,024 characters, or one that is not text."""
     BAD_BODY = "bad_body"
     """The body, or one event of it, is not the JSON that is asked for."""
+    TOO_LARGE = "too_large"
+    """The body is over 1 MiB, as sent or inflated, or holds more than 500 events."""
     TOO_LONG = "too_long"
     """A field is longer than it may be."""
     OPTED_OUT = "opted_out"

@@ -4,6 +4,7 @@ Rule: a field of the query that is repeated must be good each time; the first on
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -11,6 +12,7 @@ from collector import form
 from collector.client_ip import Trusted, client_address, truncate
 from collector.contract import Hit, Kind
 from collector.identity import identify
+from collector.links import Links
 from collector.refusal import Refusal
 from collector.sites import Site, Sites
 
@@ -47,6 +49,12 @@ class Door(NamedTuple):
     """Names of the CDN's country, region and city headers; empty: none."""
     cookieless: Callable[[str, str, str], str] = lambda site, ip, user_agent: ""
     """(site key, full address, user agent) -> the day's id, 32 hex digits."""
+    links: Links = MappingProxyType({})
+    """The named links."""
+    link_keys: tuple[bytes, ...] = ()
+    """What signed links are signed with: the present key, then earlier ones; none: no signed links."""
+    back_ms: int = form.BACK_MS
+    """How far back an event's own time may lie."""
 
 
 class Asked(NamedTuple):
@@ -77,7 +85,7 @@ _CHECKS: Final[Mapping[str, Callable[[str], Refusal | None]]] = {
 }
 
 
-def judge(query: str, sites: Sites, now_ms: int) -> Asked | Refusal:
+def judge(query: str, sites: Sites, now_ms: int, back_ms: int = form.BACK_MS) -> Asked | Refusal:
     """Judge the form of a pixel's query string. Total: any text gives an answer."""
     site = consent = None
     props = 0
@@ -96,7 +104,7 @@ def judge(query: str, sites: Sites, now_ms: int) -> Asked | Refusal:
             if text and (refusal := check(text)):
                 return refusal
         elif name == "ts":
-            if text and (refusal := form.time(text, now_ms)):
+            if text and (refusal := form.time(text, now_ms, back_ms)):
                 return refusal
         elif name.startswith(("x.", "x%2")):
             props += 1
@@ -108,6 +116,11 @@ def judge(query: str, sites: Sites, now_ms: int) -> Asked | Refusal:
     if props > form.MOST_PROPS:
         return Refusal.BAD_PROPS
     return Asked(site or "", policy, consent or "")
+
+
+def without_user_id(query: str) -> str:
+    """Return the query without its `uid`: where a visitor may not be identified, neither may the sender name them."""
+    return "&".join(pair for pair in query.split("&") if pair.partition("=")[0] != "uid")
 
 
 def text_of(raw: bytes) -> str:
@@ -142,7 +155,7 @@ def pixel(
     kind: Kind, query: str, sent: Client, peer: str, door: Door, *, now_ms: int, hit_id: str, fresh_id: str
 ) -> Outcome:
     """Decide one pixel request. `peer` is the connection's address; `hit_id` and `fresh_id` are 32 hex digits."""
-    asked = judge(query, door.sites, now_ms)
+    asked = judge(query, door.sites, now_ms, door.back_ms)
     if isinstance(asked, Refusal):
         return Outcome(None, asked, "")
     site = asked.site
@@ -164,7 +177,7 @@ def pixel(
         at=now_ms,
         kind=kind,
         site=site,
-        query=query,
+        query=query if who.allowed or "uid=" not in query else without_user_id(query),
         user_agent=sent.user_agent,
         referer=sent.referer,
         accept_language=sent.accept_language,

@@ -9,6 +9,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from collector.client_ip import Trusted
+
 PREFIX: Final = "PHAROS_COLLECTOR_"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -78,6 +80,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_s: Seconds = 20
     """After that: how long the spool may still empty itself into Kafka; what is left stays on disk."""
 
+    trusted_proxies: str = ""
+    """Addresses and networks, separated by commas, whose word about the client's address counts; empty: nobody's."""
+    cdn: Literal["nginx", "cloudfront", "cloudflare", "fastly", "akamai"] = "nginx"
+    """Whose headers to read for address and place; `nginx`: X-Forwarded-For, as most proxies write it."""
+    client_ip_header: str = ""
+    """A header with one address to read instead of the preset's."""
+    max_event_age_h: Annotated[int, msgspec.Meta(ge=1)] = 72
+    """How old an event with a `time` of its own may be."""
+    link_key: str = ""
+    """Secret that signed links are signed with, at least 16 characters; empty: signed links are refused."""
+    link_keys_before: str = ""
+    """Earlier keys, separated by commas, whose links still lead on."""
+    salt_dir: str = ""
+    """Folder of the daily salt, the same for all workers and, by a mount or a copy, all hosts; empty: a folder in
+    `/dev/shm`, for a single host. Never on a disk that is backed up."""
+
     cookie_domain: str = ""
     """`Domain` of our cookies, such as "example.com"; empty: the collector's own host only."""
 
@@ -101,4 +119,10 @@ def read(environ: Mapping[str, str]) -> Settings:
         raise ValueError(f"{PREFIX}{name.upper()}: must be set") from None
     if not settings.sites:
         raise ValueError(f"{PREFIX}SITES: must be set")
+    if settings.link_key and len(settings.link_key) < 16:
+        raise ValueError(f"{PREFIX}LINK_KEY: must have at least 16 characters")
+    try:
+        Trusted(text for text in settings.trusted_proxies.split(",") if text.strip())
+    except ValueError as problem:
+        raise ValueError(f"{PREFIX}TRUSTED_PROXIES: {problem}") from None
     return settings

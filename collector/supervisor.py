@@ -18,9 +18,10 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from collector import admin, log, metrics, sites
+from collector import admin, log, metrics
 from collector.metrics import Report
 from collector.settings import Settings
+from collector.site_files import BadFile, SiteFiles
 
 _BACKLOG: Final = 4096
 _FIRST_BACKOFF_S: Final = 0.1
@@ -162,6 +163,12 @@ class Supervisor:
                 with contextlib.suppress(ProcessLookupError):
                     worker.process.terminate()
 
+    def reload(self) -> None:
+        """Have the workers read sites and links again."""
+        for worker in self._workers:
+            if worker.control is not None:
+                worker.control.write(b"reload\n")
+
     def kill(self) -> None:
         for worker in self._workers:
             if worker.process is not None:
@@ -169,16 +176,16 @@ class Supervisor:
                     worker.process.kill()
 
 
-def check_sites(path: Path) -> None:
-    """Read the sites once, so that a broken file stops the start.
+def check_files(files: SiteFiles) -> None:
+    """Read sites and links once, so that a broken file stops the start.
 
     Raises:
         Unusable: with the line and the reason.
     """
     try:
-        sites.parse(path.read_bytes())
-    except (OSError, sites.BadSites) as problem:
-        raise Unusable(f"PHAROS_COLLECTOR_SITES: {path}: {problem}") from problem
+        files.read()
+    except BadFile as problem:
+        raise Unusable(str(problem)) from problem
 
 
 def own_spool(folder: Path) -> int:
@@ -206,7 +213,7 @@ async def run(settings: Settings) -> int:
     Raises:
         Unusable: a setting cannot be used here.
     """
-    check_sites(Path(settings.sites))
+    check_files(SiteFiles(Path(settings.sites), Path(settings.links) if settings.links else None))
     lock = own_spool(Path(settings.spool_dir))
     listeners = await _listen_patiently(settings)
     supervisor = Supervisor(settings, listeners)
@@ -223,6 +230,7 @@ async def run(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, going.set)
+    loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
     keeping = asyncio.create_task(supervisor.keep())
     log.line(
         "info",

@@ -18,17 +18,18 @@ from typing import Final, cast
 import msgspec
 from aiohttp import web
 
-from collector import app, log, sites
+from collector import app, door, log
 from collector.forward import Forwarder, Plan
 from collector.ids import Ids
 from collector.intake import Intake
 from collector.metrics import Report, Tally
-from collector.request import Door
 from collector.settings import Settings
 from collector.spool import Busy, Limits, Spool
 from collector.turn import Turn, sync_regularly, tend
 
 _OWNED_WITHIN_S: Final = 15.0
+RELOAD: Final = b"reload\n"
+"""What the supervisor writes to have the files read again."""
 
 
 async def _own(folder: Path, limits: Limits) -> Spool:
@@ -71,10 +72,6 @@ def spool_limits(settings: Settings) -> Limits:
     )
 
 
-def _door(settings: Settings) -> Door:
-    return Door(sites.parse(Path(settings.sites).read_bytes()), settings.cookie_domain)
-
-
 async def run(settings: Settings, number: int, listener: socket.socket, control: socket.socket) -> int:
     """Serve until told to go; return the exit code."""
     loop = asyncio.get_running_loop()
@@ -98,10 +95,12 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
     forwarder = Forwarder(spool, plan, tally)
     disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
     turn = Turn(loop, spool, settings.fsync, disk, forwarder.offer, tally)
-    door = _door(settings)
-    intake = Intake(door, turn, Ids(os.urandom), tally)
+    files, salt, hangup = door.files_of(settings), door.salt_of(settings, Intake.now_ms), asyncio.Event()
+    intake = Intake(door.build(settings, files.read(), salt), turn, Ids(os.urandom), tally)
 
-    runner = web.AppRunner(app.build(intake), access_log=None, keepalive_timeout=settings.keepalive_s)
+    runner = web.AppRunner(
+        app.build(intake), access_log=None, keepalive_timeout=settings.keepalive_s, auto_decompress=False
+    )
     await runner.setup()
     server = await loop.create_server(cast(web.Server, runner.server), sock=listener)
 
@@ -111,7 +110,8 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
         loop.add_signal_handler(name, going.set)
     background = [
         asyncio.create_task(tend(spool, settings.fsync, disk)),
-        asyncio.create_task(_report(control, spool, forwarder, tally, going, orphaned)),
+        asyncio.create_task(_report(control, spool, forwarder, tally, going, orphaned, hangup)),
+        *map(asyncio.create_task, door.tending(intake, files, hangup, salt, tally)),
     ]
     if settings.fsync == "interval":
         background.append(asyncio.create_task(sync_regularly(spool, settings.fsync_interval_ms / 1000, disk, tally)))
@@ -162,6 +162,7 @@ async def _report(
     tally: Tally,
     going: asyncio.Event,
     orphaned: asyncio.Event,
+    hangup: asyncio.Event,
 ) -> None:
     """Tell the supervisor each second and whenever it asks; when it is gone, go."""
     reader, writer = await asyncio.open_unix_connection(sock=control)
@@ -174,8 +175,11 @@ async def _report(
             writer.write(msgspec.json.encode(Report(not_ready, list(tally.values.items()))) + b"\n")
             await writer.drain()
             with contextlib.suppress(TimeoutError):
-                if not await asyncio.wait_for(reader.readline(), 1):
+                asked = await asyncio.wait_for(reader.readline(), 1)
+                if not asked:
                     break
+                if asked == RELOAD:
+                    hangup.set()
     except OSError as problem:
         log.line("warning", "lost the supervisor", problem=str(problem))
     orphaned.set()

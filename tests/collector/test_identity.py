@@ -78,6 +78,7 @@ def test_every_combination_is_decided_by_the_table() -> None:
         assert got.consent == decided, said
         assert (got.visitor_id, got.visitor_kind) == visitors[want["visitor"]], said
         assert (got.recorded, got.refusal) == (want.get("recorded", True), want.get("refusal", "")), said
+        assert got.allowed == (facts["consent"] == "off" if decided == "unknown" else decided != "refused"), said
         cookies = [cookie.replace("theirs", THEIRS).replace("fresh", FRESH) for cookie in want["cookies"]]
         assert [cookie.partition(";")[0] for cookie in got.set_cookies] == cookies, said
     unused = [row for rows in TABLE.values() for row in rows if "used" not in row]

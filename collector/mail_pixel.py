@@ -1,0 +1,73 @@
+"""`python -m collector mail-pixel`: print the pixel for a mail, with the placeholders of common senders.
+
+Rule: a recipient is named by the sender's own number for them, never by an address.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from html import escape
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+
+class Placeholders(NamedTuple):
+    """What a mail service replaces when it sends. Each stands in the query as it is, for services do not look inside
+    percent-encoded text."""
+
+    message: str
+    list: str
+    recipient: str
+
+
+SENDERS: Final[dict[str, Placeholders]] = {
+    # Source: Mailchimp, "All the merge tags": CAMPAIGN_UID, LIST:UID, UNIQID.
+    "mailchimp": Placeholders("*|CAMPAIGN_UID|*", "*|LIST:UID|*", "*|UNIQID|*"),
+    # Source: listmonk.app/docs/templating, "Template expressions".
+    "listmonk": Placeholders("{{ .Campaign.UUID }}", "", "{{ .Subscriber.UUID }}"),
+    # Source: Salesforce, "Personalization strings": jobid, listid, subscriberid.
+    "salesforce": Placeholders("%%jobid%%", "%%listid%%", "%%subscriberid%%"),
+    # Services whose templates see only what your program hands in: hand these three in.
+    "sendgrid": Placeholders("{{message_id}}", "{{list_id}}", "{{user_id}}"),
+    "ses": Placeholders("{{message_id}}", "{{list_id}}", "{{user_id}}"),
+    "postmark": Placeholders("{{message_id}}", "{{list_id}}", "{{user_id}}"),
+    "jinja": Placeholders("{{ message_id | urlencode }}", "{{ list_id | urlencode }}", "{{ user_id | urlencode }}"),
+}
+
+
+def tag(base: str, site: str, message: str, mailing_list: str, recipient: str, *, consent: bool) -> str:
+    """Return the `<img>` of a mail. Empty parts are left out; placeholders stay as they are."""
+    pairs = [("s", quote(site, safe="")), ("m", message), ("l", mailing_list), ("uid", recipient)]
+    query = "&".join(f"{name}={text}" for name, text in [*pairs, ("n", "1" if consent else "")] if text)
+    address = escape(f"{base.rstrip('/')}/o.gif?{query}", quote=True)
+    return f'<img src="{address}" width="1" height="1" alt="" style="display:block;border:0;width:1px;height:1px">'
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the tag; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m collector mail-pixel",
+        description="Print the open pixel for a mail: paste it at the end of the mail's HTML.",
+    )
+    parser.add_argument("--base", required=True, help="the collector's public address, such as https://px.example.com")
+    parser.add_argument("--site", required=True, help="key of the site that the opens count for")
+    parser.add_argument("--sender", choices=sorted(SENDERS), help="fill in this service's placeholders")
+    parser.add_argument("--message", default="", help="the message's id, instead of a placeholder")
+    parser.add_argument("--list", default="", help="the list's or campaign's id, instead of a placeholder")
+    parser.add_argument(
+        "--recipient", action="store_true", help="name the recipient, too (needs their consent to be stored)"
+    )
+    parser.add_argument("--consent", action="store_true", help="the recipients of this mail have consented")
+    asked = parser.parse_args(argv)
+    if not asked.base.startswith("https://"):
+        print("--base must start with https://, or mail programs show no image", file=sys.stderr)
+        return 2
+    if not asked.sender and (asked.recipient or not asked.message):
+        print("give --sender, or --message without --recipient", file=sys.stderr)
+        return 2
+    known = SENDERS.get(asked.sender or "", Placeholders("", "", ""))
+    message = quote(asked.message, safe="") or known.message
+    mailing_list = quote(asked.list, safe="") or known.list
+    recipient = known.recipient if asked.recipient else ""
+    print(tag(asked.base, asked.site, message, mailing_list, recipient, consent=asked.consent))
+    return 0

@@ -1,0 +1,30 @@
+"""What a handler of the full lane reads from aiohttp's request: the worker's intake, the headers as text, the peer."""
+
+from typing import Final
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from collector import request
+from collector.intake import Intake
+
+INTAKE: Final = web.AppKey("intake", Intake)
+
+
+def fields_of(headers: CIMultiDictProxy[str]) -> dict[str, str]:
+    """Return headers as `request.client` wants them: lower-case names, repeated ones joined, text as text."""
+    fields: dict[str, str] = {}
+    for name, value in headers.items():
+        name = name.lower()
+        if not value.isascii():
+            value = request.text_of(value.encode("utf-8", "surrogateescape"))
+        before = fields.get(name)
+        fields[name] = value if before is None else f"{before}{'; ' if name == 'cookie' else ','}{value}"
+    return fields
+
+
+def peer_of(sent: web.BaseRequest) -> str:
+    """Return the connection's other end, or an empty string."""
+    transport = sent.transport
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if isinstance(peer, tuple) else ""

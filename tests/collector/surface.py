@@ -1,0 +1,111 @@
+"""The full lane in this process, over a real spool: asked by an HTTP client, its hits read back as written."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from collector import app, links, sites
+from collector.client_ip import Trusted
+from collector.contract import Hit, decode
+from collector.ids import Ids
+from collector.intake import Intake
+from collector.metrics import Tally
+from collector.request import Door
+from collector.salt import DailySalt
+from collector.spool import Chunk, Limits, Spool
+from collector.turn import Turn
+
+TOKEN = "correct horse battery staple"
+OTHER_TOKEN = "of another site"
+LINK_KEY = b"the operator's link key"
+
+SITES = f"""
+[sites.shop]                    # the defaults: consent required
+origins = ["https://shop.example"]
+tokens = ["{sha256(TOKEN.encode()).hexdigest()}"]
+redirect_hosts = ["shop.example"]
+[sites.demo]
+consent = "assumed"
+tokens = ["{sha256(OTHER_TOKEN.encode()).hexdigest()}"]
+[sites.hash]
+identity = "cookieless"
+consent = "off"
+[sites.strict]
+without_consent = "drop"
+[sites.closed]
+consent = "assumed"
+origins = ["https://shop.example"]
+unlisted_origins = "refuse"
+[sites.full]
+consent = "assumed"
+ip = "full"
+[sites.noip]
+consent = "assumed"
+ip = "none"
+"""
+
+LINKS = """
+[links.yt-launch]
+site = "demo"
+to = "https://shop.example/p/1?color=blue#reviews"
+source = "youtube"
+medium = "video"
+campaign = "launch"
+[links.strict]
+site = "strict"
+to = "https://shop.example/"
+"""
+
+
+class Surface:
+    """A running full lane."""
+
+    def __init__(self, client: "TestClient[web.Request, web.Application]", intake: Intake, folder: Path) -> None:
+        self.client = client
+        self.intake = intake
+        self.folder = folder
+        self.hits: list[Hit] = []
+
+    def spool_bytes(self) -> bytes:
+        """Return everything that the spool has on disk."""
+        return b"".join(path.read_bytes() for path in sorted(self.folder.rglob("*")) if path.is_file())
+
+    def counted(self, site: str, result: str) -> float:
+        """Return `hits_total` of a site and result."""
+        return self.intake.tally.values.get(("hits_total", site, result), 0)
+
+
+@asynccontextmanager
+async def running(folder: Path, most_bytes: int = 1 << 30) -> AsyncIterator[Surface]:
+    """Run the full lane with SITES and LINKS; the test client is the trusted proxy 127.0.0.1."""
+    known = sites.parse(SITES.encode())
+    door = Door(
+        sites=known,
+        trusted=Trusted(["127.0.0.1"]),
+        cookieless=DailySalt(folder / "salt", Intake.now_ms, os.urandom, lambda why: None),
+        links=links.parse(LINKS.encode(), known),
+        link_keys=(LINK_KEY,),
+    )
+    spool = Spool(folder / "spool", Limits(most_bytes, 0, 1 << 20, 300, 0))
+    tally = Tally()
+    with ThreadPoolExecutor(1) as disk:
+
+        def written(chunk: Chunk) -> None:
+            surface.hits.extend(decode(payload) for payload in chunk.payloads)
+
+        turn = Turn(asyncio.get_running_loop(), spool, "never", disk, written, tally)
+        intake = Intake(door, turn, Ids(os.urandom), tally)
+        server = TestServer(app.build(intake), skip_url_asserts=True)
+        await server.start_server(auto_decompress=False)
+        async with TestClient(server, auto_decompress=False) as client:
+            surface = Surface(client, intake, folder / "spool")
+            yield surface
+        turn.flush()
+    spool.close()
