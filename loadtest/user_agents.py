@@ -63,7 +63,8 @@ def _fill(template: str, rng: random.Random) -> str:
     return _FIELD.sub(draw, template)
 
 
-def distinct(seed: int, count: int) -> list[str]:
+@cache
+def distinct(seed: int, count: int) -> tuple[str, ...]:
     """Return `count` different user agents of browsers: the common ones first, then the tail, in a fixed order."""
     rng = random.Random(f"user agents {seed}")
     browsers = _data()["browser"]
@@ -76,7 +77,7 @@ def distinct(seed: int, count: int) -> list[str]:
     while len(found) < count:
         template = rng.choices(tail_only, [browser["share"] for browser in tail_only])[0]["template"]
         found[_fill(template, rng)] = None
-    return list(found)
+    return tuple(found)
 
 
 def stream(seed: int, *, count: int = DISTINCT, unseen: float = UNSEEN) -> Iterator[str]:
@@ -90,7 +91,7 @@ def stream(seed: int, *, count: int = DISTINCT, unseen: float = UNSEEN) -> Itera
     # Templates with few combinations give known strings again and again: drawn by share, kept where known, they are
     # the head with its true proportions.
     fixed = [_fill(template, rng) for template in rng.choices(templates, cum_weights=shares, k=4_000)]
-    head = [agent for agent in fixed if agent in common] or known[:1]
+    head = [agent for agent in fixed if agent in common] or list(known[:1])
     for serial in itertools.count():
         dice = rng.random()
         if dice < unseen:

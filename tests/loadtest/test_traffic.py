@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from collector import contract
-from loadtest import traffic, user_agents
+from loadtest import shots, traffic, user_agents
 
 SURFACE = traffic.Surface(token="secret", link_code="yt-launch")
-SLOTS = (traffic.ID_SLOT, traffic.PID_SLOT)
+SLOTS = (shots.ID_SLOT, shots.PID_SLOT)
 
 
 class Parsed:
@@ -41,7 +41,7 @@ class Parsed:
 def test_every_request_is_well_formed_and_carries_its_ids(profile: str) -> None:
     numbers = itertools.count()
     for shot in traffic.pool(profile, 7, SURFACE, 400):
-        ids = [traffic.hit_id("0badcafe", 3, next(numbers)).encode() for _ in shot.expected]
+        ids = [shots.hit_id("0badcafe", 3, next(numbers)).encode() for _ in shot.expected]
         raw = shot.render(ids, b"c" * 32)
         parsed = Parsed(raw)
         assert parsed.complete, raw
@@ -58,8 +58,8 @@ def test_every_request_is_well_formed_and_carries_its_ids(profile: str) -> None:
 
 
 def test_an_id_fits_its_slot() -> None:
-    assert len(traffic.hit_id("0badcafe", 255, 0xFFFFFFFF)) == len(traffic.ID_SLOT)
-    assert len(traffic.PID_SLOT) == 32
+    assert len(shots.hit_id("0badcafe", 255, 0xFFFFFFFF)) == len(shots.ID_SLOT)
+    assert len(shots.PID_SLOT) == 32
 
 
 def test_the_seed_decides_everything() -> None:
@@ -69,7 +69,7 @@ def test_the_seed_decides_everything() -> None:
 
 
 def test_a_new_visitor_learns_a_cookie_and_carries_it_along() -> None:
-    visits: dict[int, list[traffic.Request]] = {}
+    visits: dict[int, list[shots.Request]] = {}
     for request in itertools.islice(traffic.requests("campaign-spike", 5, SURFACE), 2_000):
         if request.visit >= 0:
             visits.setdefault(request.visit, []).append(request)
@@ -78,7 +78,7 @@ def test_a_new_visitor_learns_a_cookie_and_carries_it_along() -> None:
     for visit in long:
         cookies = [dict(request.headers).get("Cookie", "") for request in visit]
         assert [request.learns for request in visit] == [True] + [False] * (len(visit) - 1)
-        assert cookies == ["", *[f"_pid={traffic.PID_SLOT}"] * (len(visit) - 1)]
+        assert cookies == ["", *[f"_pid={shots.PID_SLOT}"] * (len(visit) - 1)]
 
 
 def test_profiles_have_their_character() -> None:

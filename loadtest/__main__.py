@@ -1,0 +1,178 @@
+"""`python -m loadtest run|find-limit|soak|demo`: load a collector, audit every hit, say what the box can take.
+
+Exit codes: 0 clean; 1 something accepted is missing or doubled, a verdict was wrong, or a threshold of the command line
+is broken; 2 wrong arguments, or the target is not there; 3 the driver was the bottleneck.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from loadtest import driver, limit, progress, report, result, schedule, soak, traffic
+from loadtest import run as running
+from loadtest.faults import Faults
+from loadtest.faults import load as load_faults
+from loadtest.store import ClickHouse, StoreAway
+
+ADMINS = ("http://127.0.0.1:9100", "http://127.0.0.1:9101", "http://127.0.0.1:9102")
+LONGEST_S = 7 * 24 * 3600
+MOST = 10_000_000_000
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
+    shared = argparse.ArgumentParser(add_help=False)
+    to = shared.add_argument_group("target")
+    to.add_argument("--url", default="http://127.0.0.1:8080", help="the collector (default %(default)s)")
+    to.add_argument("--i-own-this-target", metavar="HOST", default="", help="allow a host that is not this machine")
+    to.add_argument("--clickhouse", metavar="URL", help="audit against this ClickHouse; without it nothing is audited")
+    to.add_argument("--admin", action="append", metavar="URL", help="a stage's admin port; repeat (default: local)")
+    to.add_argument("--site", default="shop", help="site key to send for (default %(default)s)")
+    to.add_argument("--page-origin", default="https://shop.example", help="origin of the pages (default %(default)s)")
+    to.add_argument("--token", default="", help="the site's token for /v1/events; without it server hits are tag hits")
+    to.add_argument("--link", default="", help="a code of the links file; without it clicks are page views")
+    how = shared.add_argument_group("traffic")
+    how.add_argument("--profile", default="shop", choices=traffic.profiles())
+    how.add_argument("--rate", type=float, default=1000, help="requests/s, all lanes together (default %(default)g)")
+    how.add_argument("--duration", type=float, default=30, help="seconds (default %(default)g)")
+    how.add_argument("--schedule", default="constant", choices=schedule.SHAPES)
+    how.add_argument("--poisson", action="store_true", help="independent arrivals instead of evenly spaced ones")
+    how.add_argument("--max-requests", type=int, default=MOST, help="hard bound")
+    how.add_argument("--lanes", type=int, default=1, help="driver processes (default %(default)s)")
+    how.add_argument("--connections", type=int, default=128, help="a lane (default %(default)s)")
+    how.add_argument("--churn", type=float, default=0.01, help="share of answers after which a connection is closed")
+    how.add_argument("--timeout", type=float, default=10, help="seconds until an answer counts as none")
+    how.add_argument("--seed", type=int, default=1)
+    must = shared.add_argument_group("demands (exit 1 when broken)")
+    must.add_argument("--max-p99-ms", type=float)
+    must.add_argument("--max-failed-percent", type=float)
+    must.add_argument("--max-freshness-s", type=float, help="99th percentile")
+    must.add_argument("--late-bound-ms", type=float, default=driver.LATE_BOUND_MS, help="when to call the driver late")
+    must.add_argument("--settle", type=float, default=60, help="seconds without news until the rest counts as missing")
+    out = shared.add_argument_group("output")
+    out.add_argument("--json", type=Path, metavar="FILE")
+    out.add_argument("--html", type=Path, metavar="FILE", help="one self-contained page with plots")
+    out.add_argument("--title", default="Load test")
+
+    top = argparse.ArgumentParser(prog="python -m loadtest", description=__doc__.partition("\n")[0])
+    commands = top.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("run", parents=[shared], help="one run, audited")
+    one.add_argument("--faults", type=Path, metavar="FILE", help="break things during the run; needs --pid")
+    one.add_argument("--pid", type=int, help="whose descendants may be signalled: the runner's process id")
+    find = commands.add_parser("find-limit", parents=[shared], help="step the rate up until p99 or loss breaks")
+    find.add_argument("--from", dest="from_rate", type=float, default=500, help="first rate (default %(default)g)")
+    find.add_argument("--step-seconds", type=float, default=8)
+    long = commands.add_parser("soak", parents=[shared], help="run after run of --window seconds, each audited")
+    long.add_argument("--window", type=float, default=600, help="seconds (default %(default)g)")
+    commands.add_parser("demo", help="fill ClickHouse with a story to analyse", add_help=False)
+    return top
+
+
+def order_of(given: argparse.Namespace) -> running.Order:
+    """Return what the arguments ask for.
+
+    Raises:
+        ValueError: an argument is out of range, or the target is not ours (NotYours).
+        OSError: the host does not resolve.
+    """
+    if not 0 < given.duration <= LONGEST_S:
+        raise ValueError(f"--duration must be more than 0 and at most {LONGEST_S} seconds")
+    if not 0 < given.rate <= 10_000_000 or not 1 <= given.lanes <= 256 or not 1 <= given.connections <= 20_000:
+        raise ValueError("--rate, --lanes or --connections is out of range")
+    if not 0 <= given.churn <= 1 or not 0 < given.timeout <= 300 or not 1 <= given.max_requests <= MOST:
+        raise ValueError("--churn, --timeout or --max-requests is out of range")
+    target = driver.target_of(
+        given.url,
+        owned=given.i_own_this_target,
+        connections=given.connections,
+        churn=given.churn,
+        timeout_s=given.timeout,
+    )
+    stretches = schedule.SHAPES[given.schedule](given.rate, given.duration)
+    poisson = " Poisson" if given.poisson else ""
+    return running.Order(
+        title=given.title,
+        url=given.url,
+        target=target,
+        surface=traffic.Surface(
+            site=given.site,
+            host=f"{target.host}:{target.port}",
+            page_origin=given.page_origin,
+            token=given.token,
+            link_code=given.link,
+        ),
+        schedule=schedule.Schedule(stretches, poisson=given.poisson, at_most=given.max_requests),
+        schedule_name=f"{given.schedule}{poisson} {given.rate:g}/s for {given.duration:g} s",
+        profile=given.profile,
+        seed=given.seed,
+        lanes=given.lanes,
+        limits=result.Thresholds(
+            max_p99_ms=given.max_p99_ms,
+            max_failed_percent=given.max_failed_percent,
+            max_freshness_s=given.max_freshness_s,
+            late_bound_ms=given.late_bound_ms,
+        ),
+        admins=tuple(given.admin) if given.admin else ADMINS,
+        settle_s=given.settle,
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command and return the exit code."""
+    if argv[:1] == ["demo"]:
+        # A program of its own; the others do without what it needs.
+        return int(importlib.import_module("loadtest.demo").main(argv[1:]))
+    given = parser().parse_args(argv)
+    console = Console(stderr=True)
+    store = None
+    try:
+        order = order_of(given)
+        faults = _faults(given)
+        if given.clickhouse:
+            store = ClickHouse(given.clickhouse)
+        match given.command:
+            case "find-limit":
+                results = limit.find(order, store, console, given.from_rate, given.step_seconds)
+            case "soak":
+                results = soak.run(order, store, console, given.window)
+            case _:
+                results = [_one(order, store, console, faults)]
+    except (ValueError, OSError, StoreAway, RuntimeError) as problem:
+        console.print(f"loadtest: {problem}", style="red", highlight=False)
+        return 2
+    finally:
+        if store:
+            store.close()
+    if given.json:
+        given.json.write_bytes(msgspec.json.encode(results[0] if given.command == "run" else results))
+    if given.html:
+        given.html.write_text(report.page(results[-1]), encoding="utf-8")
+        console.print(f"report: {given.html}", highlight=False)
+    return running.exit_code(results)
+
+
+def _faults(given: argparse.Namespace) -> Faults | None:
+    if given.command != "run" or not given.faults:
+        return None
+    if not given.pid:
+        raise ValueError("--faults needs --pid: only that process's descendants are ever signalled")
+    return Faults(load_faults(given.faults), given.pid)
+
+
+def _one(order: running.Order, store: ClickHouse | None, console: Console, faults: Faults | None) -> result.Result:
+    screen = progress.Screen(console)
+    try:
+        done = running.run(order, store, screen, faults)
+    finally:
+        screen.close()
+    progress.show(done, console)
+    return done
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

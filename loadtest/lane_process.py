@@ -1,0 +1,65 @@
+"""A driver process: `python -m loadtest.lane_process FD`, started by driver.py with a pipe as file descriptor FD.
+
+What it says over the pipe, in this order: "ready", Slices ten times a second, its Book. What it hears: the plan and its
+index, the moment to start, and perhaps a word that means "stop".
+"""
+
+import asyncio
+import sys
+from multiprocessing.connection import Connection as Pipe
+
+import uvloop
+
+from loadtest import schedule as schedules
+from loadtest import traffic
+from loadtest.lane import Lane, Slice
+from loadtest.plan import Book, Plan
+
+
+async def serve(pipe: Pipe, plan: Plan, index: int) -> None:
+    """Be one lane: say "ready", await the start, tell slices, hand in the book; end at once when the parent is gone."""
+    shots = traffic.pool(plan.profile, plan.seed * 1000 + index, plan.surface, plan.pool)
+    moments = schedules.arrivals(plan.schedule, plan.seed, index, plan.lanes)
+    lane = Lane(
+        plan.target,
+        shots,
+        moments,
+        run=plan.run,
+        index=index,
+        seed=plan.seed,
+        probes_per_s=plan.probes_per_s / plan.lanes,
+    )
+    opening = asyncio.gather(*(lane.connect() for _ in range(plan.target.connections)))
+    await asyncio.wait([asyncio.ensure_future(opening)], timeout=10)
+    pipe.send("ready")
+    start: float = await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
+
+    def tell(cut: Slice) -> None:
+        pipe.send(cut)
+        if pipe.poll():  # any word from the parent, or its end, means: stop
+            lane.stop()
+
+    try:
+        await lane.run(start, tell, plan.drain_s)
+        book = Book(
+            outcomes=lane.outcomes.tobytes(),
+            errors=dict(lane.errors),
+            requests=lane.requests,
+            answers=lane.answers,
+            waited=lane.waited,
+            gave_up=lane.gave_up,
+        )
+        pipe.send(book)
+    except BrokenPipeError:
+        return  # the parent is gone: so are we
+
+
+def main(fd: int) -> None:
+    """Serve the pipe `fd` from the plan to the book."""
+    pipe = Pipe(fd)
+    plan, index = pipe.recv()
+    uvloop.run(serve(pipe, plan, index))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

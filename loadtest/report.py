@@ -1,0 +1,191 @@
+"""The HTML report: one file that needs nothing else. The verdict first, then what a reader asks next. Pure.
+
+Every text that came from outside goes through `html.escape`.
+"""
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loadtest.plot import Series, legend, plot
+from loadtest.result import BOTTLENECK, BROKEN, Result, Times
+
+
+def page(result: Result) -> str:
+    """Return the whole page."""
+    word, tone = verdict(result)
+    started = datetime.fromtimestamp(result.started_at, UTC)
+    reasons = "".join(f"<p>{html.escape(reason)}</p>" for reason in [*result.broken, result.bottleneck] if reason)
+    why = f'<div class="why {tone}">{reasons}</div>' if reasons else ""
+    css = (Path(__file__).parent / "report.css").read_text()
+    title = html.escape(result.title)
+    about = html.escape(
+        f"{result.url}, profile {result.profile}, {result.schedule}, {started:%Y-%m-%d %H:%M} UTC, run {result.run}"
+        + (", stopped by hand" if result.stopped_early else "")
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{title}: {word}</title><style>{css}</style></head><body><main>"
+        f'<header><h1>{title}</h1><span class="verdict {tone}">{word}</span><p>{about}</p></header>{why}'
+        f'<div class="tiles">{"".join(_tiles(result))}</div>'
+        f'<div class="plots">{"".join(_plots(result))}{"".join(_tables(result))}</div>'
+        "<footer>Open loop: every latency counts from the moment its request was due, not from when it could be sent. "
+        "Made by <code>python -m loadtest</code>.</footer></main></body></html>\n"
+    )
+
+
+def verdict(result: Result) -> tuple[str, str]:
+    """Return the verdict in a word, and its tone: good, warn, bad."""
+    if result.exit_code == BROKEN:
+        return "BROKEN", "bad"
+    if result.exit_code == BOTTLENECK:
+        return "BOTTLENECK: THE DRIVER", "warn"
+    return ("CLEAN", "good") if result.audit else ("NOT AUDITED", "warn")
+
+
+def ms(value: float) -> str:
+    """Return milliseconds with three figures that mean something."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _tiles(result: Result) -> Iterable[str]:
+    def tile(value: str, unit: str, name: str, tone: str = "") -> str:
+        return f'<div class="tile {tone}"><b>{value} <small>{unit}</small></b><span>{name}</span></div>'
+
+    yield tile(f"{result.answers_per_s:,.0f}", "/s", "answers")
+    yield tile(ms(result.latency.at(50)), "ms", "latency, median")
+    yield tile(ms(result.latency.at(99)), "ms", "latency, 99th percentile")
+    yield tile(ms(result.latency.at(99.9)), "ms", "99.9th percentile")
+    yield tile(f"{result.failed:,}", "", "hits failed or unanswered", "bad" if result.failed else "")
+    if audit := result.audit:
+        yield tile(f"{audit.accepted:,}", "", "hits accepted")
+        yield tile(f"{audit.missing:,}", "", "of them missing", "bad" if audit.missing else "good")
+        yield tile(f"{audit.doubled:,}", "", "doubled", "bad" if audit.doubled else "good")
+    if result.freshness_s:
+        yield tile(f"{result.freshness_s['p99']:.1f}", "s", "fresh in ClickHouse, 99 % within")
+
+
+def _section(name: str, text: str, series: Sequence[Series], svg: str, wide: bool = False) -> str:
+    classes = ' class="wide"' if wide else ""
+    return f"<section{classes}><h2>{name}</h2><p>{text}</p>{legend(series)}{svg}</section>"
+
+
+def _plots(result: Result) -> Iterable[str]:
+    end = max([result.duration_s, *(float(second.at + 1) for second in result.seconds)])
+    marks = result.faults
+    busy = [second for second in result.seconds if second.answered]
+    latency = [
+        Series("max", [(s.at + 0.5, s.max_ms) for s in busy], 6),
+        Series("99 %", [(s.at + 0.5, s.p99_ms) for s in busy], 3),
+        Series("90 %", [(s.at + 0.5, s.p90_ms) for s in busy], 2),
+        Series("median", [(s.at + 0.5, s.p50_ms) for s in busy], 1),
+    ]
+    svg = plot(latency, unit="ms, logarithmic", x_high=end, log=True, marks=marks)
+    yield _section("Latency over time", "From the scheduled moment to the whole answer.", latency, svg, wide=True)
+
+    rates = [
+        Series("answered", [(s.at + 0.5, s.answered) for s in result.seconds], 1, filled=True),
+        Series("scheduled", [(s.at + 0.5, s.due) for s in result.seconds if s.due], 6),
+        Series("failed", [(s.at + 0.5, s.failed) for s in result.seconds], 3),
+    ]
+    yield _section("Rate", "Requests a second.", rates, plot(rates, unit="/s", x_high=end, marks=marks))
+    yield _percentiles(result)
+
+    for names, title, text, unit in (
+        (("enricher lag", "sink lag"), "Lag", "Records in Kafka that a stage has not taken yet.", "records"),
+        (("spool bytes",), "Spool", "What the collector holds on disk that Kafka has not acknowledged.", "bytes"),
+    ):
+        lines = [
+            Series(name, [(s.at, s.values[name]) for s in result.samples if name in s.values], colour)
+            for name, colour in zip(names, (5, 2), strict=False)
+        ]
+        if any(line.points for line in lines):
+            far = max(end, *(s.at for s in result.samples))
+            yield _section(title, text, lines, plot(lines, unit=unit, x_high=far, marks=marks, floor=10))
+    if result.fresh:
+        dots = [Series("a hit that was followed", [(f.at, f.after_s) for f in result.fresh], 4, dots=True)]
+        text = "Seconds from the scheduled moment until <code>pharos.events</code> shows the hit."
+        yield _section("Freshness", text, dots, plot(dots, unit="s", x_high=end, marks=marks))
+    driver = [
+        Series("busiest process", [(s.at + 0.5, 100 * s.driver_cpu) for s in result.seconds if s.driver_cpu], 5),
+        Series("ready, but without a core", [(s.at + 0.5, 100 * s.driver_starved) for s in result.seconds], 3),
+    ]
+    text = "Share of a core. Near 100 % together, the driver is what was measured."
+    yield _section("The driver itself", text, driver, plot(driver, unit="%", x_high=end, marks=marks, floor=100))
+
+
+def _percentiles(result: Result) -> str:
+    def line(name: str, times: Times, colour: int) -> Series:
+        points = [
+            (-math.log10(1 - min(float(p), 99.9995) / 100), value)
+            for p, value in times.percentiles_ms.items()
+            if float(p) >= 10
+        ]
+        return Series(name, points, colour)
+
+    lines = [line("from the scheduled moment", result.latency, 1), line("from sending", result.service, 6)]
+    places = [(-math.log10(1 - p / 100), f"{p:g} %") for p in (50, 90, 99, 99.9, 99.99, 99.999)]
+    svg = plot(lines, unit="ms, logarithmic", x_unit="", x_high=5.4, log=True, x_ticks=places)
+    text = "The dashed line is what a tool would report that waits for answers before it sends."
+    return _section("Percentiles", text, lines, svg)
+
+
+def _table(name: str, rows: Sequence[tuple[str, str, bool]]) -> str:
+    lines = "".join(
+        f"<tr{' class=bad' if bad else ''}><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
+        for key, value, bad in rows
+    )
+    return f"<section><h2>{name}</h2><table>{lines}</table></section>"
+
+
+def _tables(result: Result) -> Iterable[str]:
+    if audit := result.audit:
+        yield _table(
+            "Audit, hits",
+            [
+                ("sent", f"{audit.sent:,}", False),
+                ("accepted", f"{audit.accepted:,}", False),
+                ("stored", f"{audit.stored:,}", False),
+                ("accepted but missing", f"{audit.missing:,}", audit.missing > 0),
+                ("doubled", f"{audit.doubled:,}", audit.doubled > 0),
+                ("refused, as expected", f"{audit.refused:,}", False),
+                ("wrongly refused", f"{audit.wrongly_refused:,}", audit.wrongly_refused > 0),
+                ("wrongly accepted", f"{audit.wrongly_accepted:,}", audit.wrongly_accepted > 0),
+                ("refused but stored", f"{audit.refused_but_stored:,}", audit.refused_but_stored > 0),
+                ("answered 5xx", f"{audit.failed:,}", False),
+                ("unanswered", f"{audit.unanswered:,}, of these stored {audit.unanswered_stored:,}", False),
+                ("repeats merged away", f"{audit.repeats:,}", False),
+                ("last event came", f"{audit.settled_s:.1f} s after the last answer", False),
+                *(("", example, True) for example in audit.examples),
+            ],
+        )
+    shown = ("50", "75", "90", "95", "99", "99.9", "99.99", "100")
+    yield _table(
+        "Latency, ms",
+        [
+            (
+                "maximum" if p == "100" else f"{p} %",
+                f"{ms(result.latency.percentiles_ms[p])}   (from sending {ms(result.service.percentiles_ms[p])})",
+                False,
+            )
+            for p in shown
+        ]
+        + [("driver late, 99 %", ms(result.driver_late.at(99)), False)],
+    )
+    if result.errors or result.gave_up or result.notes:
+        rows = [(f"{count:,} x", text, False) for text, count in result.errors.items()]
+        if result.gave_up:
+            rows.append((f"{result.gave_up:,} x", "never sent: no connection came free within the timeout", False))
+        yield _table("Errors and notes", rows + [("note", note, False) for note in result.notes])
+    if result.faults:
+        yield _table("Injected faults", [(f"{at:.1f} s", text, False) for at, text in result.faults])
+    facts = {
+        "requests": f"{result.requests:,} ({result.hits:,} hits)",
+        "driver": f"{result.lanes} process(es), {result.connections:,} connections, {result.driver_cpu:.0%} of a core",
+        "waited for a connection": f"{result.waited:,} requests",
+        "seed": str(result.seed),
+        **result.machine,
+    }
+    yield _table("Run and machine", [(name, value, False) for name, value in facts.items()])

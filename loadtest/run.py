@@ -1,0 +1,126 @@
+"""One run from start to verdict: drive, watch, break things on purpose, wait until all is at rest, audit."""
+
+import secrets
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from loadtest import audit as auditing
+from loadtest import driver, lane, result
+from loadtest.bench.frame import machine_facts
+from loadtest.faults import Faults
+from loadtest.measured import Measured
+from loadtest.plan import Plan
+from loadtest.schedule import Schedule
+from loadtest.store import Store
+from loadtest.traffic import Surface
+from loadtest.watch import Watch
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for."""
+
+    title: str = "Load test"
+    url: str
+    target: lane.Target
+    surface: Surface
+    schedule: Schedule
+    schedule_name: str
+    profile: str
+    seed: int = 1
+    lanes: int = 1
+    limits: result.Thresholds = result.Thresholds()
+    admins: tuple[str, ...] = ()
+    """Addresses of the stages' admin ports, such as "http://127.0.0.1:9100"."""
+    pool: int = 20_000
+    """Different requests of a lane, at most."""
+    settle_s: float = 60.0
+    """How long the pipeline behind the collector may bring nothing new before the audit calls the rest missing."""
+
+
+class News:
+    """Who follows a run; every method may be left as it is."""
+
+    def driving(self, measured: Measured, watch: Watch) -> None:
+        """Ten times a second while it drives."""
+
+    def settling(self, visible: int, accepted: int) -> None:
+        """Whenever more events have become visible after the last answer."""
+
+
+def new_run() -> str:
+    """Return a run's name: 8 random hex digits."""
+    return secrets.token_hex(4)
+
+
+def run(
+    order: Order, store: Store | None, news: News, faults: Faults | None = None, run_id: Callable[[], str] = new_run
+) -> result.Result:
+    """Do it, and return what it came to. Without a store nothing is audited: `audit` is null."""
+    plan = Plan(
+        target=order.target,
+        surface=order.surface,
+        schedule=order.schedule,
+        profile=order.profile,
+        seed=order.seed,
+        run=run_id(),
+        lanes=order.lanes,
+        drain_s=order.target.timeout_s + 2,
+        pool=order.pool,
+    )
+    watch = Watch(plan.run, store, order.admins)
+
+    def tell(measured: Measured) -> None:
+        watch.follow(measured)
+        if faults:
+            faults.begin(measured.start)
+        news.driving(measured, watch)
+
+    try:
+        drive = driver.drive(plan, tell)
+    finally:
+        if faults:
+            faults.finish()
+    audit = None
+    if store:
+        accepted = drive.count(lane.ACCEPTED)
+        settled_s = auditing.settle(
+            store,
+            plan.run,
+            drive.started_at,
+            accepted,
+            quiet_s=order.settle_s,
+            at_most_s=10 * order.settle_s,
+            tell=lambda visible: news.settling(visible, accepted),
+        )
+        watch.stop(wait_s=min(3.0, order.settle_s))
+        audit = auditing.compare(
+            plan.run,
+            [book.outcomes for book in drive.books],
+            store.rows(plan.run, drive.started_at, log=False),
+            store.rows(plan.run, drive.started_at, log=True),
+            drive.measured.moment_of,
+        )
+        audit.settled_s = settled_s
+    else:
+        watch.stop()
+    return result.of(
+        drive,
+        title=order.title,
+        url=order.url,
+        schedule=order.schedule_name,
+        limits=order.limits,
+        audit=audit,
+        samples=watch.samples,
+        fresh=watch.fresh,
+        never_fresh=len(watch.outstanding) if store else 0,
+        faults=faults.done if faults else [],
+        notes=watch.notes[:20],
+        machine=machine_facts(),
+    )
+
+
+def exit_code(results: Sequence[result.Result]) -> int:
+    """Return the worst of several runs: broken before bottleneck before clean."""
+    codes = {one.exit_code for one in results}
+    return result.BROKEN if result.BROKEN in codes else max(codes, default=result.CLEAN)

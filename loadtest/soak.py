@@ -1,0 +1,45 @@
+"""For hours: window after window, each audited on its own, so that memory stays flat and a leak shows as drift."""
+
+import msgspec
+from rich.console import Console
+
+from loadtest import progress, result, schedule
+from loadtest import run as running
+from loadtest.store import Store
+
+
+def windows(duration_s: float, window_s: float) -> list[float]:
+    """Return the lengths of the windows that make up the duration, the last one perhaps shorter."""
+    whole, rest = divmod(duration_s, window_s)
+    return [window_s] * int(whole) + ([rest] if rest > 0.5 else [])
+
+
+def run(order: running.Order, store: Store | None, console: Console, window_s: float) -> list[result.Result]:
+    """Run the windows, print a line each, and return their results. Stops early where one is broken, or by Ctrl-C."""
+    done: list[result.Result] = []
+    rate = order.schedule.rate_at(0)
+    lengths = windows(order.schedule.duration_s(), window_s)
+    for number, length in enumerate(lengths):
+        part = msgspec.structs.replace(
+            order,
+            schedule=msgspec.structs.replace(order.schedule, stretches=schedule.constant(rate, length)),
+            seed=order.seed + number,
+            title=f"{order.title}: window {number + 1} of {len(lengths)}",
+        )
+        screen = progress.Screen(console)
+        try:
+            one = running.run(part, store, screen)
+        finally:
+            screen.close()
+        done.append(one)
+        lost = f"{one.audit.missing:,} missing, {one.audit.doubled:,} doubled" if one.audit else "not audited"
+        console.print(
+            f"window {number + 1:>4}/{len(lengths)}  {one.answers_per_s:,.0f}/s  p99 {one.latency.at(99):.2f} ms  "
+            f"failed {one.failed:,}  {lost}  {'; '.join(one.broken) or one.bottleneck}",
+            highlight=False,
+        )
+        if one.exit_code == result.BROKEN or one.stopped_early:
+            break
+    first, last = done[0].latency.at(99), done[-1].latency.at(99)
+    console.print(f"p99 went from {first:.2f} to {last:.2f} ms over {len(done)} windows", style="bold", highlight=False)
+    return done

@@ -1,0 +1,142 @@
+"""What happens behind the collector while a run goes on: each stage's own metrics, and how fresh the events are.
+
+A thread of its own. Freshness follows some hits a second from their scheduled moment until `pharos.events` shows them;
+it asks ClickHouse as often as that costs little: at least ten times as long between two questions as one takes.
+"""
+
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from loadtest.measured import Measured
+from loadtest.shots import hit_id
+from loadtest.store import Store, StoreAway
+
+WATCHED: Final = {
+    "spool bytes": "pharos_collector_spool_bytes",
+    "enricher lag": "pharos_enricher_lag_records",
+    "sink lag": "pharos_sink_lag_records",
+    "accepted": "pharos_collector_hits_total",
+    "forwarded": "pharos_collector_forwarded_hits_total",
+    "enriched": "pharos_enricher_hits_total",
+    "rows": "pharos_sink_rows_total",
+}
+"""What the report calls it: the metric's name. Samples of one metric are summed."""
+
+
+class Sample(msgspec.Struct, kw_only=True):
+    """The stages at one moment."""
+
+    at: float
+    """Seconds from the start."""
+    values: dict[str, float]
+    """By the names of WATCHED; a stage that did not answer is left out."""
+
+
+class Fresh(msgspec.Struct, frozen=True):
+    """One hit that was followed."""
+
+    at: float
+    """Scheduled moment, seconds from the start."""
+    after_s: float
+    """How long until it was visible."""
+
+
+def scrape(url: str, within_s: float = 2.0) -> dict[str, float]:
+    """Return the sums of an admin port's metrics by sample name; `{}` when it does not answer.
+
+    Counters are summed over their labels, except refusals and dead letters: see `_counts`.
+    """
+    try:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=within_s) as response:  # noqa: S310 - an admin port's address
+            text = response.read().decode()
+    except OSError:
+        return {}
+    sums: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if _counts(sample.name, sample.labels):
+                sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    return sums
+
+
+def _counts(name: str, labels: Mapping[str, str]) -> bool:
+    wanted = {"pharos_collector_hits_total": "accepted", "pharos_enricher_hits_total": "enriched"}.get(name)
+    return wanted is None or labels.get("result") == wanted
+
+
+class Watch:
+    """Collects Samples and Fresh until it is stopped."""
+
+    def __init__(self, run: str, store: Store | None, admins: tuple[str, ...]) -> None:
+        self.run, self.store, self.admins = run, store, admins
+        self.samples: list[Sample] = []
+        self.fresh: list[Fresh] = []
+        self.outstanding: dict[str, float] = {}
+        self.notes: list[str] = []
+        self._measured: Measured | None = None
+        self._since = time.time() - 60
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._scrape, daemon=True),
+            threading.Thread(target=self._follow, daemon=True),
+        ]
+
+    def follow(self, measured: Measured) -> None:
+        """Take over the probes that the lanes have reported; starts the threads at the first call."""
+        if self._measured is None:
+            self._measured = measured
+            for thread in self._threads:
+                thread.start()
+        probes, measured.probes = measured.probes, []
+        for lane, number, at in probes:
+            self.outstanding[hit_id(self.run, lane, number)] = at - measured.start
+
+    def stop(self, wait_s: float = 0.0) -> None:
+        """Stop, once nothing is outstanding or `wait_s` are over."""
+        deadline = time.monotonic() + wait_s
+        while self.store and self.outstanding and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self._stop.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(10)
+
+    def elapsed(self) -> float:
+        """Return seconds from the start of the run."""
+        return time.perf_counter() - self._measured.start if self._measured else 0.0
+
+    def _scrape(self) -> None:
+        while not self._stop.wait(1.0):
+            found: dict[str, float] = {}
+            for admin in self.admins:
+                found |= scrape(admin)
+            values = {name: found[metric] for name, metric in WATCHED.items() if metric in found}
+            if values:
+                self.samples.append(Sample(at=self.elapsed(), values=values))
+
+    def _follow(self) -> None:
+        if self.store is None:
+            return
+        pause = 0.1
+        while not self._stop.wait(pause):
+            ids = list(self.outstanding)[:2_000]
+            if not ids:
+                continue
+            before = time.perf_counter()
+            try:
+                seen = self.store.visible(ids, self._since)
+            except StoreAway as problem:  # perhaps on purpose: noted, and asked again
+                self.notes.append(f"{self.elapsed():.0f} s: ClickHouse: {problem}")
+                pause = 1.0
+                continue
+            now = self.elapsed()
+            pause = min(5.0, max(0.1, 10 * (time.perf_counter() - before)))
+            for identifier in seen:
+                at = self.outstanding.pop(identifier)
+                self.fresh.append(Fresh(at, now - at))
