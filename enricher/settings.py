@@ -37,8 +37,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Most bytes fetched ahead of one input partition."""
     linger_ms: Annotated[int, msgspec.Meta(ge=0)] = 40
     """Pause after a small take, so that little traffic does not become many transactions."""
-    session_timeout_ms: Annotated[int, msgspec.Meta(ge=6000)] = 15_000
-    """Silence after which the group gives this enricher's partitions to another."""
+    session_timeout_ms: Annotated[int, msgspec.Meta(ge=1000)] = 15_000
+    """Silence after which the group gives this enricher's partitions to another. Apache Kafka refuses less than its own
+    `group.min.session.timeout.ms`: 6,000 unless set."""
     transaction_timeout_ms: Annotated[int, msgspec.Meta(ge=5000)] = 60_000
     """After which the broker aborts a transaction that nobody ends; readers of committed records wait as long."""
     geo_mmdb: str = ""

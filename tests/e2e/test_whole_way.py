@@ -1,0 +1,105 @@
+"""The whole way of a varied mix: the accepted are in `pharos.events`, the broken in `hits.dead`, and nothing else."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer
+
+from collector import contract
+from tests.e2e import mix
+from tests.e2e.system import TOKEN, System
+from tests.e2e.wire import Answer, ask_all
+from tests.waiting import until
+
+_MIX = Path(__file__).parent / "mix.yml"
+
+
+def _wrong(request: mix.Request, answer: Answer) -> str:
+    """Return what is wrong with the answer; empty if nothing is."""
+    if answer.status != request.status:
+        return f"{answer.status} instead of {request.status} {answer.body[:200]!r}"
+    if request.is_pixel and answer.status == 200:
+        told = answer.headers.get("x-pharos", "nothing")
+        expected = f"refused; {request.refused[0]}" if request.refused else "accepted"
+        if told != expected:
+            return f"X-Pharos: {told}, not {expected}"
+        if len(answer.body) != 43:
+            return f"{len(answer.body)} bytes are not the pixel"
+    elif request.refused or request.status == 202:
+        said = orjson.loads(answer.body)
+        reasons = tuple(each["reason"] for each in said["refused"]) if "refused" in said else (said["reason"],)
+        if reasons != request.refused:
+            return f"refused {reasons}, not {request.refused}"
+    return ""
+
+
+def _differences(row: dict[str, Any], expected: dict[str, Any]) -> dict[str, tuple[object, object]]:
+    return {name: (row.get(name), value) for name, value in expected.items() if row.get(name) != value}
+
+
+async def test_exactly_the_accepted_are_stored_and_exactly_the_broken_are_dead(system: System) -> None:
+    requests = mix.load(_MIX, token=TOKEN)
+    assert len(requests) >= 1000
+    wrong: Counter[tuple[str, str]] = Counter()
+
+    def judge(request: mix.Request, answer: Answer) -> None:
+        if problem := _wrong(request, answer):
+            wrong[request.says, problem] += 1
+
+    foreign = await _send_what_no_collector_writes(system)
+    await ask_all(system.port, requests, judge)
+    assert not wrong
+
+    rows = {row["client_event_id"]: row for request in requests for row in request.rows}
+    await until(lambda: system.count() >= len(rows), f"{len(rows)} events\n{system.output()}", 60)
+    dead = [request for request in requests if request.dead]
+    letters = await until(
+        lambda: _all_letters(system, len(dead) + len(foreign)), f"{len(dead)} dead letters\n{system.output()}", 60
+    )
+
+    stored = system.ask("SELECT * FROM pharos.events")
+    assert len(stored) == len(rows)
+    assert len({row["event_id"] for row in stored}) == len(rows)
+    by_id = {row["client_event_id"]: row for row in stored}
+    assert by_id.keys() == rows.keys()
+    differences = {id_: differing for id_, row in rows.items() if (differing := _differences(by_id[id_], row))}
+    assert not differences
+
+    assert len(letters) == len(dead) + len(foreign)
+    for record, reason in foreign.items():
+        assert [letter.reason for letter in letters if letter.record == record] == [reason]
+    for request in dead:
+        found = [letter for letter in letters if request.dead_mark in letter.record]
+        assert [letter.reason for letter in found] == [request.dead], request.says
+        assert contract.decode(found[0].record).site == "demo"
+
+    counted = Counter(reason for request in requests if request.counted for reason in request.refused)
+    counted["accepted"] = len(rows) + len(dead)
+    results: Counter[str] = Counter()
+    for (name, labels), value in system.metrics("collector").items():
+        if name == "pharos_collector_hits_total":
+            results[dict(labels)["result"]] += int(value)
+    assert +results == counted
+
+    assert system.stop() == {"collector": 0, "enricher": 0, "sink": 0}
+
+
+async def _send_what_no_collector_writes(system: System) -> dict[bytes, str]:
+    """Put records into `hits.raw` that are no hits; return the reason for which each must be dead."""
+    hit = contract.Hit(id="0" * 32, at=1, kind="pixel", site="demo", query="s=demo")
+    foreign = {
+        b"\x00\xff no JSON": "undecodable",
+        b'{"v":1,"id":"0"}': "undecodable",
+        contract.encode(hit).replace(b'"v":1', b'"v":99'): "unknown_version",
+    }
+    async with AIOKafkaProducer(bootstrap_servers=system.broker.bootstrap, acks="all") as producer:
+        for record in foreign:
+            await producer.send_and_wait(system.topics["raw"], record)
+    return foreign
+
+
+async def _all_letters(system: System, count: int) -> list[Any] | None:
+    letters = await system.dead_letters()
+    return letters if len(letters) >= count else None
