@@ -7,6 +7,7 @@ from aiohttp import web
 
 from collector import click, opt_out, page, pixel, post, request, tag
 from collector.contract import Kind
+from collector.fast import Lent
 from collector.intake import Intake, SpoolRefused
 from collector.received import INTAKE, fields_of, peer_of
 from collector.refusal import Refusal
@@ -47,7 +48,8 @@ def build(intake: Intake) -> web.Application:
 
 async def _finish_headers(sent: web.Request, response: web.StreamResponse) -> None:
     response.headers.pop("Server", None)
-    if sent.app[INTAKE].draining:
+    protocol = sent.protocol
+    if sent.app[INTAKE].draining or (isinstance(protocol, Lent) and protocol.given):
         response.force_close()
 
 

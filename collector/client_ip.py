@@ -67,6 +67,10 @@ class Trusted:
         parsed = [ip_network(text.strip()) for text in networks]
         self._masks: Final = [(net.max_prefixlen // 8, int(net.netmask), int(net.network_address)) for net in parsed]
 
+    def __bool__(self) -> bool:
+        """Tell whether any proxy is trusted at all."""
+        return bool(self._masks)
+
     def __contains__(self, packed: bytes) -> bool:
         number, size = int.from_bytes(packed, "big"), len(packed)
         return any(size == width and number & mask == network for width, mask, network in self._masks)

@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import web
 
 from collector import app, door, log
+from collector.fast import Lane
 from collector.forward import Forwarder, Plan
 from collector.ids import Ids
 from collector.intake import Intake
@@ -98,11 +99,17 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
     files, salt, hangup = door.files_of(settings), door.salt_of(settings, Intake.now_ms), asyncio.Event()
     intake = Intake(door.build(settings, files.read(), salt), turn, Ids(os.urandom), tally)
 
-    runner = web.AppRunner(
-        app.build(intake), access_log=None, keepalive_timeout=settings.keepalive_s, auto_decompress=False
-    )
+    runner = web.AppRunner(app.build(intake), access_log=None)
     await runner.setup()
-    server = await loop.create_server(cast(web.Server, runner.server), sock=listener)
+    lane = Lane(
+        intake,
+        loop,
+        cast(web.Server, runner.server),
+        most_connections=settings.connections,
+        head_timeout_s=settings.head_timeout_s,
+        keepalive_s=settings.keepalive_s,
+    )
+    server = await loop.create_server(lane, sock=listener)
 
     going = asyncio.Event()
     orphaned = asyncio.Event()
@@ -110,7 +117,8 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
         loop.add_signal_handler(name, going.set)
     background = [
         asyncio.create_task(tend(spool, settings.fsync, disk)),
-        asyncio.create_task(_report(control, spool, forwarder, tally, going, orphaned, hangup)),
+        asyncio.create_task(_sweep(lane)),
+        asyncio.create_task(_report(control, spool, forwarder, lane, going, orphaned, hangup)),
         *map(asyncio.create_task, door.tending(intake, files, hangup, salt, tally)),
     ]
     if settings.fsync == "interval":
@@ -135,6 +143,8 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(orphaned.wait(), settings.grace_s)
     server.close()
+    turn.flush()
+    lane.close_idle()
     await runner.shutdown()
     await runner.cleanup()
     turn.flush()
@@ -155,19 +165,27 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
     return 1 if failures else 0
 
 
+async def _sweep(lane: Lane) -> None:
+    while True:
+        await asyncio.sleep(1)
+        lane.sweep()
+
+
 async def _report(
     control: socket.socket,
     spool: Spool,
     forwarder: Forwarder,
-    tally: Tally,
+    lane: Lane,
     going: asyncio.Event,
     orphaned: asyncio.Event,
     hangup: asyncio.Event,
 ) -> None:
     """Tell the supervisor each second and whenever it asks; when it is gone, go."""
+    tally = lane.intake.tally
     reader, writer = await asyncio.open_unix_connection(sock=control)
     try:
         while True:
+            lane.tell()
             _measure(tally, spool)
             not_ready = spool.trouble and f"spool: {spool.trouble}"
             if not forwarder.ever_connected:
