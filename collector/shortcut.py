@@ -64,7 +64,7 @@ class Shape(msgspec.Struct):
     who_json: tuple[bytes, bytes]
     """What stands before and after the visitor's id at the record's end."""
     answer: tuple[bytes, bytes]
-    """What stands before and after the visitor's id in the answer's head, up to the Date."""
+    """What stands before and after the visitor's id in the answer's head, up to the Date; one part: no id in it."""
     hits: int = 0
     """Decided, and not yet told to the tally."""
 
@@ -142,7 +142,7 @@ class Shortcut:
         else:
             if _QUERY.fullmatch(query) is None or b"uid" in query:
                 return None
-            asked = judge(query.decode("ascii"), self.door.sites, now_ms)
+            asked = judge(query.decode("ascii"), self.door.sites, now_ms, self.door.back_ms)
             if isinstance(asked, Refusal):
                 return self._refuse(asked, has_body, now_ms)
             site, consent = asked.site.encode(), asked.consent.encode()
@@ -192,7 +192,8 @@ class Shortcut:
         elif not needs:
             visitor = b""
         before, after = shape.answer
-        answer = b"".join((before, visitor, after, self._tail if has_body else self._bare_tail))
+        tail = self._tail if has_body else self._bare_tail
+        answer = b"".join((before, visitor, after, tail)) if after else before + tail
         shape.hits += 1
         if not shape.site_json:
             return None, shape, answer

@@ -1,0 +1,176 @@
+"""Both lanes of the collector in this process, each behind a socket, asked with raw bytes."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import uvloop
+from aiohttp import web
+
+from collector import app, contract, sites
+from collector.client_ip import Trusted
+from collector.contract import Hit
+from collector.fast import Lane
+from collector.ids import Ids
+from collector.intake import Intake
+from collector.metrics import Tally
+from collector.request import Door
+from collector.shortcut import Decision, Shortcut
+from collector.spool import Chunk, Limits, Spool
+from collector.turn import Turn
+from tests.collector.running import SITES
+
+DOOR = Door(
+    sites.parse(SITES.encode()),
+    domain="example.com",
+    trusted=Trusted(["127.0.0.0/8"]),
+    geo_headers=("cf-ipcountry", "", "cf-ipcity"),
+    cookieless=lambda site, ip, user_agent: f"{abs(hash((site, ip, user_agent))):032x}"[-32:],
+)
+
+
+class Answer(NamedTuple):
+    """One answer, in a form that can be compared."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        return next((value for key, value in self.headers if key == name), "")
+
+
+class Blind(Shortcut):
+    """A shortcut that never knows: everything goes the full way."""
+
+    def decide(self, head: bytes, peer: str, now_ms: int) -> Decision | None:
+        return None
+
+
+class One:
+    """One lane behind a port."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, folder: Path, *, blind: bool, door: Door = DOOR) -> None:
+        self.loop = loop
+        self.written: list[bytes] = []
+        self.tally = Tally()
+        self.spool = Spool(folder, Limits(most_bytes=1 << 30))
+        self._disk = ThreadPoolExecutor(1)
+        turn = Turn(loop, self.spool, "never", self._disk, self._note, self.tally)
+        self.intake = Intake(door, turn, Ids(lambda size: bytes(range(256)) * (size // 256 + 1)), self.tally)
+        self._runner = web.AppRunner(app.build(self.intake), access_log=None)
+        loop.run_until_complete(self._runner.setup())
+        self.lane = Lane(
+            self.intake,
+            loop,
+            cast(web.Server, self._runner.server),
+            most_connections=100,
+            head_timeout_s=10,
+            keepalive_s=75,
+        )
+        if blind:
+            self.lane.shortcut = Blind(door, self.intake.ids)
+        self._server = loop.run_until_complete(loop.create_server(self.lane, "127.0.0.1", 0))
+        self.port: int = self._server.sockets[0].getsockname()[1]
+
+    def _note(self, chunk: Chunk) -> None:
+        self.written.extend(chunk.payloads)
+
+    def hits(self) -> list[Hit]:
+        """Return the hits written since the last call."""
+        hits = [contract.decode(payload) for payload in self.written]
+        self.written.clear()
+        return hits
+
+    def fast(self) -> int:
+        """Return how many requests the fast lane has answered so far."""
+        self.lane.tell()
+        return int(self.tally.values.get(("requests_total", "fast"), 0))
+
+    async def _ask(self, pieces: list[bytes], half_close: bool, wait_s: float) -> tuple[list[Answer], bool]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        received = bytearray()
+        closed = False
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+            if half_close:
+                writer.write_eof()
+            with contextlib.suppress(TimeoutError):
+                while not closed:
+                    more = await asyncio.wait_for(reader.read(1 << 20), wait_s)
+                    received += more
+                    closed = not more
+                    if not closed and not half_close and complete(bytes(received), self._expected):
+                        break
+        except ConnectionError:
+            closed = True
+        finally:
+            writer.transport.abort()
+        return answers(bytes(received)), closed
+
+    _expected = 1
+
+    def ask(
+        self, *pieces: bytes, expected: int = 1, half_close: bool = False, wait_s: float = 5
+    ) -> tuple[list[Answer], bool]:
+        """Send the pieces on a new connection; return the answers, and whether the connection was closed on us.
+
+        Returns as soon as `expected` answers are there, the connection closes, or nothing comes for `wait_s`.
+        """
+        self._expected = expected
+        return self.loop.run_until_complete(self._ask(list(pieces), half_close, wait_s))
+
+    def close(self) -> None:
+        self._server.close()
+        self.loop.run_until_complete(self._runner.cleanup())
+        self.spool.close()
+        self._disk.shutdown()
+
+
+def answers(received: bytes) -> list[Answer]:
+    """Take apart the answers in a stream, whole ones only. Bodies must not begin like an answer."""
+    found = []
+    while received:
+        head, gap, rest = received.partition(b"\r\n\r\n")
+        if not gap:
+            break
+        lines = head.decode("latin-1").split("\r\n")
+        headers = tuple(
+            sorted((name.lower(), value) for name, _, value in (line.partition(": ") for line in lines[1:]))
+        )
+        length = next((int(value) for name, value in headers if name == "content-length"), 0)
+        # An answer to HEAD has a length and no body: what follows is then the next answer, or nothing.
+        body = b"" if not rest or rest.startswith(b"HTTP/1.1 ") else rest[:length]
+        if body and len(body) < length:
+            break
+        found.append(Answer(int(lines[0].split()[1]), tuple(h for h in headers if h[0] != "date"), body))
+        received = rest[len(body) :]
+    return found
+
+
+def complete(received: bytes, expected: int) -> bool:
+    """Tell whether that many answers are there."""
+    return len(answers(received)) >= expected
+
+
+@contextlib.contextmanager
+def both(folder: Path, door: Door = DOOR) -> Iterator[tuple[One, One]]:
+    """Yield the collector with its fast lane, and one that goes the full way with everything."""
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    lanes = []
+    try:
+        for name, blind in (("fast", False), ("full", True)):
+            lanes.append(One(loop, folder / name, blind=blind, door=door))
+        yield lanes[0], lanes[1]
+    finally:
+        for one in lanes:
+            one.close()
+        asyncio.set_event_loop(None)
+        loop.close()
