@@ -1,16 +1,18 @@
 -- Storage, one row an event. Written by the sink only; analysts read the view `events`.
 -- A repeat of an event has the same (site, event_id); the greatest `version` stands.
 -- How long events are kept is a setting of the sink (PHAROS_SINK_RETENTION_DAYS), not part of a migration.
--- Hit ids are UUIDs of version 7, so the order key follows time; ids made of a sender's own id lie beside them.
+-- Order and partitions, as measured in docs/benchmarks.md: hit ids are UUIDs of version 7, so the order key follows time,
+-- a day's sites side by side. Ids made of a sender's own id are random (day 1970-01-01): they lie in partitions of their
+-- own. So no block of rows spans the key range of another month, and a read with FINAL merges only what can collide.
 CREATE TABLE IF NOT EXISTS pharos.event_log
 (
-    event_id             UUID,
+    event_id             UUID CODEC(ZSTD(1)),
     site                 LowCardinality(String),
     event                LowCardinality(String),
     kind                 LowCardinality(String),
-    received_at          DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-    occurred_at          DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-    version              UInt64 CODEC(ZSTD(1)),
+    received_at          DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    occurred_at          DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    version              UInt64 CODEC(Delta, ZSTD(1)),
     visitor_id           String CODEC(ZSTD(1)),
     visitor_kind         LowCardinality(String),
     user_id              String CODEC(ZSTD(1)),
@@ -20,7 +22,7 @@ CREATE TABLE IF NOT EXISTS pharos.event_log
     path                 String CODEC(ZSTD(3)),
     title                String CODEC(ZSTD(3)),
     referrer             String CODEC(ZSTD(3)),
-    referrer_host        String CODEC(ZSTD(1)),
+    referrer_host        LowCardinality(String),
     referrer_name        LowCardinality(String),
     referrer_kind        LowCardinality(String),
     search_term          String CODEC(ZSTD(1)),
@@ -44,7 +46,7 @@ CREATE TABLE IF NOT EXISTS pharos.event_log
     list_id              LowCardinality(String),
     value                Decimal(18, 4) CODEC(ZSTD(1)),
     currency             LowCardinality(String),
-    user_agent           String CODEC(ZSTD(3)) TTL toDateTime(received_at) + INTERVAL 90 DAY,
+    user_agent           LowCardinality(String) TTL toDateTime(received_at) + INTERVAL 90 DAY,
     browser              LowCardinality(String),
     browser_version      LowCardinality(String),
     os                   LowCardinality(String),
@@ -62,11 +64,13 @@ CREATE TABLE IF NOT EXISTS pharos.event_log
     props                Map(String, String) CODEC(ZSTD(1)),
     enriched_by          UInt32 CODEC(ZSTD(1)),
     INDEX occurred_at occurred_at TYPE minmax GRANULARITY 1,
-    INDEX visitor_id visitor_id TYPE bloom_filter(0.01) GRANULARITY 2
+    INDEX visitor_id visitor_id TYPE bloom_filter(0.01) GRANULARITY 2,
+    -- An empty row would be read as all defaults.
+    CONSTRAINT named CHECK site != ''
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(received_at)
-ORDER BY (site, UUIDToNum(event_id))
+PARTITION BY (toYYYYMM(received_at), client_event_id != '')
+ORDER BY (toDate(UUIDv7ToDateTime(event_id, 'UTC')), site, UUIDToNum(event_id))
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- Each event once.
