@@ -17,9 +17,9 @@ from typing import IO
 TOKEN_NAME = "PHAROS_TEST_RUN"
 
 
-def carrying(token: str) -> dict[int, str]:
-    """Return pid -> command line of every process whose environment carries `token`, but for the caller's own."""
-    mark = f"{TOKEN_NAME}={token}".encode()
+def carrying(variable: str, value: str) -> dict[int, str]:
+    """Return pid -> command line of every process that has `variable` set so, but for the caller's own."""
+    mark = f"{variable}={value}".encode()
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -33,7 +33,7 @@ def carrying(token: str) -> dict[int, str]:
 def kill_all(token: str) -> dict[int, str]:
     """Kill every process that carries `token`; return those that there were, as `carrying` does."""
     killed: dict[int, str] = {}
-    while found := {pid: line for pid, line in carrying(token).items() if line or pid not in killed}:
+    while found := {pid: line for pid, line in carrying(TOKEN_NAME, token).items() if line or pid not in killed}:
         # A zombie has no command line: it is gone as soon as its parent looks.
         if not any(found.values()):
             break

@@ -18,7 +18,7 @@ def _run_of(folder: Path, test: str, *, require: str = "") -> Program:
     """Start a test run of its own over one test module, with our conftest."""
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_inner.py").write_text(test)
-    environment = {"PYTHONPATH": str(_ROOT), "PHAROS_TEST_REQUIRE": require}
+    environment = {"PYTHONPATH": str(_ROOT), "PHAROS_TEST_REQUIRE": require, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     arguments = ["-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "--import-mode=importlib", "test_inner.py"]
     return Program([sys.executable, "-m", "pytest", *arguments], log=folder / "run.log", env=environment, cwd=folder)
 
