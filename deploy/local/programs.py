@@ -86,12 +86,16 @@ def embedded(place: Place) -> list[Program]:
 def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
     """Return the three programs, in the order in which a hit passes them; `environ` may choose what we leave open."""
     settings = place.settings
-    open_to_choice = {
-        "PHAROS_COLLECTOR_GRACE_S": "0",  # no load balancer has to look away first
-        "PHAROS_COLLECTOR_SPOOL_KEEP_S": "0" if settings.kafka else str(settings.spool_keep_s),
-    }
+    open_to_choice = {"PHAROS_COLLECTOR_GRACE_S": "0"}  # no load balancer has to look away first
+    if not settings.kafka:
+        # Tansu holds a member's joining back for half its session, and waits a session for one that was killed.
+        open_to_choice |= {
+            "PHAROS_COLLECTOR_SPOOL_KEEP_S": str(settings.spool_keep_s),
+            "PHAROS_ENRICHER_SESSION_TIMEOUT_MS": "3000",
+            "PHAROS_SINK_SESSION_TIMEOUT_MS": "3000",
+        }
     env = {name: value for name, value in open_to_choice.items() if name not in environ}
-    collector = env | {
+    collector = {
         "PHAROS_COLLECTOR_KAFKA": place.kafka,
         "PHAROS_COLLECTOR_HOST": settings.host,
         "PHAROS_COLLECTOR_PORT": str(place.ports["collector_port"]),
@@ -112,9 +116,9 @@ def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
         sink["PHAROS_SINK_CLICKHOUSE_USER"] = "default"
         sink["PHAROS_SINK_CLICKHOUSE_PASSWORD"] = settings.clickhouse_password
     return [
-        _stage(place, "collector", collector, "pharos_collector_spool_bytes"),
-        _stage(place, "enricher", enricher, "pharos_enricher_lag_records"),
-        _stage(place, "sink", sink, "pharos_sink_lag_records"),
+        _stage(place, "collector", env | collector, "pharos_collector_spool_bytes"),
+        _stage(place, "enricher", env | enricher, "pharos_enricher_lag_records"),
+        _stage(place, "sink", env | sink, "pharos_sink_lag_records"),
     ]
 
 
@@ -132,3 +136,8 @@ def _stage(
 ) -> Program:
     port = place.ports[f"{name}_admin_port"]
     return Program(name, (sys.executable, "-m", name), env, f"http://{HOST}:{port}/readyz", lag)
+
+
+def groups(environ: Mapping[str, str]) -> list[str]:
+    """Return the consumer groups of enricher and sink."""
+    return [environ.get(f"PHAROS_{stage}_GROUP", f"pharos-{stage.lower()}") for stage in ("ENRICHER", "SINK")]

@@ -9,11 +9,12 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import aiohttp
 
 from deploy.local import programs, settings, watching
-from deploy.local.broker import create_topics, has_topics
+from deploy.local.broker import create_topics, group_state, has_topics
 from deploy.local.keeper import Keeper
 from deploy.local.programs import Place, Program
 
 READY_S: Final = 60
+JOIN_S: Final = 15
 CATCH_UP_S: Final = 10
 """How long a drain waits for a stage to have nothing left before it stops it."""
 
@@ -38,6 +39,7 @@ class Runner:
         await self._group(programs.embedded(self._place), http)
         await self._replaced()
         await self._group(programs.stages(self._place, self._environ), http)
+        await self._joined()
 
     async def _group(self, group: list[Program], http: aiohttp.ClientSession) -> None:
         started = [self._begin(program) for program in group]
@@ -48,6 +50,15 @@ class Runner:
         self._keepers.append(keeper)
         self._tasks.append(asyncio.create_task(keeper.run()))
         return keeper
+
+    async def _joined(self) -> None:
+        """Wait until enricher and sink have partitions of the embedded broker, which takes its time over that."""
+        port = self._place.ports.get("kafka_port", 0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(JOIN_S):
+                for group in programs.groups(self._environ) if port else ():
+                    while await group_state(programs.HOST, port, group) != "Stable":  # noqa: ASYNC110  another process
+                        await asyncio.sleep(0.1)
 
     async def _replaced(self) -> None:
         """See that the real Kafka, where there is one, answers and has the topics."""
