@@ -1,0 +1,233 @@
+"""`make run` as a person has it: one command, a hit, a row; a kill -9 here and there; an end that leaves nothing."""
+
+import asyncio
+import os
+import re
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from deploy.local import page, settings
+from deploy.local.programs import Place
+from tests.ports import free_port
+from tests.processes import Program
+from tests.waiting import until, until_now
+
+COMMAND = [sys.executable, "-m", "deploy.local"]
+ROOT = Path(__file__).parents[2]
+START_S = 120
+TRAFFIC_S = 60 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 6
+
+
+class Local:
+    """A `make run` on ports of its own."""
+
+    def __init__(self, folder: Path, start: Callable[..., Program]) -> None:
+        names = [name for name in settings.Settings.__struct_fields__ if name.endswith("_port")]
+        self.env = {settings.variable(name): str(free_port()) for name in names}
+        self.env["PHAROS_LOCAL_DIR"] = str(folder)
+        self._start = start
+        self.collector = f"http://localhost:{self.env['PHAROS_LOCAL_COLLECTOR_PORT']}"
+        self.clickhouse = f"http://localhost:{self.env['PHAROS_LOCAL_CLICKHOUSE_PORT']}"
+
+    def launch(self, **env: str) -> Program:
+        return self._start(COMMAND, env=self.env | env, cwd=ROOT)
+
+    async def up(self) -> Program:
+        program = self.launch()
+        await until(lambda: "Data, logs" in program.output() or not program.running, "the banner", START_S)
+        assert program.running, program.output()
+        return program
+
+    async def events(self, http: aiohttp.ClientSession) -> int:
+        async with http.post(self.clickhouse, data="SELECT count() FROM pharos.events") as answer:
+            assert answer.status == 200, await answer.text()
+            return int(await answer.text())
+
+
+@pytest.fixture
+def local(tmp_path: Path, start: Callable[..., Program]) -> Local:
+    return Local(tmp_path / "var", start)
+
+
+def children(program: Program) -> dict[str, int]:
+    """Return the pid of each process the runner started, by what it runs."""
+    found = {}
+    for child in psutil.Process(program.pid).children():
+        with suppress(psutil.NoSuchProcess, IndexError):  # a zombie has no command line
+            found[child.cmdline()[2].removeprefix("deploy.local.")] = child.pid
+    return found
+
+
+async def kill(program: Program, name: str) -> None:
+    """kill -9 one of the runner's processes, and wait until there is another."""
+    before = children(program)[name]
+    os.kill(before, signal.SIGKILL)
+    await until(lambda: children(program).get(name, before) != before, f"a new {name}")
+
+
+def family(program: Program) -> list[psutil.Process]:
+    return psutil.Process(program.pid).children(recursive=True)
+
+
+def shell_line(output: str, name: str) -> list[str]:
+    """Return the banner's line as the shell would take it apart."""
+    line = re.search(rf"^  {name} +(.*)$", output, re.MULTILINE)
+    assert line is not None, output
+    return shlex.split(line.group(1))
+
+
+async def test_a_hit_becomes_a_row_whatever_dies(local: Local) -> None:
+    """The banner's lines work; each program, killed under load, comes back; nothing that was accepted is missing."""
+    program = await local.up()
+    _, _, pixel = shell_line(program.output(), "Try")
+    _, clickhouse, _, sql = shell_line(program.output(), "Then")
+    async with aiohttp.ClientSession() as http:
+        async with http.get(pixel) as answer:
+            assert (answer.status, answer.headers["X-Pharos"]) == (200, "accepted")
+
+        async def row() -> str:
+            async with http.post(clickhouse, data=sql) as found:
+                text = await found.text()
+                return text if "Organic Video" in text else ""
+
+        await until(row, "the row of the curl line")
+        async with http.get(local.env["PHAROS_LOCAL_PAGE_PORT"].join(["http://localhost:", "/?bought=1"])) as shown:
+            assert page.SNIPPET.split("$collector")[1].split('"')[0] in await shown.text()
+
+        sent = asyncio.create_task(_traffic(http, local.collector, seconds=TRAFFIC_S))
+        for name in ("collector", "enricher", "sink"):
+            await kill(program, name)
+        accepted = await sent
+        assert accepted > TRAFFIC_S * 40
+
+        async def all_there() -> bool:
+            return await local.events(http) >= accepted + 1
+
+        await until(all_there, f"{accepted + 1} events", 90)
+        assert await local.events(http) == accepted + 1
+
+        # Hits that are on their way when the end comes are stored before it.
+        late = [await _hit(http, local.collector, f"late-{number}") for number in range(50)]
+        members = family(program)
+        assert await asyncio.to_thread(program.terminate, 60) == 0, program.output()
+        assert not [one for one in members if one.is_running()]
+
+        again = await local.up()
+        assert await local.events(http) == accepted + 1 + sum(late)
+        members = family(again)
+        again.signal(signal.SIGKILL)
+        await until(
+            lambda: not [one for one in members if one.is_running()], "the end of all that a killed runner started"
+        )
+
+
+async def _hit(http: aiohttp.ClientSession, collector: str, name: str) -> bool:
+    """Send one hit with an id of its own; return whether it was accepted."""
+    try:
+        async with http.get(
+            f"{collector}/p.gif", params={"s": "demo", "id": name, "u": "https://demo.example/"}
+        ) as got:
+            return got.headers.get("X-Pharos") == "accepted"
+    except aiohttp.ClientError:
+        return False
+
+
+async def _traffic(http: aiohttp.ClientSession, collector: str, seconds: float) -> int:
+    """Send some 200 hits/s; return how many were accepted. What got no answer was perhaps taken, and is sent again."""
+    clock = asyncio.get_running_loop().time
+    begun, number, accepted = clock(), 0, 0
+    while clock() - begun < seconds:
+        due = int((clock() - begun) * 200)
+        while number < due:
+            if await _hit(http, collector, f"load-{number}"):
+                accepted += 1
+                number += 1
+            else:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.01)
+    return accepted
+
+
+async def test_a_broker_that_lost_everything_costs_nothing(local: Local) -> None:
+    """The embedded broker keeps all in memory: killed, it comes back empty, and what it had is sent again."""
+    program = await local.up()
+    async with aiohttp.ClientSession() as http:
+        first = [await _hit(http, local.collector, f"before-{number}") for number in range(20)]
+        await kill(program, "broker")
+        after = [await _hit(http, local.collector, f"after-{number}") for number in range(20)]
+        assert all(first + after)
+
+        async def all_there() -> bool:
+            return await local.events(http) == 40
+
+        await until(all_there, "40 events", 90)
+    assert await asyncio.to_thread(program.terminate, 60) == 0
+
+
+class TestRefusals:
+    """One line that names what is wrong, and exit code 2."""
+
+    def refused(self, program: Program) -> str:
+        assert program.wait(START_S) == 2
+        (line,) = program.output().splitlines()
+        return line
+
+    def test_a_busy_port(self, local: Local) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as busy:
+            port = busy.getsockname()[1]
+            said = self.refused(local.launch(PHAROS_LOCAL_SINK_ADMIN_PORT=str(port)))
+        assert said == f"port {port} on 127.0.0.1 is taken (PHAROS_LOCAL_SINK_ADMIN_PORT chooses another)"
+
+    def test_a_folder_that_cannot_be(self, local: Local, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        said = self.refused(local.launch(PHAROS_LOCAL_DIR=str(tmp_path / "file/var")))
+        assert said == f"{tmp_path}/file/var: Not a directory (PHAROS_LOCAL_DIR chooses another folder)"
+
+    def test_a_second_runner_on_one_folder(self, local: Local, tmp_path: Path, start: Callable[..., Program]) -> None:
+        first = local.launch()
+        lock = tmp_path / "var/.lock"
+        until_now(lambda: lock.exists() or not first.running, "the first runner's lock")
+        said = self.refused(Local(tmp_path / "var", start).launch())
+        assert said == f"{tmp_path}/var: another `make run` uses this folder (PHAROS_LOCAL_DIR)"
+
+    def test_a_stage_that_refuses_its_settings(self, local: Local) -> None:
+        assert "PHAROS_ENRICHER_NOPE" in self.refused(local.launch(PHAROS_ENRICHER_NOPE="1"))
+
+    def test_an_unknown_variable(self, local: Local) -> None:
+        assert self.refused(local.launch(PHAROS_LOCAL_NOPE="1")) == "PHAROS_LOCAL_NOPE: there is no such setting"
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"PHAROS_LOCAL_KAFKA_PORT": "x"}, "PHAROS_LOCAL_KAFKA_PORT: "),
+        ({"PHAROS_LOCAL_KAFKA_PORT": "70000"}, "PHAROS_LOCAL_KAFKA_PORT: "),
+        ({"PHAROS_COLLECTOR_PORT": "1"}, "set PHAROS_LOCAL_COLLECTOR_PORT instead"),
+        ({"PHAROS_LOCAL_CLICKHOUSE": "localhost"}, "PHAROS_LOCAL_CLICKHOUSE: "),
+        ({"PHAROS_LOCAL_SITES": "/nowhere"}, "PHAROS_LOCAL_SITES: "),
+    ],
+)
+def test_wrong_settings_are_named(environ: Mapping[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)) as refused:
+        settings.read(environ)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    chosen = settings.read({"PHAROS_LOCAL_CLICKHOUSE": "https://reader:geheim@db.example:8443/"})
+    return Place(chosen, tmp_path, {"collector_port": 8080, "page_port": 8088})
+
+
+def test_a_password_is_never_shown(place: Place) -> None:
+    assert "geheim" not in page.sql_curl(place)
+    assert page.sql_curl(place).startswith("curl https://db.example:8443/ --user ")
