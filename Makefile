@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt lock bench
+# More for the load test: make load ARGS='--profile shop --rate 2000 --duration 60'
+ARGS ?=
+REPORT ?= var/load.html
+
+.PHONY: load chaos help setup run test check fmt lock bench
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +27,14 @@ run: setup  ## Start everything here: broker, ClickHouse, collector, enricher, s
 
 test: setup  ## Run every test (PHAROS_TEST_REQUIRE=all: no skips; PYTEST="-k spool": options)
 	$(BIN)/python -m pytest $(PYTEST)
+
+load: setup  ## Load what `make run` runs (or start it for the run), audit every hit, write REPORT
+	@mkdir -p $(dir $(REPORT))
+	@$(BIN)/python -m loadtest run --here --html $(REPORT) $(ARGS)
+
+chaos: setup  ## Kill every component under load, at least twice; audit every hit
+	@mkdir -p var
+	@$(BIN)/python -m loadtest chaos --html var/chaos.html $(ARGS)
 
 bench: setup  ## Every benchmark against its floor (PART=collector for one)
 	@$(BIN)/python -m loadtest.bench $(or $(PART),all)

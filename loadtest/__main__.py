@@ -1,4 +1,4 @@
-"""`python -m loadtest run|find-limit|soak|demo`: load a collector, audit every hit, say what the box can take.
+"""`python -m loadtest run|find-limit|soak|chaos|demo`: load a collector, audit every hit, say what the box can take.
 
 Exit codes: 0 clean; 1 something accepted is missing or doubled, a verdict was wrong, or a threshold of the command line
 is broken; 2 wrong arguments, or the target is not there; 3 the driver was the bottleneck.
@@ -7,33 +7,38 @@ is broken; 2 wrong arguments, or the target is not there; 3 the driver was the b
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
-from loadtest import driver, limit, progress, report, result, schedule, soak, traffic
+from loadtest import driver, here, limit, progress, report, result, schedule, soak, traffic
 from loadtest import run as running
 from loadtest.faults import Faults
 from loadtest.faults import load as load_faults
 from loadtest.store import ClickHouse, StoreAway
 
 ADMINS = ("http://127.0.0.1:9100", "http://127.0.0.1:9101", "http://127.0.0.1:9102")
+CHAOS = Path(__file__).parent / "chaos.toml"
 LONGEST_S = 7 * 24 * 3600
 MOST = 10_000_000_000
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
+def _shared() -> argparse.ArgumentParser:
+    """Return what the commands have in common; a new one for each, as each sets defaults of its own."""
     shared = argparse.ArgumentParser(add_help=False)
     to = shared.add_argument_group("target")
     to.add_argument("--url", default="http://127.0.0.1:8080", help="the collector (default %(default)s)")
+    to.add_argument("--here", action="store_true", help="load what `make run` runs, or start all of it")
+    to.add_argument("--kafka", metavar="SERVERS", default="", help="with --here, chaos: the broker to start it on")
     to.add_argument("--i-own-this-target", metavar="HOST", default="", help="allow a host that is not this machine")
     to.add_argument("--clickhouse", metavar="URL", help="audit against this ClickHouse; without it nothing is audited")
     to.add_argument("--admin", action="append", metavar="URL", help="a stage's admin port; repeat (default: local)")
-    to.add_argument("--site", default="shop", help="site key to send for (default %(default)s)")
-    to.add_argument("--page-origin", default="https://shop.example", help="origin of the pages (default %(default)s)")
+    to.add_argument("--site", default="demo", help="site key to send for (default %(default)s)")
+    to.add_argument("--page-origin", default="http://localhost:8088", help="origin of the pages (default %(default)s)")
     to.add_argument("--token", default="", help="the site's token for /v1/events; without it server hits are tag hits")
     to.add_argument("--link", default="", help="a code of the links file; without it clicks are page views")
     how = shared.add_argument_group("traffic")
@@ -48,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--churn", type=float, default=0.01, help="share of answers after which a connection is closed")
     how.add_argument("--timeout", type=float, default=10, help="seconds until an answer counts as none")
     how.add_argument("--seed", type=int, default=1)
+    how.add_argument("--pid", type=int, help="with --faults: whose descendants may be signalled, the runner's id")
     must = shared.add_argument_group("demands (exit 1 when broken)")
     must.add_argument("--max-p99-ms", type=float)
     must.add_argument("--max-failed-percent", type=float)
@@ -58,22 +64,28 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--json", type=Path, metavar="FILE")
     out.add_argument("--html", type=Path, metavar="FILE", help="one self-contained page with plots")
     out.add_argument("--title", default="Load test")
+    return shared
 
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
     top = argparse.ArgumentParser(prog="python -m loadtest", description=__doc__.partition("\n")[0])
     commands = top.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("run", parents=[shared], help="one run, audited")
+    one = commands.add_parser("run", parents=[_shared()], help="one run, audited")
     one.add_argument("--faults", type=Path, metavar="FILE", help="break things during the run; needs --pid")
-    one.add_argument("--pid", type=int, help="whose descendants may be signalled: the runner's process id")
-    find = commands.add_parser("find-limit", parents=[shared], help="step the rate up until p99 or loss breaks")
+    find = commands.add_parser("find-limit", parents=[_shared()], help="step the rate up until p99 or loss breaks")
     find.add_argument("--from", dest="from_rate", type=float, default=500, help="first rate (default %(default)g)")
     find.add_argument("--step-seconds", type=float, default=8)
-    long = commands.add_parser("soak", parents=[shared], help="run after run of --window seconds, each audited")
+    long = commands.add_parser("soak", parents=[_shared()], help="run after run of --window seconds, each audited")
     long.add_argument("--window", type=float, default=600, help="seconds (default %(default)g)")
+    disaster = commands.add_parser("chaos", parents=[_shared()], help="start all, kill every part under load, audit")
+    disaster.add_argument("--faults", type=Path, metavar="FILE", default=CHAOS, help="default: %(default)s")
+    disaster.set_defaults(rate=300, duration=75, late_bound_ms=60_000, title="Chaos", settle=45)
     commands.add_parser("demo", help="fill ClickHouse with a story to analyse", add_help=False)
     return top
 
 
-def order_of(given: argparse.Namespace) -> running.Order:
+def order_of(given: argparse.Namespace, system: here.System) -> running.Order:
     """Return what the arguments ask for.
 
     Raises:
@@ -87,7 +99,7 @@ def order_of(given: argparse.Namespace) -> running.Order:
     if not 0 <= given.churn <= 1 or not 0 < given.timeout <= 300 or not 1 <= given.max_requests <= MOST:
         raise ValueError("--churn, --timeout or --max-requests is out of range")
     target = driver.target_of(
-        given.url,
+        system.url,
         owned=given.i_own_this_target,
         connections=given.connections,
         churn=given.churn,
@@ -97,14 +109,14 @@ def order_of(given: argparse.Namespace) -> running.Order:
     poisson = " Poisson" if given.poisson else ""
     return running.Order(
         title=given.title,
-        url=given.url,
+        url=system.url,
         target=target,
         surface=traffic.Surface(
             site=given.site,
             host=f"{target.host}:{target.port}",
             page_origin=given.page_origin,
-            token=given.token,
-            link_code=given.link,
+            token=given.token or system.token,
+            link_code=given.link or system.link,
         ),
         schedule=schedule.Schedule(stretches, poisson=given.poisson, at_most=given.max_requests),
         schedule_name=f"{given.schedule}{poisson} {given.rate:g}/s for {given.duration:g} s",
@@ -117,7 +129,7 @@ def order_of(given: argparse.Namespace) -> running.Order:
             max_freshness_s=given.max_freshness_s,
             late_bound_ms=given.late_bound_ms,
         ),
-        admins=tuple(given.admin) if given.admin else ADMINS,
+        admins=system.admins,
         settle_s=given.settle,
     )
 
@@ -129,39 +141,64 @@ def main(argv: Sequence[str]) -> int:
         return int(importlib.import_module("loadtest.demo").main(argv[1:]))
     given = parser().parse_args(argv)
     console = Console(stderr=True)
-    store = None
     try:
-        order = order_of(given)
-        faults = _faults(given)
-        if given.clickhouse:
-            store = ClickHouse(given.clickhouse)
-        match given.command:
-            case "find-limit":
-                results = limit.find(order, store, console, given.from_rate, given.step_seconds)
-            case "soak":
-                results = soak.run(order, store, console, given.window)
-            case _:
-                results = [_one(order, store, console, faults)]
+        with _target(given, console) as system:
+            results = _results(given, system, console)
     except (ValueError, OSError, StoreAway, RuntimeError) as problem:
         console.print(f"loadtest: {problem}", style="red", highlight=False)
         return 2
-    finally:
-        if store:
-            store.close()
     if given.json:
-        given.json.write_bytes(msgspec.json.encode(results[0] if given.command == "run" else results))
+        given.json.write_bytes(msgspec.json.encode(results if given.command in ("soak", "find-limit") else results[0]))
     if given.html:
         given.html.write_text(report.page(results[-1]), encoding="utf-8")
         console.print(f"report: {given.html}", highlight=False)
     return running.exit_code(results)
 
 
-def _faults(given: argparse.Namespace) -> Faults | None:
-    if given.command != "run" or not given.faults:
+@contextmanager
+def _target(given: argparse.Namespace, console: Console) -> Iterator[here.System]:
+    """Give the system to load: the one that the arguments name, the one of `make run`, or one started for this run."""
+    chaos = given.command == "chaos"
+    if not given.here and not chaos:
+        admins = tuple(given.admin) if given.admin else ADMINS
+        yield here.System(url=given.url, clickhouse=given.clickhouse or "", admins=admins, pid=given.pid or 0)
+        return
+    found = None if chaos or given.kafka else here.running()
+    if found:
+        console.print(f"loading what `make run` runs: {found.url}", highlight=False)
+        yield found
+        return
+    console.print("starting broker, ClickHouse, collector, enricher, sink ...", highlight=False)
+    folder = Path(tempfile.mkdtemp(prefix="loadtest-"))
+    console.print(f"its data and logs: {folder} (yours to remove)", highlight=False)
+    with here.own(folder, kafka=given.kafka) as (system, _):
+        yield system
+        console.print("draining ...", highlight=False)
+
+
+def _results(given: argparse.Namespace, system: here.System, console: Console) -> list[result.Result]:
+    order = order_of(given, system)
+    faults = _faults(given, system)
+    store = ClickHouse(system.clickhouse) if system.clickhouse else None
+    try:
+        match given.command:
+            case "find-limit":
+                return limit.find(order, store, console, given.from_rate, given.step_seconds)
+            case "soak":
+                return soak.run(order, store, console, given.window)
+            case _:
+                return [_one(order, store, console, faults)]
+    finally:
+        if store:
+            store.close()
+
+
+def _faults(given: argparse.Namespace, system: here.System) -> Faults | None:
+    if given.command not in ("run", "chaos") or not given.faults:
         return None
-    if not given.pid:
+    if not system.pid:
         raise ValueError("--faults needs --pid: only that process's descendants are ever signalled")
-    return Faults(load_faults(given.faults), given.pid)
+    return Faults(load_faults(given.faults), system.pid)
 
 
 def _one(order: running.Order, store: ClickHouse | None, console: Console, faults: Faults | None) -> result.Result:

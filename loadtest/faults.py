@@ -116,7 +116,7 @@ class Faults:
             try:
                 self._inject(fault)
             except (OSError, subprocess.SubprocessError, psutil.Error, LookupError) as problem:
-                self.failed.append(f"{fault.at_s:g} s: {text}: {problem}")
+                self.failed.append(f"{text} at {fault.at_s:g} s: {problem}")
             else:
                 self.done.append((round(time.perf_counter() - start, 1), text))
 

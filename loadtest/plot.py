@@ -7,12 +7,14 @@ from typing import Final
 
 import msgspec
 
-WIDTH: Final = 860
-HEIGHT: Final = 250
-LEFT: Final = 64
-RIGHT: Final = 18
-TOP: Final = 14
-BOTTOM: Final = 34
+WIDE: Final = 1100
+NARROW: Final = 540
+"""About as many pixels as the page gives, so that text keeps its size."""
+HEIGHT: Final = 240
+LEFT: Final = 52
+RIGHT: Final = 16
+TOP: Final = 20
+BOTTOM: Final = 26
 
 
 class Series(msgspec.Struct, frozen=True):
@@ -67,8 +69,8 @@ def plot(
     series: Sequence[Series],
     *,
     unit: str,
+    width: int = NARROW,
     x_high: float,
-    x_unit: str = "s",
     log: bool = False,
     marks: Sequence[tuple[float, str]] = (),
     floor: float = 0.0,
@@ -87,7 +89,7 @@ def plot(
         high = max(high * 1.1, low * 10)
     else:
         high *= 1.08
-    inner_width, inner_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    inner_width, inner_height = width - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     x_high = max(x_high, 1e-9)
 
     def x_of(x: float) -> float:
@@ -99,27 +101,24 @@ def plot(
     def y_of(y: float) -> float:
         return TOP + inner_height * (1 - (scale(y) - bottom) / span)
 
-    out = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" preserveAspectRatio="xMidYMid meet">']
+    out = [f'<svg viewBox="0 0 {width} {HEIGHT}" role="img" preserveAspectRatio="xMidYMid meet">']
     for tick in log_ticks(low, high) if log else ticks(low, high):
         y = y_of(tick)
-        out.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        out.append(f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         out.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{number(tick)}</text>')
-    along = [(tick, number(tick)) for tick in ticks(0, x_high, 8)] if x_ticks is None else x_ticks
+    along = [(t, f"{number(t)} s") for t in ticks(0, x_high, width // 100)] if x_ticks is None else x_ticks
     for tick, label in along:
         x = x_of(tick)
-        out.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 14}" text-anchor="middle">{html.escape(label)}</text>')
-    out.append(f'<text class="unit" x="{LEFT}" y="{TOP - 3}" text-anchor="start">{html.escape(unit)}</text>')
-    out.append(
-        f'<text class="unit" x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" text-anchor="end">{html.escape(x_unit)}</text>'
-    )
-    for at, label in marks:
+        label = html.escape(label)
+        out.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{label}</text>')
+    out.append(f'<text class="unit" x="{LEFT}" y="{TOP - 9}" text-anchor="start">{html.escape(unit)}</text>')
+    for row, (at, label) in enumerate(marks):
         x = x_of(at)
         out.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        anchor = "end" if x > WIDTH - 160 else "start"
+        anchor = "end" if x > width - 160 else "start"
         shift = -4 if anchor == "end" else 4
-        out.append(
-            f'<text class="mark" x="{x + shift:.1f}" y="{TOP + 9}" text-anchor="{anchor}">{html.escape(label)}</text>'
-        )
+        y = TOP + 9 + row % 4 * 12
+        out.append(f'<text class="mark" x="{x + shift:.1f}" y="{y}" text-anchor="{anchor}">{html.escape(label)}</text>')
     for one in series:
         points = [(x_of(x), y_of(y)) for x, y in _decimated(one.points) if math.isfinite(y)]
         if not points:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loadtest.plot import Series, legend, plot
+from loadtest.plot import WIDE, Series, legend, plot
 from loadtest.result import BOTTLENECK, BROKEN, Result, Times
 
 
@@ -55,16 +55,16 @@ def _tiles(result: Result) -> Iterable[str]:
         return f'<div class="tile {tone}"><b>{value} <small>{unit}</small></b><span>{name}</span></div>'
 
     yield tile(f"{result.answers_per_s:,.0f}", "/s", "answers")
-    yield tile(ms(result.latency.at(50)), "ms", "latency, median")
-    yield tile(ms(result.latency.at(99)), "ms", "latency, 99th percentile")
+    yield tile(ms(result.latency.at(50)), "ms", "median latency")
+    yield tile(ms(result.latency.at(99)), "ms", "99th percentile")
     yield tile(ms(result.latency.at(99.9)), "ms", "99.9th percentile")
-    yield tile(f"{result.failed:,}", "", "hits failed or unanswered", "bad" if result.failed else "")
+    yield tile(f"{result.failed:,}", "", "failed, unanswered", "bad" if result.failed else "")
     if audit := result.audit:
         yield tile(f"{audit.accepted:,}", "", "hits accepted")
         yield tile(f"{audit.missing:,}", "", "of them missing", "bad" if audit.missing else "good")
         yield tile(f"{audit.doubled:,}", "", "doubled", "bad" if audit.doubled else "good")
     if result.freshness_s:
-        yield tile(f"{result.freshness_s['p99']:.1f}", "s", "fresh in ClickHouse, 99 % within")
+        yield tile(f"{result.freshness_s['p99']:.1f}", "s", "until visible, 99 %")
 
 
 def _section(name: str, text: str, series: Sequence[Series], svg: str, wide: bool = False) -> str:
@@ -75,6 +75,8 @@ def _section(name: str, text: str, series: Sequence[Series], svg: str, wide: boo
 def _plots(result: Result) -> Iterable[str]:
     end = max([result.duration_s, *(float(second.at + 1) for second in result.seconds)])
     marks = result.faults
+    # Names of faults once, on the widest plot; elsewhere the lines are enough.
+    bare = [(at, "") for at, _ in marks]
     busy = [second for second in result.seconds if second.answered]
     latency = [
         Series("max", [(s.at + 0.5, s.max_ms) for s in busy], 6),
@@ -82,7 +84,7 @@ def _plots(result: Result) -> Iterable[str]:
         Series("90 %", [(s.at + 0.5, s.p90_ms) for s in busy], 2),
         Series("median", [(s.at + 0.5, s.p50_ms) for s in busy], 1),
     ]
-    svg = plot(latency, unit="ms, logarithmic", x_high=end, log=True, marks=marks)
+    svg = plot(latency, unit="ms, logarithmic", width=WIDE, x_high=end, log=True, marks=marks)
     yield _section("Latency over time", "From the scheduled moment to the whole answer.", latency, svg, wide=True)
 
     rates = [
@@ -90,7 +92,7 @@ def _plots(result: Result) -> Iterable[str]:
         Series("scheduled", [(s.at + 0.5, s.due) for s in result.seconds if s.due], 6),
         Series("failed", [(s.at + 0.5, s.failed) for s in result.seconds], 3),
     ]
-    yield _section("Rate", "Requests a second.", rates, plot(rates, unit="/s", x_high=end, marks=marks))
+    yield _section("Rate", "Requests a second.", rates, plot(rates, unit="/s", x_high=end, marks=bare))
     yield _percentiles(result)
 
     for names, title, text, unit in (
@@ -103,17 +105,17 @@ def _plots(result: Result) -> Iterable[str]:
         ]
         if any(line.points for line in lines):
             far = max(end, *(s.at for s in result.samples))
-            yield _section(title, text, lines, plot(lines, unit=unit, x_high=far, marks=marks, floor=10))
+            yield _section(title, text, lines, plot(lines, unit=unit, x_high=far, marks=bare, floor=10))
     if result.fresh:
         dots = [Series("a hit that was followed", [(f.at, f.after_s) for f in result.fresh], 4, dots=True)]
         text = "Seconds from the scheduled moment until <code>pharos.events</code> shows the hit."
-        yield _section("Freshness", text, dots, plot(dots, unit="s", x_high=end, marks=marks))
+        yield _section("Freshness", text, dots, plot(dots, unit="s", x_high=end, marks=bare))
     driver = [
         Series("busiest process", [(s.at + 0.5, 100 * s.driver_cpu) for s in result.seconds if s.driver_cpu], 5),
         Series("ready, but without a core", [(s.at + 0.5, 100 * s.driver_starved) for s in result.seconds], 3),
     ]
     text = "Share of a core. Near 100 % together, the driver is what was measured."
-    yield _section("The driver itself", text, driver, plot(driver, unit="%", x_high=end, marks=marks, floor=100))
+    yield _section("The driver itself", text, driver, plot(driver, unit="%", x_high=end, marks=bare, floor=100))
 
 
 def _percentiles(result: Result) -> str:
@@ -127,7 +129,7 @@ def _percentiles(result: Result) -> str:
 
     lines = [line("from the scheduled moment", result.latency, 1), line("from sending", result.service, 6)]
     places = [(-math.log10(1 - p / 100), f"{p:g} %") for p in (50, 90, 99, 99.9, 99.99, 99.999)]
-    svg = plot(lines, unit="ms, logarithmic", x_unit="", x_high=5.4, log=True, x_ticks=places)
+    svg = plot(lines, unit="ms, logarithmic", x_high=5.4, log=True, x_ticks=places)
     text = "The dashed line is what a tool would report that waits for answers before it sends."
     return _section("Percentiles", text, lines, svg)
 

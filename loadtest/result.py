@@ -155,6 +155,7 @@ def of(
     fresh: list[Fresh],
     never_fresh: int,
     faults: list[tuple[float, str]],
+    faults_failed: list[str],
     notes: list[str],
     machine: dict[str, str],
 ) -> Result:
@@ -194,8 +195,8 @@ def of(
         faults=faults,
         notes=notes,
         machine=machine,
-        broken=found + over,
+        broken=found + over + faults_failed,
         bottleneck=bottleneck,
-        exit_code=exit_code(found, over, bottleneck),
+        exit_code=exit_code(found + faults_failed, over, bottleneck),
         stopped_early=drive.stopped_early,
     )

@@ -115,6 +115,7 @@ def run(
         fresh=watch.fresh,
         never_fresh=len(watch.outstanding) if store else 0,
         faults=faults.done if faults else [],
+        faults_failed=[f"could not {text}" for text in faults.failed] if faults else [],
         notes=watch.notes[:20],
         machine=machine_facts(),
     )

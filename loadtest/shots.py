@@ -1,7 +1,8 @@
 """A request as bytes with slots: made once, sent many times with new ids. Pure.
 
-A hit carries its id in one of two ways: conversions as the sender's own `id`, by which Pharos makes events one;
-everything else as the property `lt`, which Pharos does not look at, so that a hit counted twice shows as two rows.
+A hit carries its id in one of three ways: conversions as the sender's own `id`, by which Pharos makes events one;
+clicks as an ad platform's click id, the one thing of a link's query that is passed on; everything else as the property
+`lt`. Pharos does not look at the latter two, so that a hit counted twice shows as two rows.
 """
 
 from collections.abc import Sequence

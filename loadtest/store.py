@@ -10,21 +10,21 @@ from urllib3.exceptions import HTTPError
 
 from loadtest.shots import ID_PREFIX
 
-# Conversions carry the id as the sender's own, everything else as a property: see shots.py.
+# Where a hit carries its id: see shots.py.
 _COUNT = """
-WITH if(client_event_id != '', client_event_id, props['lt']) AS id
+WITH multiIf(client_event_id != '', client_event_id, props['lt'] != '', props['lt'], click_id) AS id
 SELECT count() FROM pharos.events
 WHERE occurred_at >= fromUnixTimestamp64Milli({since:Int64}) AND startsWith(id, {prefix:String})
 """
 _EVENTS = """
-WITH if(client_event_id != '', client_event_id, props['lt']) AS id
+WITH multiIf(client_event_id != '', client_event_id, props['lt'] != '', props['lt'], click_id) AS id
 SELECT reinterpretAsUInt8(unhex(substring(id, 12, 2))), reinterpretAsUInt32(reverse(unhex(substring(id, 15, 8))))
 FROM pharos.events
 WHERE occurred_at >= fromUnixTimestamp64Milli({since:Int64}) AND startsWith(id, {prefix:String})
 """
 _LOG = _EVENTS.replace("pharos.events", "pharos.event_log")
 _VISIBLE = """
-WITH if(client_event_id != '', client_event_id, props['lt']) AS id
+WITH multiIf(client_event_id != '', client_event_id, props['lt'] != '', props['lt'], click_id) AS id
 SELECT id FROM pharos.events
 WHERE occurred_at >= fromUnixTimestamp64Milli({since:Int64}) AND id IN {ids:Array(String)}
 """
@@ -51,8 +51,9 @@ class ClickHouse:
     """The store as Pharos fills it: `pharos.events`, and `pharos.event_log` below it."""
 
     def __init__(self, url: str) -> None:
-        """Connect to ClickHouse's HTTP address, with user and password in it where needed."""
-        self._client: Any = clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False)
+        """Connect to ClickHouse's HTTP address, with user and password in it where needed; raises StoreAway."""
+        with _away():
+            self._client: Any = clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False)
 
     def count(self, run: str, since: float) -> int:
         """Return how many events of the run are visible."""

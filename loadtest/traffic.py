@@ -23,11 +23,11 @@ from loadtest.shots import ID_SLOT, PID_SLOT, Request, Shot, Sort, hit_id, wire
 class Surface(msgspec.Struct, frozen=True, kw_only=True):
     """What the target knows, so that traffic asks for nothing it has not got."""
 
-    site: str = "shop"
+    site: str = "demo"
     """Key of a configured site."""
     host: str = "127.0.0.1"
     """The Host header."""
-    page_origin: str = "https://shop.example"
+    page_origin: str = "http://localhost:8088"
     """Origin of the pages that carry the pixel."""
     token: str = ""
     """Bearer token of the site for `/v1/events`; empty: server hits become tag hits."""
@@ -181,7 +181,7 @@ def _single(v: _Visitors, sort: Sort) -> Request:
             without_referer = tuple(header for header in headers if header[0] != "Referer")
             return Request(sort=sort, target=f"/o.gif?{query}", headers=without_referer)
         case "click" if v.surface.link_code:
-            return Request(sort=sort, target=f"/c/{v.surface.link_code}?x.lt={ID_SLOT}", headers=headers, status=302)
+            return Request(sort=sort, target=f"/c/{v.surface.link_code}?gclid={ID_SLOT}", headers=headers, status=302)
         case "refused":
             target = _pixel(v, page, "", "pageview", "x.lt")
             wrong = v.rng.choice(("site", "event", "mail"))

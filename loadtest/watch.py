@@ -1,7 +1,7 @@
 """What happens behind the collector while a run goes on: each stage's own metrics, and how fresh the events are.
 
 A thread of its own. Freshness follows some hits a second from their scheduled moment until `pharos.events` shows them;
-it asks ClickHouse as often as that costs little: at least ten times as long between two questions as one takes.
+it asks ClickHouse as often as that costs little: four times as long between two questions as one takes, at most 2 s.
 """
 
 import threading
@@ -27,6 +27,10 @@ WATCHED: Final = {
     "rows": "pharos_sink_rows_total",
 }
 """What the report calls it: the metric's name. Samples of one metric are summed."""
+
+
+ASKED: Final = 200
+"""Hits asked for in one question: as many as fit into a URL."""
 
 
 class Sample(msgspec.Struct, kw_only=True):
@@ -125,7 +129,7 @@ class Watch:
             return
         pause = 0.1
         while not self._stop.wait(pause):
-            ids = list(self.outstanding)[:2_000]
+            ids = list(self.outstanding)[:ASKED]
             if not ids:
                 continue
             before = time.perf_counter()
@@ -136,7 +140,7 @@ class Watch:
                 pause = 1.0
                 continue
             now = self.elapsed()
-            pause = min(5.0, max(0.1, 10 * (time.perf_counter() - before)))
+            pause = min(2.0, max(0.1, 4 * (time.perf_counter() - before)))
             for identifier in seen:
                 at = self.outstanding.pop(identifier)
                 self.fresh.append(Fresh(at, now - at))
