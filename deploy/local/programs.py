@@ -103,11 +103,11 @@ def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
         "PHAROS_COLLECTOR_SITES": str(Path(settings.sites).resolve()),
         "PHAROS_COLLECTOR_SPOOL_DIR": str(place.folder / "spool"),
     }
-    enricher = _group("ENRICHER", settings, environ) | {
+    enricher = {
         "PHAROS_ENRICHER_KAFKA": place.kafka,
         "PHAROS_ENRICHER_ADMIN_PORT": str(place.ports["enricher_admin_port"]),
     }
-    sink = _group("SINK", settings, environ) | {
+    sink = {
         "PHAROS_SINK_KAFKA": place.kafka,
         "PHAROS_SINK_ADMIN_PORT": str(place.ports["sink_admin_port"]),
         "PHAROS_SINK_CLICKHOUSE": place.clickhouse,
@@ -120,12 +120,6 @@ def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
         _stage(place, "enricher", env | enricher, "pharos_enricher_lag_records"),
         _stage(place, "sink", env | sink, "pharos_sink_lag_records"),
     ]
-
-
-def _group(stage: str, settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    """Tansu lets a first member in after half its session timeout, and forgets a dead one only after the whole."""
-    name = f"PHAROS_{stage}_SESSION_TIMEOUT_MS"
-    return {} if settings.kafka or name in environ else {name: "2000"}
 
 
 def _stage(
