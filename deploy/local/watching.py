@@ -72,10 +72,9 @@ def line(seen: Seen, before: Seen, seconds: float) -> str:
     rate = "-"
     if seen.accepted is not None and before.accepted is not None and seconds > 0:
         rate = f"{max(0.0, seen.accepted - before.accepted) / seconds:,.1f}"
-    return (
-        f"{rate} hits/s · accepted {_count(seen.accepted)} · refused {_count(seen.refused)} · rows {_count(seen.rows)} · "
-        f"lag: spool {_bytes(seen.spool_bytes)}, enricher {_count(seen.enricher_lag)}, sink {_count(seen.sink_lag)}"
-    )
+    lag = f"spool {_bytes(seen.spool_bytes)}, enricher {_count(seen.enricher_lag)}, sink {_count(seen.sink_lag)}"
+    counts = f"accepted {_count(seen.accepted)} · refused {_count(seen.refused)} · rows {_count(seen.rows)}"
+    return f"{rate} hits/s · {counts} · lag: {lag}"
 
 
 def _count(number: float | None) -> str:
