@@ -8,7 +8,7 @@ import sys
 
 import uvloop
 
-from enricher import explain, stream
+from enricher import explain, measure, stream
 from enricher.admin import Health, serve
 from enricher.enrich import Enricher, load
 from enricher.log import log
@@ -64,6 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m enricher", description=__doc__)
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("explain", help="JSON lines of hits in, the events they would become out")
+    commands.add_parser("measure", help="JSON lines of hits.raw in, what each step costs out")
     arguments = parser.parse_args()
     try:
         settings = read(os.environ)
@@ -77,6 +78,8 @@ def main() -> int:
         return 2
     if arguments.command == "explain":
         return explain.main(enricher.enrich)
+    if arguments.command == "measure":
+        return measure.main(enricher.enrich)
     return uvloop.run(_run(settings, enricher))
 
 

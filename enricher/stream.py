@@ -200,7 +200,9 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             ends = await self._consumer.end_offsets(assigned)
             lag = 0
             for source in assigned:
-                lag += max(0, ends[source] - await self._consumer.position(source))
+                # Tansu tells the end of a topic too low, by the size of its last batch.
+                end = max(ends[source], self._consumer.highwater(source) or 0)
+                lag += max(0, end - await self._consumer.position(source))
             self._metrics.lag.set(lag)
             waited = waited + 1 if lag and taken == self._taken else 0
             taken = self._taken
