@@ -67,3 +67,8 @@ class Cache(dict[Key, Value], Generic[Key, Value]):
         self._old = {}
         self.clear()
         self._bytes = 0
+
+
+def remember_texts(compute: Callable[[str], Value], mib: int) -> Cache[str, Value]:
+    """Return a Cache by text, of about `mib` mebibytes."""
+    return Cache(compute, entries=100_000, max_bytes=mib << 20, size=len)

@@ -13,8 +13,11 @@ ROW_FORMAT: Final = "JSONCompactEachRow"
 """ClickHouse's name of the record's format; docs/benchmarks.md says why this one."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """One enriched event: one row. Texts are UTF-8; empty means "not known"."""
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One enriched event: one row. Texts are UTF-8; empty means "not known".
+
+    The enricher builds it by position, in the order of the columns: by keyword it takes eight times as long.
+    """
 
     event_id: str
     """UUID with dashes: of the hit's id, or version 5 of (site, event, client_event_id) where the sender gave an id.

@@ -5,13 +5,12 @@ costs is remembered, in bounded caches, and remembering changes no answer.
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple
 
 from collector.contract import Hit
 from enricher import bots, campaign, channel, mail, referrer, user_agent
-from enricher.cache import Cache
+from enricher.cache import Cache, remember_texts
 from enricher.campaign import SILENT, Campaign
 from enricher.contract import Event
 from enricher.event_id import RULES, event_id, version
@@ -21,13 +20,12 @@ from enricher.language import primary
 from enricher.mail import OpenKind
 from enricher.personal import mask_email
 from enricher.referrer import NOBODY, Referrer
-from enricher.said import Refusal, Said, read
-from enricher.url import BadUrl, clean, decode
+from enricher.said import Reader, Refusal, Said
+from enricher.url import BadUrl, clean
 from enricher.user_agent import Agent, Hints
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _LATEST_MS: Final = 9_000_000_000_000
-_TITLE_LONGEST: Final = 512
 _AGENT_LONGEST: Final = 1024
 _MIB: Final = 1 << 20
 
@@ -75,8 +73,6 @@ class Sent(NamedTuple):
     arrival: Arrival
 
 
-Value = TypeVar("Value")
-
 OWN_CLICK_ID: Final = "_pcl"
 """The parameter that the collector's own links carry."""
 
@@ -103,12 +99,11 @@ class Enricher:
         self._clients: Cache[ClientKey, Client] = Cache(
             self._client, entries=50_000, max_bytes=48 * _MIB, size=lambda key: sum(map(len, key))
         )
-        self._pages = _texts(self._page, 32)
-        self._senders = _texts(self._sender, 16)
-        self._decoded = _texts(decode, 24)
-        self._titles = _texts(_tidy_title, 8)
-        self._languages = _texts(primary, 2)
-        self._places: Cache[str, Place] = _texts(self._place, 8)
+        self._pages = remember_texts(self._page, 32)
+        self._senders = remember_texts(self._sender, 16)
+        self._reader = Reader()
+        self._languages = remember_texts(primary, 2)
+        self._places: Cache[str, Place] = remember_texts(self._place, 8)
 
     def enrich(self, hit: Hit) -> Event | Refusal:
         """Return the Event that `hit` becomes, or why it cannot become one."""
@@ -116,7 +111,7 @@ class Enricher:
         if not (_ID.fullmatch(hit.id) and 0 <= received < _LATEST_MS):
             return Refusal("undecodable", "id or time of receipt that no collector writes")
 
-        said = read(hit, self._decoded.__getitem__)
+        said = self._reader.read(hit)
         if isinstance(said, Refusal):
             return said
 
@@ -159,64 +154,65 @@ class Enricher:
         source_, medium, campaign_, channel_ = arrival
         utm = found.utm
         received_at = _seconds(received)
+        # By position, in the order of the columns.
         return Event(
-            event_id=event_id(hit.id, hit.site, said.event, said.client_event_id),
-            site=hit.site,
-            event=said.event,
-            kind=hit.kind,
-            received_at=received_at,
-            occurred_at=_seconds(said.occurred_ms) if said.occurred_ms else received_at,
-            version=version(hit.kind, received),
-            visitor_id=hit.visitor_id,
-            visitor_kind=hit.visitor_kind,
-            user_id=said.user_id,
-            client_event_id=said.client_event_id,
-            url=page.url,
-            host=page.host,
-            path=page.path,
-            title=self._titles[said.title],
-            referrer=ref.url,
-            referrer_host=ref.host,
-            referrer_name="" if internal else ref.name,
-            referrer_kind="internal" if internal else ref.kind,
-            search_term="" if internal else ref.term,
-            utm_source=utm[0],
-            utm_medium=utm[1],
-            utm_campaign=utm[2],
-            utm_term=utm[3],
-            utm_content=utm[4],
-            utm_id=utm[5],
-            utm_source_platform=utm[6],
-            utm_creative_format=utm[7],
-            utm_marketing_tactic=utm[8],
-            source=source_,
-            medium=medium,
-            campaign=campaign_,
-            channel=channel_,
-            click_id_name=click_id_name,
-            click_id=click_id,
-            link_code=said.link_code,
-            message_id=mask_email(said.message_id),
-            list_id=mask_email(said.list_id),
-            value=said.value or "0",
-            currency=said.currency,
-            user_agent=client.user_agent,
-            browser=browser,
-            browser_version=browser_version,
-            os=os,
-            os_version=os_version,
-            device=device,
-            is_bot=bot_reason != "",
-            bot_reason=bot_reason,
-            open_kind=open_kind,
-            language=self._languages[hit.accept_language],
-            country=place.country,
-            region=place.region,
-            city=place.city,
-            ip=hit.ip,
-            consent=hit.consent,
-            props=said.props,
-            enriched_by=RULES,
+            event_id(hit.id, hit.site, said.event, said.client_event_id),
+            hit.site,
+            said.event,
+            hit.kind,
+            received_at,
+            _seconds(said.occurred_ms) if said.occurred_ms else received_at,
+            version(hit.kind, received, RULES),
+            hit.visitor_id,
+            hit.visitor_kind,
+            said.user_id,
+            said.client_event_id,
+            page.url,
+            page.host,
+            page.path,
+            said.title,
+            ref.url,
+            ref.host,
+            "" if internal else ref.name,
+            "internal" if internal else ref.kind,
+            "" if internal else ref.term,
+            utm[0],
+            utm[1],
+            utm[2],
+            utm[3],
+            utm[4],
+            utm[5],
+            utm[6],
+            utm[7],
+            utm[8],
+            source_,
+            medium,
+            campaign_,
+            channel_,
+            click_id_name,
+            click_id,
+            said.link_code,
+            mask_email(said.message_id),
+            mask_email(said.list_id),
+            said.value or "0",
+            said.currency,
+            client.user_agent,
+            browser,
+            browser_version,
+            os,
+            os_version,
+            device,
+            bot_reason != "",
+            bot_reason,
+            open_kind,
+            self._languages[hit.accept_language],
+            place.country,
+            place.region,
+            place.city,
+            hit.ip,
+            hit.consent,
+            said.props,
+            RULES,
         )
 
     @property
@@ -226,8 +222,9 @@ class Enricher:
             "user_agents": self._clients,
             "pages": self._pages,
             "referrers": self._senders,
-            "decoded": self._decoded,
-            "titles": self._titles,
+            "encoded_urls": self._reader.urls,
+            "titles": self._reader.titles,
+            "encoded_titles": self._reader.encoded_titles,
             "languages": self._languages,
             "places": self._places,
         }
@@ -283,10 +280,6 @@ class Enricher:
         return self.locations.find(ip) if self.locations else NOWHERE
 
 
-def _texts(compute: Callable[[str], Value], mib: int) -> Cache[str, Value]:
-    return Cache(compute, entries=100_000, max_bytes=mib * _MIB, size=len)
-
-
 def _default_url(hit: Hit) -> str:
     """A pixel or a tag without a URL stands on the page that the Referer names; a server's event stands on none."""
     return hit.referer if hit.kind in {"pixel", "tag", "open"} else ""
@@ -298,13 +291,9 @@ def _of_open(said: Said) -> Arrival:
     return Arrival("email", "email", " ".join(name.lower().split()), "Email")
 
 
-def _tidy_title(title: str) -> str:
-    return mask_email(" ".join(title.split()))[:_TITLE_LONGEST]
-
-
 def _seconds(ms: int) -> str:
-    digits = f"{ms:04d}"
-    return f"{digits[:-3]}.{digits[-3:]}"
+    digits = str(ms) if ms > 999 else f"{ms:04d}"
+    return digits[:-3] + "." + digits[-3:]
 
 
 def load(geo_mmdb: str) -> Enricher:

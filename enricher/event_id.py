@@ -26,6 +26,8 @@ _RULES_SHIFT: Final = 44
 _LAST_MS: Final = (1 << _RULES_SHIFT) - 1
 """Greatest receipt time that a version can hold: the year 2527."""
 
+_BASE: Final[dict[Kind, int]] = {kind: rank << _RANK_SHIFT | _LAST_MS for kind, rank in _RANK.items()}
+
 _namespace_bytes: Final = NAMESPACE.bytes
 
 
@@ -51,7 +53,6 @@ def version(kind: Kind, received_ms: int, rules: int = RULES) -> int:
     """Return a number of 63 bits that orders the rows of one event: the greatest stands.
 
     First the browser's copy over the server's, then the later rules, then the earliest receipt: 4 bits of rank, 16 of
-    rules, 44 of inverted milliseconds.
+    rules, 44 of inverted milliseconds (0 <= `received_ms` < 2^44).
     """
-    early = _LAST_MS - min(max(received_ms, 0), _LAST_MS)
-    return _RANK[kind] << _RANK_SHIFT | (rules & 0xFFFF) << _RULES_SHIFT | early
+    return _BASE[kind] + (rules << _RULES_SHIFT) - received_ms

@@ -4,7 +4,6 @@ Rule: the collector has judged the form; what cannot be meant all the same is re
 """
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
@@ -12,8 +11,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from collector.contract import Hit
+from enricher.cache import remember_texts
 from enricher.contract import DeadReason
-from enricher.url import Pairs, decode_form
+from enricher.personal import mask_email
+from enricher.url import Pairs, decode, decode_form
 
 Scalar = str | int | float | bool | None
 
@@ -38,13 +39,14 @@ class Refusal(NamedTuple):
     """For people; quotes nothing that the sender wrote."""
 
 
-class Said(NamedTuple):
+class Said(msgspec.Struct, frozen=True, gc=False):
     """One event in its sender's words, decoded; empty means "not said"."""
 
     event: str
     url: str
     referrer: str
     title: str
+    """Tidied."""
     client_event_id: str
     user_id: str
     value: str
@@ -87,90 +89,159 @@ _BODY_REASON: Final[dict[str, DeadReason]] = {
     "props": "bad_props",
 }
 _NO_PROPS: Final[dict[str, str]] = {}
+_NO_PAIRS: Final[Pairs] = ()
+_BY_QUERY: Final = frozenset({"pixel", "open"})
+_BAD_EVENT: Final = Refusal("bad_event", "event: not 1-64 of [A-Za-z0-9_.:-]")
+_BAD_TIME: Final = Refusal("bad_time", "time: neither RFC 3339 nor epoch milliseconds")
+_TITLE_LONGEST: Final = 512
 
 
-def read(hit: Hit, decode: Callable[[str], str]) -> Said | Refusal:
-    """Read what `hit` says; `decode` undoes a URL's percent-encoding (and may remember)."""
-    return _of_query(hit, decode) if hit.kind in {"pixel", "open"} else _of_body(hit)
+class Reader:
+    """Reads hits; remembers what recurs: addresses, titles and event names."""
 
+    def __init__(self) -> None:
+        self.urls = remember_texts(decode, 24)
+        self.titles = remember_texts(tidy_title, 8)
+        self.encoded_titles = remember_texts(lambda text: tidy_title(decode_form(text)), 8)
+        self.events = remember_texts(_event, 1)
 
-def _of_query(hit: Hit, decode: Callable[[str], str]) -> Said | Refusal:
-    # Reversed, so that of a name given twice the first value stands.
-    raw = dict([part.split("=", 1) for part in hit.query.split("&")[::-1] if "=" in part])
-    take = raw.pop
-    take("s", None)
-    take("n", None)
-    event = take("e", "")
-    url, referrer, title = take("u", ""), take("r", ""), take("t", "")
-    client_id, user_id = take("id", ""), take("uid", "")
-    value, currency, time = take("v", ""), take("c", ""), take("ts", "")
-    message, mailing = take("m", ""), take("l", "")
-    props = _NO_PROPS
-    own: Pairs = ()
-    if raw:
-        props, own = _others(raw)
-    return _checked(
-        hit,
-        Said(
-            decode_form(event),
-            decode(url),
-            decode(referrer),
-            decode_form(title),
-            decode_form(client_id),
-            decode_form(user_id),
-            decode_form(value),
-            decode_form(currency),
-            0,
+    def read(self, hit: Hit) -> Said | Refusal:
+        """Read what `hit` says."""
+        return self._of_query(hit) if hit.kind in _BY_QUERY else self._of_body(hit)
+
+    def _of_query(self, hit: Hit) -> Said | Refusal:
+        # Reversed, so that of a name given twice the first value stands.
+        raw = dict([part.split("=", 1) for part in hit.query.split("&")[::-1] if "=" in part])
+        take = raw.pop
+        take("s", "")
+        take("n", "")
+        event = take("e", "")
+        event = self.events[event] if event else DEFAULT_EVENT[hit.kind]
+        if not event:
+            return _BAD_EVENT
+        url = take("u", "")
+        referrer = take("r", "")
+        title = take("t", "")
+        client_id, user_id = take("id", ""), take("uid", "")
+        message, mailing = take("m", ""), take("l", "")
+        value, currency, time = take("v", ""), take("c", ""), take("ts", "")
+        occurred = 0
+        if value or currency:
+            money = _money(decode_form(value), decode_form(currency))
+            if isinstance(money, Refusal):
+                return money
+            value, currency = money
+        if time:
+            moment = milliseconds(decode(time))
+            if moment is None:
+                return _BAD_TIME
+            occurred = moment
+        props, own = _NO_PROPS, _NO_PAIRS
+        if raw:
+            props, own = _others(raw)
+            if props:
+                problem = _props_problem(props)
+                if problem:
+                    return Refusal("bad_props", problem)
+        return Said(
+            event,
+            self.urls[url] if url else "",
+            self.urls[referrer] if referrer else "",
+            self.encoded_titles[title] if title else "",
+            decode_form(client_id) if client_id else "",
+            decode_form(user_id) if user_id else "",
+            value,
+            currency,
+            occurred,
             props,
-            decode_form(message),
-            decode_form(mailing),
-            own=own,
-        ),
-        decode(time),
-    )
+            decode_form(message) if message else "",
+            decode_form(mailing) if mailing else "",
+            "",
+            "",
+            own,
+        )
+
+    def _of_body(self, hit: Hit) -> Said | Refusal:
+        try:
+            body = _body_decoder.decode(hit.body)
+        except msgspec.ValidationError as error:
+            field = str(error).rpartition("`$.")[2].rstrip("`").partition(".")[0].partition("[")[0]
+            return Refusal(_BODY_REASON.get(field, "undecodable"), f"body: {field or 'not an object'} of a wrong type")
+        except (msgspec.DecodeError, UnicodeError):
+            return Refusal("undecodable", "body: not JSON")
+        event = self.events[body.event] if body.event else DEFAULT_EVENT[hit.kind]
+        if not event:
+            return _BAD_EVENT
+        value = currency = ""
+        if body.value is not None or body.currency:
+            money = _money(_text(body.value), body.currency or "")
+            if isinstance(money, Refusal):
+                return money
+            value, currency = money
+        occurred = 0
+        if body.time is not None and body.time != "":
+            moment = milliseconds(_text(body.time))
+            if moment is None:
+                return _BAD_TIME
+            occurred = moment
+        props = _NO_PROPS
+        if body.props:
+            props = {name: each if type(each) is str else _text(each) for name, each in body.props.items()}
+            problem = _props_problem(props)
+            if problem:
+                return Refusal("bad_props", problem)
+        return Said(
+            event,
+            body.url or "",
+            body.referrer or "",
+            self.titles[body.title] if body.title else "",
+            _text(body.id),
+            _text(body.user_id),
+            value,
+            currency,
+            occurred,
+            props,
+            "",
+            "",
+            body.link_code or "",
+            body.click_id or "",
+        )
+
+
+def _event(text: str) -> str:
+    return text if _EVENT.fullmatch(text) else ""
+
+
+def tidy_title(title: str) -> str:
+    """Return a title on one line, e-mail addresses masked, bounded."""
+    return mask_email(" ".join(title.split()))[:_TITLE_LONGEST]
 
 
 def _others(raw: dict[str, str]) -> tuple[dict[str, str], Pairs]:
     props: dict[str, str] = {}
     own: list[tuple[str, str]] = []
-    for name, text in reversed(raw.items()):
-        name = decode_form(name)
-        if name.startswith("x."):
-            props.setdefault(name[2:], decode_form(text))
+    for name, text in raw.items():
+        if "%" in name or "+" in name:
+            name = decode_form(name)
+        if "%" in text or "+" in text:
+            text = decode_form(text)
+        if name[:2] == "x.":
+            props[name[2:]] = text
         elif name:
-            own.append((name, decode_form(text)))
-    return props, tuple(own)
+            own.append((name, text))
+    return props, tuple(own[::-1])
 
 
-def _of_body(hit: Hit) -> Said | Refusal:
-    try:
-        body = _body_decoder.decode(hit.body)
-    except msgspec.ValidationError as error:
-        field = str(error).rpartition("`$.")[2].rstrip("`").partition(".")[0].partition("[")[0]
-        return Refusal(_BODY_REASON.get(field, "undecodable"), f"body: {field or 'not an object'} of a wrong type")
-    except (msgspec.DecodeError, UnicodeError):
-        return Refusal("undecodable", "body: not JSON")
-    props = (
-        _NO_PROPS if not body.props else {name: _text(each) for name, each in body.props.items() if each is not None}
-    )
-    return _checked(
-        hit,
-        Said(
-            body.event or "",
-            body.url or "",
-            body.referrer or "",
-            body.title or "",
-            _text(body.id),
-            _text(body.user_id),
-            _text(body.value),
-            body.currency or "",
-            0,
-            props,
-            link_code=body.link_code or "",
-            click_id=body.click_id or "",
-        ),
-        _text(body.time),
-    )
+def _money(value: str, currency: str) -> tuple[str, str] | Refusal:
+    value, currency = value.strip(), currency.strip().upper()
+    if value and not _VALUE.fullmatch(value):
+        rounded = _rounded(value)
+        if rounded is None:
+            return Refusal("bad_value", "value: not a decimal number below 10^14")
+        value = rounded
+    if currency and not _CURRENCY.fullmatch(currency):
+        return Refusal("bad_value", "currency: not three letters")
+    return value, currency
 
 
 def _text(scalar: Scalar) -> str:
@@ -181,35 +252,6 @@ def _text(scalar: Scalar) -> str:
     if isinstance(scalar, bool):
         return "true" if scalar else "false"
     return format(scalar, "f").rstrip("0").rstrip(".") if isinstance(scalar, float) else str(scalar)
-
-
-def _checked(hit: Hit, said: Said, time: str) -> Said | Refusal:
-    event = said.event or DEFAULT_EVENT[hit.kind]
-    if not _EVENT.fullmatch(event):
-        return Refusal("bad_event", "event: not 1-64 of [A-Za-z0-9_.:-]")
-    value = currency = ""
-    if said.value or said.currency:
-        value, currency = said.value.strip(), said.currency.strip().upper()
-        if value and not _VALUE.fullmatch(value):
-            rounded = _rounded(value)
-            if rounded is None:
-                return Refusal("bad_value", "value: not a decimal number below 10^14")
-            value = rounded
-        if currency and not _CURRENCY.fullmatch(currency):
-            return Refusal("bad_value", "currency: not three letters")
-    occurred = 0
-    if time:
-        moment = milliseconds(time)
-        if moment is None:
-            return Refusal("bad_time", "time: neither RFC 3339 nor epoch milliseconds")
-        occurred = moment
-    if said.props:
-        problem = _props_problem(said.props)
-        if problem:
-            return Refusal("bad_props", problem)
-    if event is said.event and not value and not currency and not occurred:
-        return said
-    return said._replace(event=event, value=value, currency=currency, occurred_ms=occurred)
 
 
 def _rounded(value: str) -> str | None:

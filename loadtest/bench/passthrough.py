@@ -4,6 +4,7 @@ Rule: the same client, the same sizes and the same overlap as the enricher, and 
 """
 
 import asyncio
+import gc
 import signal
 import sys
 from typing import Any, Final
@@ -72,4 +73,6 @@ async def run(kafka: str, group: str, origin: str, target: str) -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     uvloop.run(run(*sys.argv[1:5]))
