@@ -23,18 +23,14 @@ ABSURD: Final = "absurd"
 _SHORTEST: Final = 12
 _LONGEST: Final = 1500
 _WORD: Final = re.compile(r"[A-Za-z]{3}")
-_BARE: Final = frozenset(
-    {"mozilla/5.0", "mozilla/4.0", "mozilla", "user-agent", "null", "undefined", "none", "unknown"}
-)
-_PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{1,40}")
-_TEMPLATE: Final = re.compile(r"\$\{|\{\{|<script|%\{|\{%|\b(?:union|select)\b.+\bfrom\b|\.\./|\x00", re.IGNORECASE)
+_PERSON: Final = "-"
+"""Name of the patterns that exempt."""
 
 
 class Bots:
-    """The patterns, compiled into one matcher."""
+    """The patterns, compiled into one matcher, which answers with the first that holds."""
 
-    def __init__(self, exempt: Iterable[str], named: Iterable[tuple[str, str]]) -> None:
-        self._exempt = re.compile("|".join(exempt))
+    def __init__(self, named: Iterable[tuple[str, str]]) -> None:
         self._named = ua_parser_rs.UserAgentExtractor(
             (pattern, name, None, None, None, None) for pattern, name in named
         )
@@ -44,13 +40,9 @@ class Bots:
         agent = user_agent.strip()
         if not agent:
             return EMPTY
-        if self._exempt.search(agent):
-            return ""
         if found := self._named.extract(agent[:_LONGEST]):
-            return found.family or ABSURD
+            return "" if found.family == _PERSON else found.family or ABSURD
         if len(agent) < _SHORTEST or len(agent) > _LONGEST or not _WORD.search(agent):
-            return ABSURD
-        if agent.lower() in _BARE or _TEMPLATE.search(agent):
             return ABSURD
         return ""
 
@@ -68,7 +60,8 @@ def load() -> Bots:
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("package crawler-user-agents is not installed")
     listed = json.loads((Path(spec.submodule_search_locations[0]) / "crawler-user-agents.json").read_bytes())
-    named = [(rule["pattern"], rule["name"]) for rule in ours["first"]]
+    named = [(pattern, _PERSON) for pattern in ours["exempt"]]
+    named += [(rule["pattern"], rule["name"]) for rule in ours["first"]]
     named += [(entry["pattern"], _name(entry["pattern"])) for entry in listed]
     named += [(rule["pattern"], rule["name"]) for rule in ours["last"]]
-    return Bots(ours["exempt"], named)
+    return Bots(named)

@@ -7,7 +7,7 @@ from the click id of the first network that it lists.
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from enricher.personal import mask_email
 from enricher.url import Pairs, decode_form
@@ -32,7 +32,7 @@ _LONGEST: Final = 512
 class Campaign(NamedTuple):
     """What an address says; empty means "silent"."""
 
-    utm: tuple[str, ...]
+    utm: "Utm"
     """Raw values in the order of FIELDS."""
     click_id_name: str
     click_id: str
@@ -42,7 +42,9 @@ class Campaign(NamedTuple):
     campaign: str
 
 
-SILENT: Final = Campaign(("",) * len(FIELDS), "", "", "", "", "")
+Utm = tuple[str, str, str, str, str, str, str, str, str]
+
+SILENT: Final = Campaign(("", "", "", "", "", "", "", "", ""), "", "", "", "", "")
 
 
 class ClickId(NamedTuple):
@@ -96,7 +98,7 @@ class Campaigns:
         source = self.normal("source", utm[0]) or (clicked.source if clicked else "")
         medium = self.normal("medium", utm[1]) or (clicked.medium if clicked else "")
         campaign = self.normal("campaign", utm[2] or utm[5])
-        return Campaign(tuple(utm), clicked_name, clicked_value, source, medium, campaign)
+        return Campaign(cast(Utm, tuple(utm)), clicked_name, clicked_value, source, medium, campaign)
 
     def normal(self, field: str, raw: str) -> str:
         """Return the value trimmed, in lower case, and by the name that the table prefers."""

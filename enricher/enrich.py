@@ -18,7 +18,6 @@ from enricher.geo import NOWHERE, Locations, Place, from_headers
 from enricher.hosts import Hosts
 from enricher.language import primary
 from enricher.mail import OpenKind
-from enricher.personal import mask_email
 from enricher.referrer import NOBODY, Referrer
 from enricher.said import Reader, Refusal, Said
 from enricher.url import BadUrl, clean
@@ -107,7 +106,7 @@ class Enricher:
 
     def enrich(self, hit: Hit) -> Event | Refusal:
         """Return the Event that `hit` becomes, or why it cannot become one."""
-        received = hit.at
+        received, kind = hit.at, hit.kind
         if not (_ID.fullmatch(hit.id) and 0 <= received < _LATEST_MS):
             return Refusal("undecodable", "id or time of receipt that no collector writes")
 
@@ -115,30 +114,35 @@ class Enricher:
         if isinstance(said, Refusal):
             return said
 
+        # Tuples are unpacked rather than asked field by field: this is the hot path.
         page = self._pages[said.url or _default_url(hit)]
         if page.problem:
             if said.url:
                 return Refusal("bad_url", page.problem)
             page = _NO_PAGE
+        url, host, path, site, found, arrival, _ = page
 
-        sent = self._senders[said.referrer or (hit.referer if hit.kind == "click" else "")]
-        ref = sent.referrer
-        internal = ref.site != "" and ref.site == page.site
+        sent, sent_arrival = self._senders[said.referrer or (hit.referer if kind == "click" else "")]
+        ref_url, ref_host, ref_site, ref_name, ref_kind, term = sent
+        if ref_site and ref_site == site:
+            ref_name, ref_kind, term, sent_arrival = "", "internal", "", DIRECT
 
-        found, arrival = page.campaign, page.arrival
         if said.own:
             found, arrival = self._with_own_query(said, page)
         if arrival is None:
-            arrival = _of_open(said) if hit.kind == "open" else DIRECT if internal else sent.arrival
+            arrival = _of_open(said) if kind == "open" else sent_arrival
+        source, medium, campaign_name, channel_name = arrival
+        utm, click_id_name, click_id, _, _, _ = found
+        if said.click_id and not click_id:
+            click_id_name, click_id = OWN_CLICK_ID, said.click_id
 
-        client = self._clients[(hit.user_agent, hit.sec_ch_ua, hit.sec_ch_ua_mobile, hit.sec_ch_ua_platform)]
-        browser, browser_version, os, os_version, device = client.agent
-        bot_reason: str = client.bot_reason
+        client = self._clients[hit.user_agent, hit.sec_ch_ua, hit.sec_ch_ua_mobile, hit.sec_ch_ua_platform]
+        agent_text, (browser, browser_version, os, os_version, device), bot_reason, open_as, open_rule = client
         open_kind: OpenKind | Literal[""] = ""
-        if hit.kind == "open":
-            open_kind = client.open_kind
-            bot_reason = client.open_rule if open_kind == "scanner" else ""
-        elif hit.kind == "server" and not hit.user_agent:
+        if kind == "open":
+            open_kind = open_as
+            bot_reason = open_rule if open_kind == "scanner" else ""
+        elif kind == "server" and not hit.user_agent:
             bot_reason = ""  # a server need not say whose browser it speaks for
 
         place = NOWHERE
@@ -146,57 +150,53 @@ class Enricher:
             place = from_headers(hit.geo_country, hit.geo_region, hit.geo_city)
         if place is NOWHERE and hit.ip and self.locations is not None:
             place = self._places[hit.ip]
+        country, region, city = place
 
-        click_id_name, click_id = found.click_id_name, found.click_id
-        if said.click_id and not click_id:
-            click_id_name, click_id = OWN_CLICK_ID, said.click_id
-
-        source_, medium, campaign_, channel_ = arrival
-        utm = found.utm
+        source_raw, medium_raw, campaign_raw, utm_term, content, utm_id, platform, creative, tactic = utm
         received_at = _seconds(received)
         # By position, in the order of the columns.
         return Event(
             event_id(hit.id, hit.site, said.event, said.client_event_id),
             hit.site,
             said.event,
-            hit.kind,
+            kind,
             received_at,
             _seconds(said.occurred_ms) if said.occurred_ms else received_at,
-            version(hit.kind, received, RULES),
+            version(kind, received, RULES),
             hit.visitor_id,
             hit.visitor_kind,
             said.user_id,
             said.client_event_id,
-            page.url,
-            page.host,
-            page.path,
+            url,
+            host,
+            path,
             said.title,
-            ref.url,
-            ref.host,
-            "" if internal else ref.name,
-            "internal" if internal else ref.kind,
-            "" if internal else ref.term,
-            utm[0],
-            utm[1],
-            utm[2],
-            utm[3],
-            utm[4],
-            utm[5],
-            utm[6],
-            utm[7],
-            utm[8],
-            source_,
+            ref_url,
+            ref_host,
+            ref_name,
+            ref_kind,
+            term,
+            source_raw,
+            medium_raw,
+            campaign_raw,
+            utm_term,
+            content,
+            utm_id,
+            platform,
+            creative,
+            tactic,
+            source,
             medium,
-            campaign_,
-            channel_,
+            campaign_name,
+            channel_name,
             click_id_name,
             click_id,
             said.link_code,
-            mask_email(said.message_id),
-            mask_email(said.list_id),
+            said.message_id,
+            said.list_id,
             said.value or "0",
             said.currency,
-            client.user_agent,
+            agent_text,
             browser,
             browser_version,
             os,
@@ -206,9 +206,9 @@ class Enricher:
             bot_reason,
             open_kind,
             self._languages[hit.accept_language],
-            place.country,
-            place.region,
-            place.city,
+            country,
+            region,
+            city,
             hit.ip,
             hit.consent,
             said.props,
@@ -237,7 +237,9 @@ class Enricher:
         agent, brands, mobile, platform = key
         reason = self._bots.reason(agent)
         kind, rule = self._mail.opened_by(agent, reason)
-        stored = "".join(each if each.isprintable() else " " for each in agent[:_AGENT_LONGEST]).strip()
+        stored = agent[:_AGENT_LONGEST].strip()
+        if not stored.isprintable():
+            stored = "".join(each if each.isprintable() else " " for each in stored)
         return Client(stored, self._agents.parse(agent, Hints(brands, mobile, platform)), reason, kind, rule)
 
     def _page(self, text: str) -> Page:
@@ -287,7 +289,7 @@ def _default_url(hit: Hit) -> str:
 
 def _of_open(said: Said) -> Arrival:
     """A mail that is opened brings its reader by mail: campaign is its list, else its own id."""
-    name = mask_email(said.list_id or said.message_id)
+    name = said.list_id or said.message_id
     return Arrival("email", "email", " ".join(name.lower().split()), "Email")
 
 

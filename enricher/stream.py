@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -56,6 +56,25 @@ def judge(enrich: Callable[[Hit], Event | Refusal], record: bytes) -> Event | Re
     except (msgspec.DecodeError, UnicodeError):
         return Refusal("undecodable", "not JSON")
     return enrich(hit)
+
+
+class _Batches:
+    """Kafka batches of one output topic, each filled before the next is begun."""
+
+    def __init__(self, topic: str, lane: Lane, chunk: Chunk, partitions: dict[str, int]) -> None:
+        self._topic = topic
+        self._lane = lane
+        self._chunk = chunk
+        self._partition = chunk.source.partition % partitions[topic]
+        self._append: Callable[..., object] | None = None
+
+    def add(self, timestamp: int, key: bytes | None, value: bytes) -> None:
+        """Write a record; a batch that is full is followed by the next."""
+        if self._append is None or self._append(timestamp=timestamp, key=key, value=value) is None:
+            batch = self._lane.producer.create_batch()
+            self._append = batch.append
+            self._chunk.batches.append((self._topic, self._partition, batch))
+            batch.append(timestamp=timestamp, key=key, value=value)
 
 
 class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -143,32 +162,25 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _build(self, lane: Lane, source: TopicPartition, records: list[ConsumerRecord]) -> Chunk:
         """Enrich `records` into Kafka batches; the network gets its turn every few milliseconds."""
-        settings, enrich = self._settings, self._enrich
-        good, dead = settings.topic_enriched, settings.topic_dead
         chunk = Chunk(source, records[-1].offset + 1, [], records[0].timestamp, {})
-        open_batches: dict[str, Any] = {}
-
-        def write(topic: str, record: ConsumerRecord, value: bytes) -> None:
-            batch = open_batches.get(topic)
-            if batch is None or batch.append(timestamp=record.timestamp, key=record.key, value=value) is None:
-                batch = open_batches[topic] = lane.producer.create_batch()
-                batch.append(timestamp=record.timestamp, key=record.key, value=value)
-                chunk.batches.append((topic, source.partition % self._partitions[topic], batch))
-
-        results = chunk.results
+        good = _Batches(self._settings.topic_enriched, lane, chunk, self._partitions)
+        dead = _Batches(self._settings.topic_dead, lane, chunk, self._partitions)
+        enrich, enriched = self._enrich, 0
         for start in range(0, len(records), _SLICE):
             for record in records[start : start + _SLICE]:
                 judged = judge(enrich, record.value or b"")
                 if isinstance(judged, Event):
-                    write(good, record, encode_row(judged))
-                    results["enriched"] = results.get("enriched", 0) + 1
+                    enriched += 1
+                    good.add(record.timestamp, record.key, encode_row(judged))
                 else:
-                    write(dead, record, encode_dead(bury(judged, source, record)))
-                    results[judged.reason] = results.get(judged.reason, 0) + 1
+                    dead.add(record.timestamp, record.key, encode_dead(bury(judged, source, record)))
+                    chunk.results[judged.reason] = chunk.results.get(judged.reason, 0) + 1
             await asyncio.sleep(0)
-        why = self._brake.add(len(records), len(records) - results.get("enriched", 0))
+        if enriched:
+            chunk.results["enriched"] = enriched
+        why = self._brake.add(len(records), len(records) - enriched)
         if why:
-            common = max((each for each in results if each != "enriched"), key=results.__getitem__)
+            common = max((each for each in chunk.results if each != "enriched"), key=chunk.results.__getitem__)
             raise Brakes(f"{why}; most of them {common}; nothing of this chunk is written")
         return chunk
 
