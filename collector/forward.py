@@ -1,7 +1,8 @@
 """From the spool to `hits.raw`, in order, in batches: from memory while Kafka keeps up, from disk when it does not.
 
 Rule: whatever goes wrong with a producer ends it. A new one begins at the spool's mark, so that hits may be repeated,
-with the same ids, and never left out. Every wait on aiokafka is bounded: its send and stop can hang without Kafka.
+with the same ids, and never left out. Every wait on aiokafka is bounded: its send and stop can hang without Kafka. By
+`asyncio.timeout`, never `wait_for`: Python 3.11's can swallow a cancellation (cpython#86296), and then nobody ends us.
 """
 
 import asyncio
@@ -139,7 +140,8 @@ class Forwarder:
         if self._idempotent is not False:
             producer = self._new_producer(idempotent=True)
             try:
-                await asyncio.wait_for(producer.start(), _START_S)
+                async with asyncio.timeout(_START_S):
+                    await producer.start()
                 self._idempotent = True
                 return producer
             except BrokerResponseError as refusal:
@@ -155,7 +157,8 @@ class Forwarder:
                 raise
         producer = self._new_producer(idempotent=False)
         try:
-            await asyncio.wait_for(producer.start(), _START_S)
+            async with asyncio.timeout(_START_S):
+                await producer.start()
         except BaseException:
             await _stop(producer)
             raise
@@ -175,13 +178,15 @@ class Forwarder:
 
     async def _partitions(self, producer: AIOKafkaProducer) -> list[int]:
         """Return the topic's partitions; find out whether the broker still has what it acknowledged."""
-        partitions = sorted(await asyncio.wait_for(producer.partitions_for(self._plan.topic), _START_S))
+        async with asyncio.timeout(_START_S):
+            partitions = sorted(await producer.partitions_for(self._plan.topic))
         if self._plan.replays and self._offsets:
             known = [TopicPartition(self._plan.topic, p) for p in self._offsets if p in partitions]
             consumer = AIOKafkaConsumer(bootstrap_servers=self._plan.servers, client_id="pharos-collector")
             try:
-                await asyncio.wait_for(consumer.start(), _START_S)
-                ends = await asyncio.wait_for(consumer.end_offsets(known), _START_S)
+                async with asyncio.timeout(_START_S):
+                    await consumer.start()
+                    ends = await consumer.end_offsets(known)
             finally:
                 await _stop(consumer)
             if len(known) < len(self._offsets) or any(ends[tp] <= self._offsets[tp.partition] for tp in known):
@@ -210,8 +215,8 @@ class Forwarder:
                             builder, end, count = batch
                             free = [p for p in partitions if p not in busy]
                             partition = free[next(self._turn) % len(free)]
-                            sending = producer.send_batch(builder, self._plan.topic, partition=partition)
-                            answer = await asyncio.wait_for(sending, self._plan.ack_timeout_s)
+                            async with asyncio.timeout(self._plan.ack_timeout_s):
+                                answer = await producer.send_batch(builder, self._plan.topic, partition=partition)
                             busy.add(partition)
                             flying.append(_Sent(end, partition, count, loop.time(), answer))
                             last_batch_at = loop.time()
@@ -312,4 +317,5 @@ class Forwarder:
 async def _stop(client: Any) -> None:
     """Stop a producer or consumer, or leave it behind when it hangs."""
     with contextlib.suppress(KafkaError, TimeoutError, OSError):
-        await asyncio.wait_for(client.stop(), _STOP_S)
+        async with asyncio.timeout(_STOP_S):
+            await client.stop()

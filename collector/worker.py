@@ -193,7 +193,8 @@ async def _report(
             writer.write(msgspec.json.encode(Report(not_ready, list(tally.values.items()))) + b"\n")
             await writer.drain()
             with contextlib.suppress(TimeoutError):
-                asked = await asyncio.wait_for(reader.readline(), 1)
+                async with asyncio.timeout(1):
+                    asked = await reader.readline()
                 if not asked:
                     break
                 if asked == RELOAD:
