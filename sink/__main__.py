@@ -15,6 +15,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from sink import admin, clickhouse, log, metrics, migrations
 from sink.clickhouse import Connection, Retry, Stop
 from sink.log import logger
+from sink.protocol import UnknownMetadata
 from sink.settings import Settings, WrongSetting, read
 from sink.stream import Stream
 
@@ -45,7 +46,7 @@ def main() -> int:
         work = serve
     try:
         return uvloop.run(work(settings))
-    except Stop as error:
+    except (Stop, UnknownMetadata) as error:
         logger.error("stopped: %s", error)
         return 1
 
@@ -71,8 +72,8 @@ async def migrate_now(settings: Settings, *, dry_run: bool) -> int:
         await connection.close()
 
 
-async def serve(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT, then drain."""
+async def serve(settings: Settings, crash_at: Callable[[str], None] = lambda _: None) -> int:
+    """Run until SIGTERM or SIGINT, then drain. `crash_at` hears of each step of the protocol: tests stop there."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,7 +91,7 @@ async def serve(settings: Settings) -> int:
         if connection is None:
             return 0
         try:
-            await consume(settings, connection, stop, why)
+            await consume(settings, connection, stop, why, crash_at)
         finally:
             await connection.close()
         return 0
@@ -137,11 +138,13 @@ async def until(
     return None
 
 
-async def consume(settings: Settings, connection: Connection, stop: asyncio.Event, why: list[str]) -> None:
+async def consume(
+    settings: Settings, connection: Connection, stop: asyncio.Event, why: list[str], crash_at: Callable[[str], None]
+) -> None:
     """Run the stream; a stream that Kafka ends is built anew."""
 
     async def attempt() -> bool:
-        stream = Stream(settings, connection)
+        stream = Stream(settings, connection, crash_at=crash_at)
         measuring = asyncio.create_task(measure(stream, why))
         try:
             await stream.run(stop)
@@ -157,7 +160,8 @@ async def measure(stream: Stream, why: list[str]) -> None:
     """Keep the gauges and the readiness up to date."""
     while True:
         why[0] = stream.not_ready()
-        with contextlib.suppress(IllegalStateError):  # a rebalance took the partition between two lines
+        # A rebalance may take a partition between two lines; a broker that is away answers nothing.
+        with contextlib.suppress(IllegalStateError, KafkaError, TimeoutError):
             await stream.measure()
         await asyncio.sleep(0.25)
 

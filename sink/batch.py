@@ -85,31 +85,9 @@ def is_row(record: bytes) -> bool:
 
 def malformed(rows: Sequence[bytes], joined: bytes) -> list[int]:
     """Return the indexes of the records that are not rows; cheap (one scan of `joined`) when there is none."""
-    if joined.count(b"\n") == len(rows) == joined.count(b"]\n") and joined.startswith(b"["):
+    if joined.count(b"\n") == len(rows) == joined.count(b"]\n") and joined[:1] + joined[-2:] == b"[]\n":
         return []
     return [index for index, row in enumerate(rows) if not is_row(row)]
-
-
-class Pace:
-    """How many inserts age may start: `per_s`, and up to `burst` saved up while there was nothing to do."""
-
-    def __init__(self, per_s: float, now: float) -> None:
-        self.per_s = per_s
-        self.saved = float("inf")  # cut to `burst` at the first question
-        self.at = now
-
-    def wait_s(self, now: float, burst: int) -> float:
-        """Return the seconds until the next insert may start; 0 takes it."""
-        self.saved = min(float(max(1, burst)), self.saved + (now - self.at) * self.per_s)
-        self.at = now
-        if self.saved >= 1.0:
-            self.saved -= 1.0
-            return 0.0
-        return (1.0 - self.saved) / self.per_s
-
-    def spend(self) -> None:
-        """Count an insert that did not have to wait: full batches leave less for those that age starts."""
-        self.saved = max(0.0, self.saved - 1.0)
 
 
 def limits(rows: int, bytes: int, age_s: float, buffer_bytes: int, partitions: int) -> Limits:

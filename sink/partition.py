@@ -5,34 +5,21 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from aiokafka import ConsumerRecord, OffsetAndMetadata, TopicPartition
+from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from sink import batch, metrics, protocol
+from sink import batch, gather, metrics, protocol
 from sink.batch import Batch, Limits
 from sink.clickhouse import Refused, Retry
+from sink.gather import Consumer
 from sink.log import logger
-from sink.protocol import Intent, Range
+from sink.protocol import Intent
 
 POLL_S: Final = 0.05
 """How often a due batch looks whether the one before it is stored, while it goes on growing."""
 
 BACKOFF_S: Final = (0.1, 10.0)
 """Between attempts: from, doubling, to; each with up to half of it at random on top."""
-
-
-class Consumer(Protocol):
-    """What a partition uses of aiokafka's consumer."""
-
-    async def getmany(
-        self, *partitions: TopicPartition, timeout_ms: int, max_records: int
-    ) -> dict[TopicPartition, list[ConsumerRecord]]: ...
-
-    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None: ...
-
-    async def position(self, partition: TopicPartition) -> int: ...
-
-    def seek(self, partition: TopicPartition, offset: int) -> None: ...
 
 
 class Storage(Protocol):
@@ -80,6 +67,10 @@ class Worker:
         self.clock = clock
         self.crash_at = crash_at
         self.stopping = False
+        """Set to end the batch in hand and stop."""
+        self.leaving = False
+        """Set to start nothing more: what was not declared is the next owner's."""
+        self.inserting: asyncio.Task[None] | None = None
         self.why_waiting = ""
         self.in_hand: list[Batch] = []
         """Batches taken and not yet stored, the oldest first: at most one inserting and one gathering."""
@@ -94,75 +85,54 @@ class Worker:
             case protocol.Refetching(intent, fetch):
                 logger.info("intent found, repeating its insert", extra={"fields": self._named(intent)})
                 metrics.REDONE.inc()
-                rows = await self._gather_exactly(fetch)
+                rows = await gather.exactly(self.consumer, self.partition, fetch, self.clock)
+                self.in_hand.append(rows)
                 while wait_s := self.storage.turn(full=True):
                     await self.storage.turn_given_back(wait_s)
+                self.crash_at("fetched again")
                 await self._store(rows, intent)
             case protocol.Idle(offset):
                 self.consumer.seek(self.partition, offset)
-        inserting: asyncio.Task[None] | None = None
         try:
             while not self.stopping and not isinstance(self.state, protocol.Gone):
-                rows = await self._gather(inserting)
+                rows = await self._gather()
                 if rows.rows:
-                    inserting = asyncio.create_task(self._store(rows, rows.intent()))
-            if inserting is not None:
-                await inserting
+                    self.inserting = asyncio.create_task(self._store(rows, rows.intent()))
+            if self.inserting is not None:
+                await self.inserting
         finally:
-            if inserting is not None and not inserting.done():
-                inserting.cancel()
-                await asyncio.gather(inserting, return_exceptions=True)
+            if self.inserting is not None and not self.inserting.done():
+                self.inserting.cancel()
+                await asyncio.gather(self.inserting, return_exceptions=True)
 
-    async def _gather(self, inserting: asyncio.Task[None] | None) -> Batch:
+    async def _gather(self) -> Batch:
         """Return the next batch, with the turn to insert it, once it is due and the one before is stored.
 
         Until then it grows, as far as its limits let it. Returns an empty one when the work here has ended.
         """
         rows = Batch(self.limits)
         self.in_hand.append(rows)
-        while True:
-            if inserting is not None and inserting.done():
-                await inserting
-                inserting = None
-                if isinstance(self.state, protocol.Gone):
-                    return Batch(self.limits)
-            if self.stopping and not rows.rows:
-                return rows
+        while not self.leaving:
+            if self.inserting is not None and self.inserting.done():
+                await self.inserting
+                self.inserting = None
+            if isinstance(self.state, protocol.Gone) or (self.stopping and not rows.rows):
+                break
             now = self.clock()
             full = rows.is_full() or self.stopping
             wait_s = rows.wait_s(now) if rows.rows else 0.5
             if rows.is_due(now) or full:
-                wait_s = POLL_S if inserting is not None else self.storage.turn(full=full)
+                wait_s = POLL_S if self.inserting is not None else self.storage.turn(full=full)
                 if not wait_s:
                     return rows
             if not full:
-                await self._take(rows, wait_s)
-            elif inserting is not None:
-                await asyncio.wait([inserting], timeout=1.0)
+                await gather.take(self.consumer, self.partition, rows, wait_s, self.clock)
+            elif self.inserting is not None:
+                await asyncio.wait([self.inserting], timeout=1.0)
             else:
                 await self.storage.turn_given_back(wait_s)
-
-    async def _take(self, rows: Batch, wait_s: float) -> None:
-        timeout_ms = max(1, min(500, int(wait_s * 1000)))
-        taken = await self.consumer.getmany(self.partition, timeout_ms=timeout_ms, max_records=rows.room())
-        for records in taken.values():
-            rows.add(records, self.clock())
-
-    async def _gather_exactly(self, fetch: Range) -> Batch:
-        """Return the records of these offsets and no others; some offsets have none (markers of transactions)."""
-        rows = Batch(Limits(2**62, 2**62, 0.0))
-        self.in_hand.append(rows)
-        self.consumer.seek(self.partition, fetch.first)
-        while await self.consumer.position(self.partition) <= fetch.last:
-            # No more records than offsets are left: so none past the range is taken.
-            left = fetch.last + 1 - await self.consumer.position(self.partition)
-            taken = await self.consumer.getmany(self.partition, timeout_ms=500, max_records=left)
-            for records in taken.values():
-                rows.add([record for record in records if record.offset <= fetch.last], self.clock())
-                if records[-1].offset > fetch.last:
-                    self.consumer.seek(self.partition, fetch.last + 1)
-                    return rows
-        return rows
+        self.in_hand.remove(rows)
+        return Batch(self.limits)
 
     async def _store(self, rows: Batch, intent: Intent) -> None:
         """Bring one batch through the protocol, from its intent to its commit; ends the turn."""
@@ -187,7 +157,13 @@ class Worker:
                             attempt += 1
                             await self._back_off(attempt)
                     case protocol.Sifting():
-                        bad = set(await self.storage.sift(self.partition, rows))
+                        try:
+                            bad = set(await self.storage.sift(self.partition, rows))
+                        except Retry as error:
+                            attempt += 1
+                            self.why_waiting = f"ClickHouse: {error}"
+                            await self._back_off(attempt)
+                            continue
                         values = [row for index, row in enumerate(rows.rows) if index not in bad]
                         self.crash_at("dead letters sent")
                         event = protocol.Sifted(bool(values))

@@ -52,9 +52,6 @@ class Log(msgspec.Struct, frozen=True):
     end: int
 
 
-# --- states
-
-
 class Idle(msgspec.Struct, frozen=True, tag=True):
     """Everything below `offset` is stored, and committed."""
 
@@ -93,14 +90,12 @@ class Closing(msgspec.Struct, frozen=True, tag=True):
 
 
 class Gone(msgspec.Struct, frozen=True, tag=True):
-    """The partition is another sink's now (or nobody's): nothing may be committed any more."""
+    """The partition is another sink's now (or nobody's): nothing is committed any more."""
 
     why: str
 
 
 State = Idle | Refetching | Declaring | Inserting | Sifting | Closing | Gone
-
-# --- what happens
 
 
 class Batch(msgspec.Struct, frozen=True, tag=True):

@@ -10,7 +10,7 @@ from typing import Final
 
 _TOKEN: Final = re.compile(
     r"""(?P<skip>--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`)"""
-    r"""|(?P<end>;[ \t]*(?=--[^\n]*(?:\n|\Z)|\n|\Z))""",
+    r"""|(?P<end>;[ \t\r]*(?=--[^\n]*(?:\n|\Z)|\n|\Z))""",
     re.DOTALL,
 )
 _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)

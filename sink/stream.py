@@ -3,122 +3,28 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
 
-from sink import clickhouse, dead, metrics, protocol
-from sink.batch import Batch, Pace, limits
-from sink.canary import ROW
-from sink.clickhouse import PROBE_TABLE, Connection, Refused, Stop
+from sink import metrics, protocol
+from sink.batch import limits
+from sink.clickhouse import Connection
 from sink.log import logger
+from sink.member import Member
 from sink.partition import Worker
 from sink.settings import Settings
-from sink.sift import Brake
+from sink.store import Store
+from sink.turns import Pace, Turns
+
+STALLED_S: Final = 30.0
+"""After so long without a record, the log's end is asked for. A consumer may hang after a broker's restart (aiokafka
+#1154); one that is behind and gets nothing is built anew."""
 
 
-class Turns:
-    """Who may insert now: at most `slots` at once, and no more small batches a second than the pace allows."""
-
-    def __init__(self, slots: int, pace: Pace, clock: Callable[[], float]) -> None:
-        self.free = slots
-        self.pace = pace
-        self.clock = clock
-        self.burst = 1
-        self.stopping = False
-        self._given_back = asyncio.Event()
-
-    def take(self, *, full: bool) -> float:
-        """Take a turn and return 0, or return the seconds after which to ask again."""
-        if not self.free:
-            return 0.05
-        if full or self.stopping:
-            self.pace.spend()
-        elif wait_s := self.pace.wait_s(self.clock(), self.burst):
-            return wait_s
-        self.free -= 1
-        return 0.0
-
-    def give_back(self) -> None:
-        """End a turn."""
-        self.free += 1
-        self._given_back.set()
-
-    async def given_back(self, wait_s: float) -> None:
-        """Return when a turn ends, or after so many seconds."""
-        self._given_back.clear()
-        try:
-            await asyncio.wait_for(self._given_back.wait(), wait_s)
-        except TimeoutError:
-            return
-
-
-class Store:
-    """ClickHouse and the dead letters, as a partition's worker sees them."""
-
-    def __init__(self, settings: Settings, connection: Connection, turns: Turns) -> None:
-        self.settings = settings
-        self.connection = connection
-        self.turns = turns
-        self.brake = Brake(settings.dead_ratio)
-        self.producer: AIOKafkaProducer | None = None
-
-    async def insert(self, body: bytes, token: str | None) -> None:
-        """Insert into `pharos.event_log`; raises Retry, Refused or Stop."""
-        began = time.monotonic()
-        try:
-            await clickhouse.insert(self.connection, body, token)
-        except clickhouse.Retry:
-            metrics.INSERTS.labels("retry").inc()
-            raise
-        except Refused:
-            metrics.INSERTS.labels("refused").inc()
-            raise
-        metrics.INSERTS.labels("stored").inc()
-        metrics.INSERT_SECONDS.observe(time.monotonic() - began)
-
-    async def sift(self, partition: TopicPartition, rows: Batch) -> list[int]:
-        """Send the bad rows to the dead letters; return their indexes."""
-        try:
-            await self._ask(ROW)
-        except Refused as error:
-            raise Stop(f"{PROBE_TABLE} refuses a sound row, so the schema does not fit: {error}") from None
-        bad = await dead.find(rows.rows, self._ask)
-        if not bad:
-            raise Stop(f"ClickHouse refuses offsets {rows.offsets[0]}-{rows.offsets[-1]}, but no row of them alone")
-        if self.brake.count(len(rows.rows) - len(bad), len(bad)):
-            raise Stop(
-                f"ClickHouse refuses {self.brake.refused} of {self.brake.taken + self.brake.refused} rows, more than "
-                f"PHAROS_SINK_DEAD_RATIO={self.settings.dead_ratio}; the last: {bad[-1].words}"
-            )
-        if self.producer is None:
-            producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka, acks="all", compression_type="lz4")
-            await producer.start()
-            self.producer = producer
-        await dead.send(self.producer, self.settings.topic_dead, partition, rows, bad)
-        metrics.DEAD.labels("refused_by_clickhouse").inc(len(bad))
-        return [one.index for one in bad]
-
-    async def _ask(self, body: bytes) -> None:
-        await clickhouse.insert(self.connection, body, None, PROBE_TABLE)
-
-    def turn(self, *, full: bool) -> float:
-        """See Turns.take."""
-        return self.turns.take(full=full)
-
-    async def turn_given_back(self, wait_s: float) -> None:
-        """See Turns.given_back."""
-        await self.turns.given_back(wait_s)
-
-    def give_back(self) -> None:
-        """See Turns.give_back."""
-        self.turns.give_back()
-
-    async def close(self) -> None:
-        """Close the producer of dead letters, if there is one."""
-        if self.producer is not None:
-            await asyncio.wait_for(self.producer.stop(), 10)
+class Stalled(KafkaError):  # type: ignore[misc]
+    """Records wait in the log, and the consumer does not get them."""
 
 
 class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -142,9 +48,10 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._opening: asyncio.Task[None] | None = None
-        self.consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka,
-            group_id=settings.group,
+        self._progress: tuple[float, dict[TopicPartition, int]] = (clock(), {})
+        self.consumer = Member(
+            kafka=settings.kafka,
+            group=settings.group,
             client_id="pharos-sink",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -189,7 +96,12 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """End the workers before the group goes on: what is in flight may end, for a while."""
-        await self._end(self.settings.session_timeout_ms / 2000)
+        inserting = [worker.inserting for worker in self.workers.values() if worker.inserting is not None]
+        for worker in self.workers.values():
+            worker.leaving = True
+        if inserting:
+            await asyncio.wait(inserting, timeout=self.settings.session_timeout_ms / 2000)
+        await self._end(0.0)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Give each partition a worker, once the group's commits are read."""
@@ -209,6 +121,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         await asyncio.gather(*tasks, return_exceptions=True)
         self.workers.clear()
         self._tasks.clear()
+        self.turns.all_back()
         metrics.LAG.clear()
 
     async def _watched(self, work: Awaitable[None]) -> None:
@@ -222,9 +135,9 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         if not assigned:
             return
         logger.info("partitions assigned", extra={"fields": {"partitions": [tp.partition for tp in assigned]}})
-        found = await self._committed(assigned)
+        found = await self.consumer.read_commits(assigned)
         if self.intents is None:
-            self.intents = await self._keeps_metadata(assigned[0], found.get(assigned[0]))
+            self.intents = await self.consumer.keeps_metadata(assigned[0], found.get(assigned[0]))
             metrics.EXACTLY_ONCE.set(self.intents)
             mode = "exactly once" if self.intents else "at least once: this broker keeps no metadata of commits"
             logger.info("delivering %s", mode)
@@ -237,7 +150,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         )
         self.turns.burst = len(assigned)
         for tp in assigned:
-            state = protocol.resume(found.get(tp), await self._log(tp, found.get(tp)))
+            state = protocol.resume(found.get(tp), await self.consumer.log(tp, found.get(tp)))
             worker = Worker(
                 tp,
                 state,
@@ -251,61 +164,6 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             )
             self.workers[tp] = worker
             self._tasks[tp] = asyncio.create_task(self._watched(worker.run()))
-
-    async def _committed(self, partitions: list[TopicPartition]) -> dict[TopicPartition, protocol.Committed]:
-        """Return what the group has committed, with metadata; asks until the broker answers.
-
-        Raises:
-            UnknownMetadata: see protocol.committed.
-        """
-        while True:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka, request_timeout_ms=10_000)
-            try:
-                await admin.start()
-                answer = await admin.list_consumer_group_offsets(self.settings.group, partitions=partitions)
-            except (KafkaError, OSError, TimeoutError) as error:
-                logger.warning(
-                    "waiting for the group's commits", extra={"fields": {"why": f"{type(error).__name__}: {error}"}}
-                )
-                await asyncio.sleep(0.5)
-            else:
-                return {
-                    tp: protocol.committed(at.offset, at.metadata or "") for tp, at in answer.items() if at.offset >= 0
-                }
-            finally:
-                await admin.close()
-
-    async def _keeps_metadata(self, tp: TopicPartition, found: protocol.Committed | None) -> bool:
-        """Write and read back: commit again what is committed, with its intent or with metadata that means none."""
-        offset = found.offset if found else (await self.consumer.beginning_offsets([tp]))[tp]
-        text = protocol.metadata(found.intent) if found and found.intent else protocol.PROBE
-        while True:
-            try:
-                await self.consumer.commit({tp: OffsetAndMetadata(offset, text)})
-                break
-            except (CommitFailedError, IllegalStateError):
-                raise asyncio.CancelledError from None  # a rebalance came in between; the next assignment asks again
-            except KafkaError as error:
-                logger.warning("waiting for a commit", extra={"fields": {"why": str(error)}})
-                await asyncio.sleep(0.5)
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka)
-        try:
-            await admin.start()
-            answer = await admin.list_consumer_group_offsets(self.settings.group, partitions=[tp])
-        finally:
-            await admin.close()
-        return bool(answer[tp].metadata == text)
-
-    async def _log(self, tp: TopicPartition, found: protocol.Committed | None) -> protocol.Log:
-        """Return the log's bounds; after a change of leader its end may lag behind what was committed: wait a while."""
-        for _ in range(30):
-            starts = await self.consumer.beginning_offsets([tp])
-            ends = await self.consumer.end_offsets([tp])
-            log = protocol.Log(starts[tp], ends[tp])
-            if protocol.whole(found, log):
-                break
-            await asyncio.sleep(1.0)
-        return log
 
     async def measure(self) -> None:
         """Set the gauges that are read, not counted."""
@@ -323,6 +181,22 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
                 max(0.0, time.time() - batches[0].timestamps[0] / 1000) if batches else 0
             )
         metrics.BUFFER_BYTES.set(held)
+        await self._watch()
+
+    async def _watch(self) -> None:
+        now = self.clock()
+        since, before = self._progress
+        positions = {tp: await self.consumer.position(tp) for tp in self.workers}
+        waiting = any(
+            worker.why_waiting or worker.in_hand[0].rows for worker in self.workers.values() if worker.in_hand
+        )
+        if positions != before or waiting or not positions:
+            self._progress = (now, positions)
+        elif now - since > STALLED_S:
+            self._progress = (now, positions)
+            ends = await asyncio.wait_for(self.consumer.end_offsets(list(positions)), 10)
+            if any(ends[tp] > at for tp, at in positions.items()) and not self.failed.done():
+                self.failed.set_exception(Stalled(f"no record for {STALLED_S:.0f} s, though some wait"))
 
 
 async def _until(stop: asyncio.Event) -> None:

@@ -34,7 +34,7 @@ class Bench:
             "topic_enriched": self.enriched,
             "topic_dead": self.dead,
             "group": self.group,
-            "session_timeout_ms": 6000,
+            "session_timeout_ms": 2000,
             **settings,
         }
         return {f"PHAROS_SINK_{name.upper()}": str(value) for name, value in chosen.items()}

@@ -1,0 +1,90 @@
+"""The sink as a member of its consumer group: commits with metadata, read back, and what the log holds."""
+
+import asyncio
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from sink import protocol
+from sink.log import logger
+
+
+class Member(AIOKafkaConsumer):  # type: ignore[misc]
+    """A consumer whose commits count only while it is a member of its group."""
+
+    def __init__(self, *, kafka: str, group: str, **settings: Any) -> None:
+        super().__init__(bootstrap_servers=kafka, group_id=group, **settings)
+        self._kafka = kafka
+        self._group = group
+        self._one_commit = asyncio.Lock()
+
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        """Commit as a member.
+
+        Once the coordinator has told aiokafka that its generation is stale, it commits as nobody in particular until
+        it has joined again; Kafka takes that when the group happens to be empty, and a zombie could move offsets back.
+
+        Raises:
+            CommitFailedError: not a member now.
+        """
+        async with self._one_commit:
+            if self._coordinator.generation < 0:
+                raise CommitFailedError("not a member of the group now")
+            await super().commit(offsets)
+
+    async def read_commits(self, partitions: list[TopicPartition]) -> dict[TopicPartition, protocol.Committed]:
+        """Return what the group has committed, with metadata; asks until the broker answers.
+
+        Raises:
+            UnknownMetadata: see protocol.committed.
+        """
+        while True:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka, request_timeout_ms=10_000)
+            try:
+                await admin.start()
+                answer = await admin.list_consumer_group_offsets(self._group, partitions=partitions)
+            except (KafkaError, OSError, TimeoutError) as error:
+                logger.warning(
+                    "waiting for the group's commits", extra={"fields": {"why": f"{type(error).__name__}: {error}"}}
+                )
+                await asyncio.sleep(0.5)
+            else:
+                return {
+                    tp: protocol.committed(at.offset, at.metadata or "") for tp, at in answer.items() if at.offset >= 0
+                }
+            finally:
+                await admin.close()
+
+    async def keeps_metadata(self, tp: TopicPartition, found: protocol.Committed | None) -> bool:
+        """Write and read back: commit again what is committed, with its intent or with metadata that means none."""
+        offset = found.offset if found else (await self.beginning_offsets([tp]))[tp]
+        text = protocol.metadata(found.intent) if found and found.intent else protocol.PROBE
+        while True:
+            try:
+                await self.commit({tp: OffsetAndMetadata(offset, text)})
+                break
+            except (CommitFailedError, IllegalStateError):
+                raise asyncio.CancelledError from None  # a rebalance came in between; the next assignment asks again
+            except KafkaError as error:
+                logger.warning("waiting for a commit", extra={"fields": {"why": str(error)}})
+                await asyncio.sleep(0.5)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka)
+        try:
+            await admin.start()
+            answer = await admin.list_consumer_group_offsets(self._group, partitions=[tp])
+        finally:
+            await admin.close()
+        return bool(answer[tp].metadata == text)
+
+    async def log(self, tp: TopicPartition, found: protocol.Committed | None) -> protocol.Log:
+        """Return the log's bounds; after a change of leader its end may lag behind what was committed: wait a while."""
+        for _ in range(30):
+            starts = await self.beginning_offsets([tp])
+            ends = await self.end_offsets([tp])
+            log = protocol.Log(starts[tp], ends[tp])
+            if protocol.whole(found, log):
+                break
+            await asyncio.sleep(1.0)
+        return log

@@ -1,0 +1,85 @@
+"""ClickHouse and the dead letters, as a partition's worker sees them."""
+
+import asyncio
+import time
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from sink import clickhouse, dead, metrics
+from sink.batch import Batch
+from sink.canary import ROW
+from sink.clickhouse import PROBE_TABLE, Connection, Refused, Stop
+from sink.settings import Settings
+from sink.sift import Brake
+from sink.turns import Turns
+
+
+class Store:
+    """ClickHouse and the dead letters, as a partition's worker sees them."""
+
+    def __init__(self, settings: Settings, connection: Connection, turns: Turns) -> None:
+        self.settings = settings
+        self.connection = connection
+        self.turns = turns
+        self.brake = Brake(settings.dead_ratio)
+        self.producer: AIOKafkaProducer | None = None
+
+    async def insert(self, body: bytes, token: str | None) -> None:
+        """Insert into `pharos.event_log`; raises Retry, Refused or Stop."""
+        began = time.monotonic()
+        try:
+            await clickhouse.insert(self.connection, body, token)
+        except clickhouse.Retry:
+            metrics.INSERTS.labels("retry").inc()
+            raise
+        except Refused:
+            metrics.INSERTS.labels("refused").inc()
+            raise
+        metrics.INSERTS.labels("stored").inc()
+        metrics.INSERT_SECONDS.observe(time.monotonic() - began)
+
+    async def sift(self, partition: TopicPartition, rows: Batch) -> list[int]:
+        """Send the bad rows to the dead letters; return their indexes."""
+        try:
+            await self._ask(ROW)
+        except Refused as error:
+            raise Stop(f"{PROBE_TABLE} refuses a sound row, so the schema does not fit: {error}") from None
+        bad = await dead.find(rows.rows, self._ask)
+        if not bad:
+            raise Stop(f"ClickHouse refuses offsets {rows.offsets[0]}-{rows.offsets[-1]}, but no row of them alone")
+        if self.brake.count(len(rows.rows) - len(bad), len(bad)):
+            raise Stop(
+                f"ClickHouse refuses {self.brake.refused} of {self.brake.taken + self.brake.refused} rows, more than "
+                f"PHAROS_SINK_DEAD_RATIO={self.settings.dead_ratio}; the last: {bad[-1].words}"
+            )
+        if self.producer is None:
+            producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka, acks="all", compression_type="lz4")
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+            self.producer = producer
+        await dead.send(self.producer, self.settings.topic_dead, partition, rows, bad)
+        metrics.DEAD.labels("refused_by_clickhouse").inc(len(bad))
+        return [one.index for one in bad]
+
+    async def _ask(self, body: bytes) -> None:
+        await clickhouse.insert(self.connection, body, None, PROBE_TABLE)
+
+    def turn(self, *, full: bool) -> float:
+        """See Turns.take."""
+        return self.turns.take(full=full)
+
+    async def turn_given_back(self, wait_s: float) -> None:
+        """See Turns.given_back."""
+        await self.turns.given_back(wait_s)
+
+    def give_back(self) -> None:
+        """See Turns.give_back."""
+        self.turns.give_back()
+
+    async def close(self) -> None:
+        """Close the producer of dead letters, if there is one."""
+        if self.producer is not None:
+            await asyncio.wait_for(self.producer.stop(), 10)

@@ -1,0 +1,132 @@
+"""Batches, turns and pace, with a given clock."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sink.batch import Batch, Limits, body, is_row, limits, malformed
+from sink.protocol import Intent
+from sink.turns import Pace, Turns
+
+
+class Record:
+    def __init__(self, offset: int, value: bytes | None, timestamp: int = 0) -> None:
+        self.offset = offset
+        self.value = value
+        self.timestamp = timestamp
+
+
+def records(*offsets: int) -> list[Record]:
+    return [Record(offset, b"[1]\n", 1000 + offset) for offset in offsets]
+
+
+def test_rows_make_a_batch_due() -> None:
+    batch = Batch(Limits(rows=3, bytes=1000, age_s=1.0))
+    batch.add(records(5, 6), now=10.0)
+    assert (batch.room(), batch.is_full(), batch.is_due(10.5), batch.wait_s(10.5)) == (1, False, False, 0.5)
+    batch.add(records(9), now=10.5)
+    assert (batch.room(), batch.is_full(), batch.is_due(10.5)) == (0, True, True)
+    assert batch.intent() == Intent(5, 9, 1005)
+    assert body(batch.rows) == b"[1]\n[1]\n[1]\n"
+
+
+def test_bytes_make_a_batch_due() -> None:
+    batch = Batch(Limits(rows=100, bytes=8, age_s=1.0))
+    batch.add(records(1), now=0.0)
+    assert not batch.is_full()
+    batch.add(records(2), now=0.0)
+    assert batch.is_full()
+
+
+def test_the_first_rows_age_makes_a_batch_due() -> None:
+    batch = Batch(Limits(rows=100, bytes=1000, age_s=1.0))
+    batch.add([], now=0.0)
+    assert not batch.is_due(100.0)
+    batch.add(records(1), now=100.0)
+    batch.add(records(2), now=100.9)
+    assert not batch.is_due(100.9)
+    assert batch.is_due(101.0)
+
+
+def test_a_record_without_value_is_an_empty_row() -> None:
+    batch = Batch(Limits(10, 10, 1.0))
+    batch.add([Record(1, None)], now=0.0)
+    assert batch.rows == [b""]
+
+
+@pytest.mark.parametrize(
+    ("record", "good"),
+    [
+        (b'["a"]\n', True),
+        (b'["a"]', False),
+        (b"", False),
+        (b"\n", False),
+        (b'["a"]\n["b"]\n', False),
+        (b'"a"]\n', False),
+        (b'["a\n"]\n', False),
+        (b'["a"]\n ', False),
+    ],
+)
+def test_what_is_a_row(record: bytes, good: bool) -> None:
+    assert is_row(record) is good
+
+
+@given(st.lists(st.sampled_from([b"[1]\n", b"[2]", b"", b"x]\n", b"[\n]\n", b"]\n["]), min_size=1, max_size=8))
+def test_no_record_changes_what_its_neighbours_mean(rows: list[bytes]) -> None:
+    found = malformed(rows, body(rows))
+    if found:
+        assert found == [index for index, row in enumerate(rows) if not is_row(row)]
+    else:
+        # Each line stands by itself: what it means does not depend on the lines around it.
+        lines = body(rows).splitlines(keepends=True)
+        assert len(lines) == len(rows)
+        assert all(line.endswith(b"]\n") for line in lines)
+
+
+def test_sound_rows_are_not_looked_at_one_by_one() -> None:
+    rows = [b"[1]\n"] * 3
+    assert malformed(rows, body(rows)) == []
+
+
+def test_many_partitions_share_the_buffer() -> None:
+    assert limits(50_000, 32 * 2**20, 1.0, 128 * 2**20, 1).bytes == 32 * 2**20
+    assert limits(50_000, 32 * 2**20, 1.0, 128 * 2**20, 4).bytes == 16 * 2**20
+    assert limits(50_000, 32 * 2**20, 1.0, 128 * 2**20, 1024).bytes == 65_536
+
+
+def test_under_load_age_starts_one_insert_a_second() -> None:
+    pace = Pace(per_s=1.0, now=0.0)
+    started, now = [], 0.0
+    while now < 20.0:
+        if wait := pace.wait_s(now, burst=4):
+            now += wait
+        else:
+            started.append(now)
+    assert started[:4] == [0.0] * 4  # saved up in quiet
+    assert len(started) == pytest.approx(4 + 19, abs=1)
+
+
+def test_a_lone_hit_does_not_wait() -> None:
+    pace = Pace(per_s=1.0, now=0.0)
+    for second in range(0, 100, 10):
+        assert pace.wait_s(float(second), burst=4) == 0.0
+
+
+async def test_no_more_inserts_at_once_than_there_are_slots() -> None:
+    now = 0.0
+    turns = Turns(2, Pace(1.0, now), lambda: now)
+    turns.burst = 4
+    assert turns.take(full=False) == 0.0
+    assert turns.take(full=True) == 0.0
+    assert turns.take(full=True) > 0.0
+    turns.give_back()
+    await turns.given_back(0.01)
+    assert turns.take(full=True) == 0.0
+
+
+async def test_full_batches_do_not_wait_for_the_pace() -> None:
+    turns = Turns(100, Pace(1.0, 0.0), lambda: 0.0)
+    assert [turns.take(full=True) for _ in range(10)] == [0.0] * 10
+    assert turns.take(full=False) > 0.0
+    turns.stopping = True
+    assert turns.take(full=False) == 0.0

@@ -1,0 +1,143 @@
+"""Migrations: once, in order, alone, checksummed."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from enricher.contract import COLUMNS
+from sink import clickhouse, migrations
+from sink.clickhouse import Connection, Stop
+from sink.migrations import Migration, load, outstanding
+from sink.settings import Settings
+from tests.clickhouse import ClickHouse
+from tests.processes import Program
+from tests.sink.conftest import ROOT
+
+
+def files(*texts: str) -> list[Migration]:
+    return [Migration(number, f"{number:04}_m", text) for number, text in enumerate(texts, 1)]
+
+
+def as_applied(*migrations: Migration) -> dict[int, tuple[str, str]]:
+    return {one.number: (one.name, one.checksum) for one in migrations}
+
+
+def test_what_is_outstanding() -> None:
+    one, two, three = files("a", "b", "c")
+    assert outstanding([one, two, three], {}) == [one, two, three]
+    assert outstanding([one, two, three], as_applied(one, two)) == [three]
+    assert outstanding([one], as_applied(one)) == []
+
+
+def test_an_edited_file_stops_the_start() -> None:
+    one, two = files("a", "b")
+    with pytest.raises(Stop, match=r"schema/0001_m\.sql was edited"):
+        outstanding([Migration(1, "0001_m", "A"), two], as_applied(one))
+
+
+def test_a_newer_database_stops_the_start() -> None:
+    one, two = files("a", "b")
+    with pytest.raises(Stop, match="older"):
+        outstanding([one], as_applied(one, two))
+
+
+def test_line_ends_of_the_checkout_do_not_matter() -> None:
+    assert Migration(1, "m", "a\r\nb\r\n").checksum == Migration(1, "m", "a\nb\n").checksum
+
+
+@pytest.mark.parametrize(
+    "names", [["0002_b.sql"], ["0001_a.sql", "0003_c.sql"], ["0001_a.sql", "0001_b.sql"], ["1_a.sql"]]
+)
+def test_numbers_have_no_gaps_and_names_have_a_form(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("SELECT 1;\n")
+    with pytest.raises(Stop):
+        load(tmp_path)
+
+
+async def connection(storage: ClickHouse) -> Connection:
+    return await clickhouse.connect(Settings(clickhouse=storage.url))
+
+
+async def test_many_that_start_together_apply_each_once(storage: ClickHouse, tmp_path: Path) -> None:
+    (tmp_path / "0001_event_log.sql").write_text((migrations.FOLDER / "0001_event_log.sql").read_text())
+    (tmp_path / "0002_count.sql").write_text(
+        "CREATE TABLE IF NOT EXISTS pharos.counted (n UInt8) ENGINE = MergeTree ORDER BY n;\n"
+        "INSERT INTO pharos.counted SETTINGS async_insert = 0 VALUES (1);\n"
+    )
+    sinks = [await connection(storage) for _ in range(4)]
+    try:
+        told: list[str] = []
+        await asyncio.gather(*(migrations.apply(one, folder=tmp_path, tell=told.append) for one in sinks))
+        assert told == ["0001_event_log", "0002_count"]
+        assert (await sinks[0].query("SELECT count() FROM pharos.counted")).result_rows == [(1,)]
+        assert await migrations.applied(sinks[0]) == as_applied(*load(tmp_path))
+        locks = "SELECT count() FROM system.tables WHERE database = 'pharos' AND startsWith(name, 'migration_lock')"
+        assert (await sinks[0].query(locks)).result_rows == [(0,)]
+        assert await migrations.apply(sinks[0], folder=tmp_path) == []
+    finally:
+        for one in sinks:
+            await one.close()
+
+
+async def test_a_dead_sinks_lock_is_taken_away(storage: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = await connection(storage)
+    try:
+        await one.command("CREATE DATABASE pharos")
+        await one.command("CREATE TABLE pharos.migration_lock_dead (held UInt8) ENGINE = Null")
+        waited = 0
+
+        async def sleep(_: float) -> None:
+            nonlocal waited
+            waited += 1
+            monkeypatch.setattr(migrations, "LOCK_STALE_S", -3600)  # time passes
+
+        assert len(await migrations.apply(one, sleep=sleep)) == len(load())
+        assert waited == 1
+        locks = "SELECT count() FROM system.tables WHERE database = 'pharos' AND startsWith(name, 'migration_lock')"
+        assert (await one.query(locks)).result_rows == [(0,)]
+    finally:
+        await one.close()
+
+
+async def test_the_table_has_the_contracts_columns_in_its_order(storage: ClickHouse) -> None:
+    one = await connection(storage)
+    try:
+        await migrations.apply(one)
+        found = await one.query("SELECT name FROM system.columns WHERE database = 'pharos' AND table = 'event_log'")
+        assert tuple(name for (name,) in found.result_rows) == COLUMNS
+    finally:
+        await one.close()
+
+
+async def test_how_long_events_are_kept_follows_the_setting(storage: ClickHouse) -> None:
+    one = await connection(storage)
+    engine = "SELECT engine_full FROM system.tables WHERE database = 'pharos' AND name = 'event_log'"
+    try:
+        await migrations.apply(one)
+        assert [await migrations.keep_for(one, days) for days in (0, 365, 365, 30, 0, 0)] == [
+            False, True, False, True, True, False,
+        ]  # fmt: skip
+        await migrations.keep_for(one, 365)
+        assert "toIntervalDay(365)" in str((await one.query(engine)).result_rows)
+    finally:
+        await one.close()
+
+
+def test_the_command_shows_and_applies(storage: ClickHouse, start: Callable[..., Program]) -> None:
+    def run(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "sink", "migrate", *arguments]
+        program = start(command, env={"PHAROS_SINK_CLICKHOUSE": storage.url}, cwd=ROOT)
+        return program.wait(60), program.output()
+
+    code, text = run("--dry-run")
+    assert code == 0
+    assert "CREATE TABLE IF NOT EXISTS pharos.event_log" in text
+    assert f"-- {len(load())} to apply" in text
+    code, text = run()
+    assert code == 0
+    assert text.splitlines() == [*(f"applied {one.name}" for one in load()), f"{len(load())} applied"]
+    assert run() == (0, "0 applied\n")
