@@ -39,14 +39,16 @@ chaos: setup  ## Kill every component under load, at least twice; audit every hi
 bench: setup  ## Every benchmark against its floor (PART=collector for one)
 	@$(BIN)/python -m loadtest.bench $(or $(PART),all)
 
-check: setup  ## Look only: formatting, lint, types
+check: setup  ## Look only: formatting, lint, types, generated pages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.deploy.metrics_page
 
 fmt: setup  ## Mend what can be mended by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python -m tests.deploy.metrics_page --write
 
 lock: setup  ## Pin every dependency anew, with hashes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
