@@ -84,7 +84,7 @@ METRICS: Final[Mapping[str, Declared]] = {
     "kafka_up": Declared("gauge", (), "Workers whose producer stands. Under the number of workers: look at Kafka."),
     "worker_memory_bytes": Declared("gauge_max", (), "Resident memory of the largest worker."),
     "cpu_seconds_total": Declared("counter", (), "Processor time of the workers."),
-    "workers": Declared("gauge", (), "Running workers."),
+    "workers": Declared("gauge", (), "Running workers. Fewer than WORKERS: read the log."),
     "worker_deaths_total": Declared("counter", (), "Workers that died and were replaced. It moves: read the log."),
 }
 
