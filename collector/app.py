@@ -41,9 +41,17 @@ def build(intake: Intake) -> web.Application:
         ("*", "/{any:.*}", page.nothing),
     ]
     for method, path, handler in routes:
-        app.router.add_route(method, path, handler)
+        app.router.add_route(method, path, handler, expect_handler=_expect)
     app.on_response_prepare.append(_finish_headers)
     return app
+
+
+async def _expect(sent: web.Request) -> None:
+    """Let a client that waits for it send its body; aiohttp's own answer to anything else can fail on odd bytes."""
+    if sent.headers.get("Expect", "").lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    if sent.transport is not None:
+        sent.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 async def _finish_headers(sent: web.Request, response: web.StreamResponse) -> None:

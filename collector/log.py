@@ -15,12 +15,18 @@ def where(problem: BaseException) -> list[str]:
 
 
 class _Lines(logging.Handler):
-    """Puts what libraries log into our form; a traceback becomes its places."""
+    """Puts what libraries log into our form; a traceback becomes its places.
+
+    A library may write what a client sent, its address or its cookie, into a message or an error: only the message's
+    form and the error's type go on.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         problem = record.exc_info[1] if record.exc_info else None
-        places = {"problem": repr(problem), "where": where(problem)} if problem else {}
-        line("error" if record.levelno >= logging.ERROR else "warning", record.getMessage(), by=record.name, **places)
+        if 400 <= getattr(problem, "code", 500) < 500:
+            return  # aiohttp's word for a request that is none: the client's fault, and answered
+        places = {"problem": type(problem).__name__, "where": where(problem)} if problem else {}
+        line("error" if record.levelno >= logging.ERROR else "warning", str(record.msg), by=record.name, **places)
 
 
 def take_over_libraries() -> None:
