@@ -5,11 +5,11 @@ from typing import Final
 
 from aiohttp import web
 
-from collector import click, opt_out, page, pixel, post, request, tag
+from collector import click, cors, opt_out, page, pixel, post, request, tag
 from collector.contract import Kind
 from collector.fast import Lent
 from collector.intake import Intake, SpoolRefused
-from collector.received import INTAKE, fields_of, peer_of
+from collector.received import INTAKE, client_of, peer_of
 from collector.refusal import Refusal
 
 BODY_BYTES: Final = 1 << 20
@@ -68,17 +68,20 @@ def pixel_of(kind: Kind) -> Handler:
         intake = sent.app[INTAKE]
         intake.tally.add("requests_total", "full")
         door = intake.door
+        origin = sent.headers.get("Origin", "")
         now_ms = intake.now_ms()
         outcome = request.pixel(
             kind,
             sent.rel_url.raw_query_string,
-            request.client(fields_of(sent.headers), door),
+            client_of(sent),
             peer_of(sent),
             door,
             now_ms=now_ms,
             hit_id=intake.ids.hit(now_ms),
             fresh_id=intake.ids.visitor(),
         )
+        if outcome.hit is not None and cors.is_refused(origin, door.sites[outcome.site]):
+            outcome = request.Outcome(None, Refusal.ORIGIN, outcome.site)
         if outcome.hit is not None:
             try:
                 await intake.accept([outcome.hit])
@@ -88,6 +91,8 @@ def pixel_of(kind: Kind) -> Handler:
         elif outcome.refusal is not None:
             intake.refuse(outcome.site, outcome.refusal)
         response = counted(200, refusal=outcome.refusal, body=pixel.GIF, content_type="image/gif")
+        if origin:
+            response.headers.update(cors.headers(origin, [door.sites[outcome.site]] if outcome.site else ()))
         for cookie in outcome.set_cookies:
             response.headers.add("Set-Cookie", cookie)
         return response

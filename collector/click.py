@@ -6,12 +6,12 @@ Rule: a person must arrive. Whatever becomes of the hit, a good link is followed
 import orjson
 from aiohttp import web
 
-from collector import links, pixel, request
+from collector import links, pixel
 from collector.client_ip import client_address, truncate
 from collector.contract import Hit
 from collector.identity import identify
 from collector.intake import SpoolRefused
-from collector.received import INTAKE, fields_of, peer_of
+from collector.received import INTAKE, client_of, peer_of
 from collector.refusal import Refusal
 from collector.request import Client, Door, Outcome
 
@@ -99,7 +99,7 @@ async def _lead(sent: web.Request, site: str, url: str, code: str) -> web.Respon
         site,
         url,
         code,
-        request.client(fields_of(sent.headers), door),
+        client_of(sent),
         peer_of(sent),
         door,
         now_ms=now_ms,

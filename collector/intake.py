@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from collector.client_ip import client_address
 from collector.contract import Hit, encode
 from collector.ids import Ids
 from collector.metrics import Tally
@@ -41,6 +42,11 @@ class Intake:
         await self.turn.accept([encode(hit) for hit in hits])
         for hit in hits:
             self.tally.add("hits_total", hit.site, "accepted")
+
+    def doubt(self, peer: str, forwarded: str) -> None:
+        """Count an address header that is not believed."""
+        if fault := client_address(peer, forwarded, self.door.trusted).fault:
+            self.tally.add("address_faults_total", fault)
 
     def refuse(self, site: str, reason: Refusal) -> None:
         """Count a refused hit; `site` is a configured site's key, or empty."""

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import orjson
 from aiohttp import web
 
-from collector import batch, cors, events_body, pixel, request
+from collector import batch, cors, events_body, pixel
 from collector.events_body import TooLarge, Unreadable
 from collector.intake import SpoolRefused
-from collector.received import INTAKE, fields_of, peer_of
+from collector.received import INTAKE, client_of, peer_of
 from collector.refusal import Refusal
 from collector.request import Outcome
 
@@ -33,7 +33,7 @@ async def from_tag(sent: web.Request) -> web.Response:
         events = await _events(sent)
     except (TooLarge, Unreadable) as problem:
         return _refused(sent, problem, cors.headers(origin, ()))
-    client = request.client(fields_of(sent.headers), door)
+    client = client_of(sent)
     outcomes = batch.from_tag(events, client, origin, peer_of(sent), door, now_ms=intake.now_ms(), ids=intake.ids)
     concerned = [door.sites[outcome.site] for outcome in outcomes if outcome.site in door.sites]
     return await _answer(sent, outcomes, cors.headers(origin, concerned))

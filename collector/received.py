@@ -28,3 +28,11 @@ def peer_of(sent: web.BaseRequest) -> str:
     transport = sent.transport
     peer = transport.get_extra_info("peername") if transport is not None else None
     return str(peer[0]) if isinstance(peer, tuple) else ""
+
+
+def client_of(sent: web.Request) -> request.Client:
+    """Return what the headers say of the client; an address header that is not believed is counted."""
+    intake = sent.app[INTAKE]
+    client = request.client(fields_of(sent.headers), intake.door)
+    intake.doubt(peer_of(sent), client.forwarded)
+    return client

@@ -183,7 +183,26 @@ async def test_without_consent_nobody_is_named(surface: Surface) -> None:
     assert (surface.hits[2].query, surface.hits[2].visitor_id) == ("s=shop&uid=u-17&n=1", THEIRS)
 
 
+async def test_an_address_header_that_is_not_believed_is_counted_and_costs_nothing(surface: Surface) -> None:
+    for forwarded in ("unknown", "1.2.3.4, nonsense", "203.0.113.9"):
+        for path in ("/p.gif?s=demo", "/c/yt-launch"):
+            await get(surface, path, X_Forwarded_For=forwarded)
+        await post(surface, "/e", {"site": "demo"}, X_Forwarded_For=forwarded)
+    assert surface.intake.tally.values["address_faults_total", "broken"] == 6
+    assert [hit.ip for hit in surface.hits] == ["127.0.0.0"] * 6 + ["203.0.113.0"] * 3
+
+
 LISTED, OTHER = "https://shop.example", "https://evil.example"
+
+
+async def test_cors_of_a_pixel(surface: Surface) -> None:
+    for site, origin in (("shop", LISTED), ("shop", OTHER), ("closed", LISTED)):
+        answer = await get(surface, f"/p.gif?s={site}", Origin=origin)
+        assert answer.headers["X-Pharos"] == "accepted"
+        assert_cors(answer, origin)
+    answer = await get(surface, "/p.gif?s=closed", Origin=OTHER)
+    assert (answer.status, answer.headers["X-Pharos"]) == (200, "refused; origin")
+    assert len(surface.hits) == 3
 
 
 @pytest.mark.parametrize("origin", [LISTED, OTHER, "null", ""])
