@@ -6,8 +6,10 @@ from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer
+from playwright.async_api import Browser
 
 from collector import contract
+from tests.browser import pages
 from tests.e2e import mix
 from tests.e2e.system import TOKEN, System
 from tests.e2e.wire import Answer, ask_all
@@ -39,7 +41,33 @@ def _differences(row: dict[str, Any], expected: dict[str, Any]) -> dict[str, tup
     return {name: (row.get(name), value) for name, value in expected.items() if row.get(name) != value}
 
 
-async def test_exactly_the_accepted_are_stored_and_exactly_the_broken_are_dead(system: System) -> None:
+_PAGE = """<!doctype html><html lang="en"><head><title>Blue mug</title></head><body><h1>Blue mug</h1>
+<img src="COLLECTOR/p.gif?s=demo&e=seen&id=CLIENT-N" width="1" height="1" alt="" referrerpolicy="unsafe-url">
+</body></html>"""
+
+
+async def _look_at_a_page(system: System, browser: Browser) -> tuple[dict[str, Any], ...]:
+    """Load a page with the pixel: a visitor twice, another one once; return what the rows must be."""
+    ids = ("first-1", "first-2", "other-1")
+    collector = f"http://localhost:{system.port}"  # where a browser takes a Secure cookie without TLS
+    contents = {f"/{id_}": _PAGE.replace("COLLECTOR", collector).replace("CLIENT-N", id_) for id_ in ids}
+    async with pages(contents) as base:
+        visitors = {name: await browser.new_context() for name in ("first", "other")}
+        for id_ in ids:
+            page = await visitors[id_.partition("-")[0]].new_page()
+            await page.goto(
+                f"{base.replace('127.0.0.1', 'localhost')}/{id_}?utm_medium=email", wait_until="networkidle"
+            )
+            await page.close()
+    # Headless Chromium says of itself what it is.
+    agent = {"browser": "Headless Chrome", "is_bot": True, "os": "Linux", "device": "desktop"}
+    row = agent | {"event": "seen", "kind": "pixel", "host": "localhost", "channel": "Email", "visitor_kind": "cookie"}
+    return tuple(row | {"client_event_id": id_, "path": f"/{id_}"} for id_ in ids)
+
+
+async def test_exactly_the_accepted_are_stored_and_exactly_the_broken_are_dead(
+    system: System, browser: Browser
+) -> None:
     requests = mix.load(_MIX, token=TOKEN)
     assert len(requests) >= 1000
     wrong: Counter[tuple[str, str]] = Counter()
@@ -48,11 +76,12 @@ async def test_exactly_the_accepted_are_stored_and_exactly_the_broken_are_dead(s
         if problem := _wrong(request, answer):
             wrong[request.says, problem] += 1
 
+    seen = await _look_at_a_page(system, browser)
     foreign = await _send_what_no_collector_writes(system)
     await ask_all(system.port, requests, judge)
     assert not wrong
 
-    rows = {row["client_event_id"]: row for request in requests for row in request.rows}
+    rows = {row["client_event_id"]: row for row in (*seen, *(row for request in requests for row in request.rows))}
     await until(lambda: system.count() >= len(rows), f"{len(rows)} events\n{system.output()}", 60)
     dead = [request for request in requests if request.dead]
     letters = await until(
@@ -66,6 +95,8 @@ async def test_exactly_the_accepted_are_stored_and_exactly_the_broken_are_dead(s
     assert by_id.keys() == rows.keys()
     differences = {id_: differing for id_, row in rows.items() if (differing := _differences(by_id[id_], row))}
     assert not differences
+    first, again, other = (by_id[row["client_event_id"]]["visitor_id"] for row in seen)
+    assert first == again != other
 
     assert len(letters) == len(dead) + len(foreign)
     for record, reason in foreign.items():
