@@ -19,14 +19,14 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from collector.intake import Intake
-from collector.shortcut import Shortcut
+from collector.shortcut import Decision, Shortcut
 
 REQUEST_LINE_BYTES: Final = 8 << 10
 HEADERS_BYTES: Final = 16 << 10
 BODY_BYTES: Final = 1 << 20
 _HELD_BYTES: Final = 256 << 10
-_MOST_WAITING: Final = 64
-"""Answers of one connection that may wait for the end of the turn."""
+_MOST_AT_ONCE: Final = 64
+"""Requests of one connection that are answered in one turn."""
 _STUCK_S: Final = 60.0
 """How long a client may not read, or aiohttp have the connection."""
 _LINGER_S: Final = 2.0
@@ -77,7 +77,9 @@ class Lane:
         self.loop: Final = loop
         self.server: Final = server
         self.connections: Final[set[Connection]] = set()
+        self.turn: Final = intake.turn
         self.shortcut = Shortcut(intake.door, intake.ids)
+        self.decide = self.shortcut.decide
         self.now = loop.time()
         self._most: Final = most_connections
         self._head_timeout_s: Final = head_timeout_s
@@ -87,6 +89,26 @@ class Lane:
         """Return the protocol of a new connection."""
         return Connection(self)
 
+    def begin(self) -> None:
+        """Begin a turn: read the clock, follow a door that has been replaced."""
+        if self.shortcut.door is not self.intake.door and not self.intake.draining:
+            self.tell()
+            self.use(Shortcut(self.intake.door, self.intake.ids))
+        self.now = self.loop.time()
+        self.shortcut.tick(self.intake.now_ms())
+        self.turn.begin()
+
+    def use(self, shortcut: Shortcut) -> None:
+        """Decide by this shortcut from now on."""
+        self.shortcut = shortcut
+        self.decide = shortcut.decide
+
+    def drain(self) -> None:
+        """From now on everything goes the full way, whose answers tell clients to go elsewhere."""
+        self.decide = _undecided
+        for connection in list(self.connections):
+            connection.close_if_idle()
+
     def admit(self, connection: "Connection") -> bool:
         """Take a connection, unless there are too many."""
         if len(self.connections) >= self._most:
@@ -94,12 +116,6 @@ class Lane:
             return False
         self.connections.add(connection)
         return True
-
-    def renew(self) -> Shortcut:
-        """Follow a door that has been replaced."""
-        self.tell()
-        self.shortcut = Shortcut(self.intake.door, self.intake.ids)
-        return self.shortcut
 
     def tell(self) -> None:
         """Put what was counted into the tally."""
@@ -129,10 +145,13 @@ class Lane:
             max_field_size=HEADERS_BYTES,
         )
 
-    def close_idle(self) -> None:
-        """Close every connection that waits for a request."""
-        for connection in list(self.connections):
-            connection.close_if_idle()
+
+def _undecided(head: bytes, peer: str) -> Decision | None:
+    return None
+
+
+def _drop(answer: bytes) -> None:
+    """Stand for the writing of a connection that is gone."""
 
 
 class Connection(asyncio.Protocol):
@@ -150,43 +169,48 @@ class Connection(asyncio.Protocol):
         "_partial",
         "_paused",
         "_peer",
+        "_plain",
         "_since",
         "_stuck",
         "_transport",
+        "_turn",
         "_used",
-        "_waiting",
-        "_write",
         "lending",
+        "write",
     )
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._transport: asyncio.Transport
-        self._write: Callable[[bytes], None]
+        self.write: Callable[[bytes], None] = _drop
         self._peer = ""
         self._held = b""
         self._lent: Lent | None = None
         self.lending = False
         self._given = False
         self._body_left = 0
-        self._waiting = 0
+        self._turn = 0
         self._since = lane.now
+        self._plain = True
+        """Nothing is held, lent, stuck or ending: what comes is a request's beginning."""
         self._used = self._ended = self._paused = self._stuck = self._closing = self._partial = self._doomed = False
 
     # The transport's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._write = self._transport.write
         if not self._lane.admit(self):
             self._closing = True
             self._transport.abort()
             return
+        self.write = self._transport.write
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else ""
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._closing = True
+        self._plain = False
+        self.write = _drop
         self._held = b""
         self._lane.connections.discard(self)
         if self._lent is not None:
@@ -194,32 +218,50 @@ class Connection(asyncio.Protocol):
             self._lent = None
 
     def data_received(self, data: bytes) -> None:
-        if self._doomed:
-            return
-        if not self._held and not self.lending and self._waiting < _MOST_WAITING:
-            end = data.find(b"\r\n\r\n")
-            if end + 4 == len(data) and self._answer(data):
+        if self._plain and len(data) <= REQUEST_LINE_BYTES and data.endswith(b"\r\n\r\n"):
+            lane = self._lane
+            turn = lane.turn
+            if not turn.due:
+                lane.begin()
+            decided = lane.decide(data, self._peer)
+            if decided is not None:
+                turn.fast.append((self, decided))
+                self._turn = turn.number
+                self._since = lane.now
                 return
+        if self._doomed or self._closing:
+            return
         self._held = self._held + data if self._held else data
         self._proceed()
 
     def eof_received(self) -> bool:
         """Keep the connection for what is still to be answered to a client that has only closed its own half."""
         self._ended = True
+        self._plain = False
         if self._doomed:
             return False
         if self.lending:
             return self._body_left == 0
-        return self._waiting > 0
+        if self._waiting:
+            self._lane.turn.followers.append(self)
+            return True
+        return False
+
+    @property
+    def _waiting(self) -> bool:
+        """Tell whether an answer of ours waits for the end of its turn."""
+        return self._turn > self._lane.turn.answered
 
     def pause_writing(self) -> None:
         self._stuck = True
+        self._plain = False
         self._since = self._lane.now
         if self._lent is not None:
             self._lent.pause_writing()
 
     def resume_writing(self) -> None:
         self._stuck = False
+        self._settle()
         if self._lent is not None:
             self._lent.resume_writing()
         self._proceed()
@@ -231,48 +273,53 @@ class Connection(asyncio.Protocol):
         if len(head) > REQUEST_LINE_BYTES:
             return False
         lane = self._lane
-        intake = lane.intake
-        shortcut = lane.shortcut
-        if shortcut.door is not intake.door:
-            shortcut = lane.renew()
-        if intake.draining:
-            return False
-        decided = shortcut.decide(head, self._peer, intake.now_ms())
+        turn = lane.turn
+        if not turn.due:
+            lane.begin()
+        decided = lane.decide(head, self._peer)
         if decided is None:
             return False
-        self._waiting += 1
-        self._used = True
-        intake.turn.answer_later(self, decided)
+        turn.fast.append((self, decided))
+        self._turn = turn.number
+        self._since = lane.now
         return True
 
-    def answered(self, answer: bytes) -> None:
-        """Write an answer whose turn has come."""
-        self._waiting -= 1
-        self._since = self._lane.now
+    def go_on(self) -> None:
+        """Take up what waited for the end of a turn."""
         if not self._closing:
-            self._write(answer)
-            if not self._waiting:
-                if self._held:
-                    self._proceed()
-                elif self._ended:
-                    self._close()
+            self._proceed()
+            if self._ended and not (self.lending or self._held or self._waiting or self._doomed):
+                self._close()
+
+    def _wait(self) -> None:
+        """Go on after the turn."""
+        self._lane.turn.followers.append(self)
+
+    def _settle(self) -> None:
+        self._plain = not (self._held or self.lending or self._stuck or self._doomed or self._closing or self._ended)
 
     def _proceed(self) -> None:
         """Go on with what is held, as far as order and bounds allow."""
+        answered = 0
         while self._held and not self._closing:
             if self.lending:
                 if not self._feed():
                     break
                 continue
-            if self._stuck or self._waiting >= _MOST_WAITING:
+            if self._stuck:
+                break
+            if answered == _MOST_AT_ONCE:
+                self._wait()
                 break
             held = self._held
             end = held.find(b"\r\n\r\n")
             if end >= 0 and self._answer(head := held[: end + 4]):
                 self._held = held[end + 4 :]
                 self._partial = False
+                answered += 1
                 continue
             if self._waiting:
+                self._wait()
                 break
             if end < 0 and not _BARE_LF.search(held) and held[:1].isalpha() and not _too_long(held):
                 if not self._partial:
@@ -281,6 +328,7 @@ class Connection(asyncio.Protocol):
                 break
             self._partial = False
             self._lend(held if end < 0 else head)
+        self._settle()
         self._balance()
 
     def _lend(self, head: bytes) -> None:
@@ -298,6 +346,7 @@ class Connection(asyncio.Protocol):
             self._fail("413 Content Too Large")
             return
         self.lending = self._used = True
+        self._plain = False
         self._since = self._lane.now
         if self._lent is None:
             self._lent = self._lane.lend(self._finished)
@@ -336,13 +385,14 @@ class Connection(asyncio.Protocol):
             self._proceed()
         elif self._ended:
             self._close()
+        self._settle()
         self._balance()
 
     def _balance(self) -> None:
         """Stop reading while more is held than can be worked on."""
         if self._closing or self._transport.is_closing():
             return
-        blocked = self.lending or self._stuck or self._waiting > 0
+        blocked = self.lending or self._stuck or self._waiting
         if len(self._held) > _HELD_BYTES and blocked:
             self._paused = True
             self._transport.pause_reading()
@@ -356,13 +406,14 @@ class Connection(asyncio.Protocol):
         """Answer a protocol error and close."""
         self._lane.intake.tally.add("request_errors_total", status[:3])
         date = formatdate(usegmt=True)
-        self._write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nDate: {date}\r\nConnection: close\r\n\r\n".encode())
+        self.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nDate: {date}\r\nConnection: close\r\n\r\n".encode())
         self._doom()
 
     def _doom(self) -> None:
         """Close in a moment: what the client still sends is read and dropped, so that it gets to see the answer."""
         self._held = b""
         self._doomed = True
+        self._plain = False
         self._since = self._lane.now
         if self._ended:
             self._close()
@@ -371,6 +422,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         self._closing = True
+        self._plain = False
         self._transport.close()
 
     def close_if_idle(self) -> None:
@@ -388,7 +440,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
         elif self._waiting:
             return
-        elif self._held or not self._used:
+        elif self._held or not (self._used or self._turn):
             if took > head_timeout_s:
                 self._fail("408 Request Timeout")
         elif took > keepalive_s:

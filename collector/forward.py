@@ -16,16 +16,16 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import BrokerResponseError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from collector import log
+from collector.batch_records import Batch
 from collector.mark import Position
 from collector.metrics import Tally
-from collector.segment import HEADER_BYTES
+from collector.segment import HEADER_BYTES, LARGEST_PAYLOAD
 from collector.spool import Chunk, Spool
 
 _FIRST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 5.0
 _START_S: Final = 15.0
 _STOP_S: Final = 3.0
-_BATCH_SLACK_BYTES: Final = 64 << 10
 
 
 class Plan(NamedTuple):
@@ -170,8 +170,6 @@ class Forwarder:
             client_id="pharos-collector",
             acks="all",
             enable_idempotence=idempotent,
-            compression_type="lz4",
-            max_batch_size=self._plan.batch_bytes + _BATCH_SLACK_BYTES,
             max_request_size=8 << 20,
             request_timeout_ms=int(self._plan.ack_timeout_s * 1000),
         )
@@ -211,14 +209,15 @@ class Forwarder:
                     waited = loop.time() - last_batch_at
                     full = self._memory_bytes >= self._plan.batch_bytes
                     if behind or full or self._draining or waited >= self._plan.linger_s:
-                        if (batch := self._fill(producer)) is not None:
-                            builder, end, count = batch
+                        if (gathered := self._gather()) is not None:
+                            payloads, end = gathered
                             free = [p for p in partitions if p not in busy]
                             partition = free[next(self._turn) % len(free)]
+                            batch = Batch(payloads, int(time.time() * 1000))
                             async with asyncio.timeout(self._plan.ack_timeout_s):
-                                answer = await producer.send_batch(builder, self._plan.topic, partition=partition)
+                                answer = await producer.send_batch(batch, self._plan.topic, partition=partition)
                             busy.add(partition)
-                            flying.append(_Sent(end, partition, count, loop.time(), answer))
+                            flying.append(_Sent(end, partition, len(payloads), loop.time(), answer))
                             last_batch_at = loop.time()
                             await asyncio.sleep(0)  # live requests first, also while catching up
                             continue
@@ -270,38 +269,38 @@ class Forwarder:
         self._tally.add("forwarded_hits_total", by=sent.hits)
         self._tally.add("forwarded_batches_total")
 
-    def _fill(self, producer: AIOKafkaProducer) -> "tuple[Any, Position, int] | None":
-        """Make a batch of what comes next, and move the cursor past it; None where nothing waits."""
-        builder = None
-        now_ms = int(time.time() * 1000)
-        count = size = 0
-        most = 1 if self._single_until is not None and self._cursor < self._single_until else 1 << 30
+    def _gather(self) -> tuple[list[bytes], Position] | None:
+        """Take what comes next, up to a batch, and move the cursor past it; None where nothing waits."""
+        payloads: list[bytes] = []
+        size = 0
         cursor = self._cursor
-        while size < self._plan.batch_bytes and count < most:
-            chunk = self._take(cursor, self._plan.batch_bytes - size)
+        single = self._single_until is not None and cursor < self._single_until
+        most = 1 if single else self._plan.batch_bytes
+        while size < most:
+            chunk = self._take(cursor, most - size)
             if chunk is None:
                 break
-            if builder is None:
-                builder = producer.create_batch()
-            append = builder.append
+            length = chunk.end.offset - chunk.start.offset
+            if size + length <= LARGEST_PAYLOAD and not single:
+                payloads += chunk.payloads
+                size += length
+                cursor = chunk.end
+                continue
+            # Too much for one batch: the rest of the chunk is read back from the disk when its turn comes.
             offset = chunk.start.offset
-            whole = True
             for payload in chunk.payloads:
-                if count >= most or append(timestamp=now_ms, key=None, value=payload) is None:
-                    whole = False
+                record = HEADER_BYTES + len(payload)
+                if payloads and size + record > most:
                     break
-                count += 1
-                offset += HEADER_BYTES + len(payload)
-            size += offset - chunk.start.offset
-            if not whole:
-                # The rest is read back from the disk, or from memory where its chunk begins there.
-                cursor = Position(chunk.start.segment, offset)
-                break
-            cursor = chunk.end
-        if builder is None or count == 0:
+                payloads.append(payload)
+                size += record
+                offset += record
+            cursor = Position(chunk.start.segment, offset)
+            break
+        if not payloads:
             return None
         self._cursor = cursor
-        return builder, cursor, count
+        return payloads, cursor
 
     def _take(self, cursor: Position, most_bytes: int) -> Chunk | None:
         while self._memory and self._memory[0].start < cursor:

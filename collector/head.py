@@ -11,7 +11,17 @@ import msgspec
 
 _LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([!-~](?:[ -~]*[!-~])?)?")
 _FULL_LANE: Final = frozenset(
-    (b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te", b"http2-settings", b"origin")
+    (
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        b"trailer",
+        b"te",
+        b"http2-settings",
+        b"origin",
+        b"referer",
+        b"cookie",
+    )
 )
 _FRAGMENTS: Final = {
     b"accept-language": "accept_language",
@@ -31,12 +41,8 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
     """The query's closing quote, and `,"user_agent":"..."` where one was sent."""
     rest_json: bytes
     """`,"accept_language":"..."` and what follows it in a Hit, up to the place names."""
-    forwarded: str
-    """The header that tells the client's address, where it stands in this block."""
     signals: int
     """1: `Sec-GPC: 1`, 2: `DNT: 1`, added up."""
-    special: bool
-    """A Referer or Cookie stands in this block, where the caller should have cut it out: written in an odd way."""
 
 
 def json_text(value: bytes) -> bytes:
@@ -49,37 +55,38 @@ class Heads:
 
     def __init__(self, forwarded_header: str = "x-forwarded-for", geo_headers: tuple[str, str, str] = ("", "", "")):
         """Take the names, in lower case, of the headers in which a CDN tells the client's address and place."""
-        self._forwarded: Final = forwarded_header.encode()
+        self._full_lane: Final = _FULL_LANE | {forwarded_header.encode()}
         named = dict(_FRAGMENTS)
         for name, field in zip(geo_headers, ("geo_country", "geo_region", "geo_city"), strict=True):
             if name:
                 named[name.encode()] = field
         self._fragments: Final = named
         self._fields: Final = tuple(named.values())
-        self._blocks: dict[bytes, Fields] = {}
+        self.blocks: Final[dict[bytes, Fields]] = {}
 
     def read(self, block: bytes) -> Fields | None:
-        """Read lines, each ended by CRLF; None: the full lane must see this request."""
-        known = self._blocks.get(block)
-        if known is not None:
-            return known
+        """Read a block that `blocks` does not know: a CRLF, lines each ended by CRLF, and an empty line.
+
+        None: the full lane must see this request. A Referer or Cookie in it means that too: the caller cuts out those
+        that are written in the usual way.
+        """
         fields = self._read(block)
         if fields is not None and len(block) <= _LONGEST_REMEMBERED:
-            if len(self._blocks) >= _MOST_REMEMBERED:
-                self._blocks.clear()
-            self._blocks[block] = fields
+            if len(self.blocks) >= _MOST_REMEMBERED:
+                self.blocks.clear()
+            self.blocks[block] = fields
         return fields
 
     def _read(self, block: bytes) -> Fields | None:
-        if not block.endswith(b"\r\n"):
+        if not block.startswith(b"\r\n") or not block.endswith(b"\r\n\r\n"):
             return None
         seen: dict[bytes, bytes] = {}
-        for line in block[:-2].split(b"\r\n"):
+        for line in block[2:-4].split(b"\r\n"):
             found = _LINE.fullmatch(line)
             if found is None:
                 return None
             name = found[1].lower()
-            if name in seen or name in _FULL_LANE:
+            if name in seen or name in self._full_lane:
                 return None
             seen[name] = found[2] or b""
         if not seen.get(b"host") or seen.get(b"connection", b"keep-alive").lower() != b"keep-alive":
@@ -92,7 +99,5 @@ class Heads:
             user_agent=agent.decode("ascii"),
             agent_json=b'","user_agent":' + json_text(agent) if agent else b'"',
             rest_json=b"".join(b',"%b":%b' % (f.encode(), json_text(said[f])) for f in self._fields if f in said),
-            forwarded=seen.get(self._forwarded, b"").decode("ascii"),
             signals=(seen.get(b"sec-gpc") == b"1") + 2 * (seen.get(b"dnt") == b"1"),
-            special=b"referer" in seen or b"cookie" in seen,
         )

@@ -23,18 +23,9 @@ from collector.request import Door, judge
 _OPEN: Final = "0123456789abcdef" * 2
 """Stands for the visitor's id while an answer is remembered."""
 
-_WAYS: Final[dict[bytes, tuple[Kind, int, bool]]] = {
-    b"GET /p.gif?": ("pixel", 11, True),
-    b"GET /o.gif?": ("open", 11, True),
-    b"HEAD /p.gif": ("pixel", 12, False),
-    b"HEAD /o.gif": ("open", 12, False),
-}
-"""First eleven bytes of a request that is ours: kind, where the query begins, whether the answer has a body."""
-
-_QUERY: Final = re.compile(rb"[!$-\[\]-~]*")
+_START: Final = re.compile(rb"(GET|HEAD) /([po])\.gif\?([!$-\[\]-~]*) HTTP/1\.1")
 _REFERER: Final = re.compile(rb"[!#-\[\]-~]+")
 _COOKIES: Final = re.compile(rb"[!-~](?:[ -~]*[!-~])?")
-_ONLY_OURS: Final = re.compile(rb"_pid=[0-9a-f]{32}")
 _OURS: Final = re.compile(rb"(?:\A|; )_(pid=[0-9a-f]{32}|pcs=[01])(?=;|\Z)")
 _FORWARDED: Final = re.compile(rb"[0-9a-fA-F:.,\[\] ]+")
 _PLAIN: Final = re.compile(
@@ -44,8 +35,12 @@ _PLAIN: Final = re.compile(
     rb"(?:&n=([01]))?"
 )
 """Queries that `judge` surely takes, with the site and the consent parameter that it would read."""
+_HEX: Final = b"0123456789abcdef"
+_VARYING: Final = (b"&ts=", b"&id=")
+"""Fields of which nearly every hit has another value: such a request line is not worth remembering."""
 
 _MOST_REMEMBERED: Final = 4096
+_LONGEST_REMEMBERED: Final = 1024
 
 Policy = Literal["truncate", "full", "none"]
 
@@ -56,11 +51,12 @@ class Shape(msgspec.Struct):
     site: str
     result: str
     """The metric's label: `accepted`, or the refusal's reason."""
+    recorded: bool
     needs: str
     """Where the visitor's id comes from: `sent`, `fresh`, `cookieless` or, where there is none, empty."""
     ip_policy: Policy
-    site_json: bytes
-    """Of the record, from `kind` to the query's opening quote; empty for a hit that is not recorded."""
+    places: dict[str, bytes]
+    """The address's part of the record, by the connection's peer."""
     who_json: tuple[bytes, bytes]
     """What stands before and after the visitor's id at the record's end."""
     answer: tuple[bytes, bytes]
@@ -69,51 +65,83 @@ class Shape(msgspec.Struct):
     """Decided, and not yet told to the tally."""
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What a request line asks for."""
+
+    kind: Kind
+    site: str
+    consent: str
+    has_body: bool
+    """False for HEAD."""
+    json: bytes
+    """Of the record, from `kind` to the query, whose closing quote comes next."""
+    shapes: dict[int, Shape]
+    """By signals and cookies; shared by all request lines of one kind, site and consent."""
+    refusal: Refusal | None = None
+    """Then `shapes` stays empty."""
+
+
 Decision = tuple[bytes | None, Shape, bytes]
 """The record's bytes (None: nothing to record), the shape, the whole answer."""
 
 
 class Shortcut:
-    """Decides the pixel requests of one worker; made anew when the door changes."""
+    """Decides the pixel requests of one worker; made anew when the door changes. `tick` tells it the time."""
 
     def __init__(self, door: Door, ids: Ids) -> None:
         self.door: Final = door
-        self.shapes: Final[dict[tuple[bytes, bytes, bytes, bool, int, bytes], Shape]] = {}
         self._ids: Final = ids
         self._heads: Final = Heads(door.forwarded_header, door.geo_headers)
         name = door.forwarded_header.encode()
         self._forwarded_names: Final = (b"\r\n%b: " % name.title(), b"\r\n%b: " % name) if door.trusted else ()
+        self._asked: Final[dict[bytes, Asked]] = {}
+        self._shapes: Final[dict[tuple[Kind, str, str], dict[int, Shape]]] = {}
+        self._referers: Final[dict[bytes, bytes]] = {}
         self._refused: Final[dict[Refusal, Shape]] = {}
-        self._places: dict[tuple[str, str, Policy], bytes] = {}
-        self._ms = self._second = -1
+        self._places: Final[dict[tuple[str, str, Policy], bytes]] = {}
+        self._now_ms = self._second = -1
         self._id_json = self._at_json = self._tail = self._bare_tail = b""
 
-    def decide(self, head: bytes, peer: str, now_ms: int) -> Decision | None:
-        """Decide a request head that ends with its first empty line; None: the full lane must see it."""
-        way = _WAYS.get(head[:11])
-        if way is None:
-            return None
-        kind, start, has_body = way
-        find = head.find
-        end = find(b" HTTP/1.1\r\n", start)
-        if end < 0 or (start == 12 and head[11] != 63):
-            return None
-        query = head[start:end]
+    def tick(self, now_ms: int) -> None:
+        """Set the time of the requests that follow, in epoch milliseconds."""
+        self._now_ms = now_ms
+        self._id_json = b'{"v":%d,"id":"%012x7' % (HIT_VERSION, now_ms)
+        self._at_json = b'","at":%d' % now_ms
+        if now_ms // 1000 != self._second:
+            self._second = now_ms // 1000
+            self._bare_tail = b"Date: %b\r\n\r\n" % formatdate(self._second, usegmt=True).encode()
+            self._tail = self._bare_tail + pixel.GIF
+
+    def decide(self, head: bytes, peer: str) -> Decision | None:
+        """Decide what ends with an empty line and came from `peer`; None: the full lane must see it.
+
+        Where it decides, `head` is exactly one request: no line before the last is empty.
+        """
+        end = head.find(b"\r\n")
+        asked = self._asked.get(head[:end])
+        if asked is None:
+            asked = self._ask(head[:end])
+            if asked is None:
+                return None
 
         # Lines that differ from visitor to visitor are cut out; the block of the others is mostly known.
-        first = end + 9
-        referer = cookies = b""
-        at = find(b"\r\nReferer: ", first)
+        at = head.find(b"\r\nReferer: ", end)
         if at < 0:
-            at = find(b"\r\nreferer: ", first)
+            at = head.find(b"\r\nreferer: ", end)
         if at >= 0:
-            stop = find(b"\r\n", at + 11)
+            stop = head.find(b"\r\n", at + 11)
             referer = head[at + 11 : stop]
-            if _REFERER.fullmatch(referer) is None:
-                return None
-            rest = head[first:at] + head[stop:]
+            referer_json = self._referers.get(referer)
+            if referer_json is None:
+                referer_json = self._refer(referer)
+                if not referer_json:
+                    return None
+            rest = head[end:at] + head[stop:]
         else:
-            rest = head[first:]
+            referer_json = b""
+            rest = head[end:]
+        cookies = visitor = b""
+        state = 0
         at = rest.find(b"\r\nCookie: ")
         if at < 0:
             at = rest.find(b"\r\ncookie: ")
@@ -121,6 +149,14 @@ class Shortcut:
             stop = rest.find(b"\r\n", at + 10)
             cookies = rest[at + 10 : stop]
             rest = rest[:at] + rest[stop:]
+            visitor = cookies[5:]
+            if len(visitor) == 32 and cookies.startswith(b"_pid=") and not visitor.translate(None, _HEX):
+                state = 4
+            else:
+                read = _read_cookies(cookies)
+                if read is None:
+                    return None
+                visitor, state = read
         forwarded = ""
         for name in self._forwarded_names:
             at = rest.find(name)
@@ -132,101 +168,100 @@ class Shortcut:
                 forwarded = sent.decode("ascii")
                 rest = rest[:at] + rest[stop:]
                 break
-        fields = self._heads.read(rest[2:-2])
-        if fields is None or fields.special or fields.forwarded:
+        fields = self._heads.blocks.get(rest)
+        if fields is None:
+            fields = self._heads.read(rest)
+            if fields is None:
+                return None
+
+        shape = asked.shapes.get(state + fields.signals)
+        if shape is None:
+            shape = self._shape(asked, state, fields.signals)
+        if forwarded:
+            ip_json = self._place(peer, forwarded, shape.ip_policy)
+        else:
+            ip_json = shape.places.get(peer)
+            if ip_json is None:
+                ip_json = shape.places[peer] = self._place(peer, "", shape.ip_policy) or b""
+                if len(shape.places) > _MOST_REMEMBERED:
+                    shape.places.clear()
+        if ip_json is None:
             return None
 
-        plain = _PLAIN.fullmatch(query)
-        if plain is not None:
-            site, consent = plain.groups(b"")
-        else:
-            if _QUERY.fullmatch(query) is None or b"uid" in query:
-                return None
-            asked = judge(query.decode("ascii"), self.door.sites, now_ms, self.door.back_ms)
-            if isinstance(asked, Refusal):
-                return self._refuse(asked, has_body, now_ms)
-            site, consent = asked.site.encode(), asked.consent.encode()
-
-        visitor = remembered = b""
-        if cookies:
-            if _ONLY_OURS.fullmatch(cookies) is not None:
-                visitor = cookies[5:]
-            else:
-                if _COOKIES.fullmatch(cookies) is None:
-                    return None
-                ours = _OURS.findall(cookies)
-                if cookies.count(b"_p") != len(ours):
-                    return None
-                for cookie in ours:
-                    if cookie[:4] == b"pid=" and not visitor:
-                        visitor = cookie[4:]
-                    elif cookie[:4] == b"pcs=" and not remembered:
-                        remembered = cookie[4:]
-                    else:
-                        return None
-
-        key = (site, consent, remembered, visitor != b"", fields.signals, head[:8])
-        shape = self.shapes.get(key)
-        if shape is None:
-            made = self._shape(kind, site.decode(), consent.decode(), remembered.decode(), key[3], fields.signals)
-            if isinstance(made, Refusal):
-                return self._refuse(made, has_body, now_ms)
-            if len(self.shapes) >= _MOST_REMEMBERED:
-                return None
-            self.shapes[key] = shape = made
-
-        if now_ms != self._ms:
-            self._tick(now_ms)
-        place = (peer, forwarded, shape.ip_policy)
-        ip_json = self._places.get(place)
-        if ip_json is None:
-            ip_json = self._place(*place)
-            if ip_json is None:
-                return None
         needs = shape.needs
-        if needs == "fresh":
+        if needs == "sent":
+            pass
+        elif needs == "fresh":
             visitor = self._ids.visitor_digits()
         elif needs == "cookieless":
             address = client_address(peer, forwarded, self.door.trusted).ip
             visitor = self.door.cookieless(shape.site, address, fields.user_agent).encode()
-        elif not needs:
+        else:
             visitor = b""
-        before, after = shape.answer
-        tail = self._tail if has_body else self._bare_tail
-        answer = b"".join((before, visitor, after, tail)) if after else before + tail
         shape.hits += 1
-        if not shape.site_json:
+        before, after = shape.answer
+        tail = self._tail if asked.has_body else self._bare_tail
+        answer = b"".join((before, visitor, after, tail)) if after else before + tail
+        if not shape.recorded:
             return None, shape, answer
         who, end_json = shape.who_json
-        return (
-            b"".join(
-                (
-                    self._id_json,
-                    self._ids.tail(),
-                    self._at_json,
-                    shape.site_json,
-                    query,
-                    fields.agent_json,
-                    b',"referer":"%b"' % referer if referer else b"",
-                    fields.rest_json,
-                    ip_json,
-                    who,
-                    visitor,
-                    end_json,
-                )
-            ),
-            shape,
-            answer,
+        payload = b"".join(
+            (
+                self._id_json,
+                self._ids.tail(),
+                self._at_json,
+                asked.json,
+                fields.agent_json,
+                referer_json,
+                fields.rest_json,
+                ip_json,
+                who,
+                visitor,
+                end_json,
+            )
         )
+        return payload, shape, answer
 
-    def _tick(self, now_ms: int) -> None:
-        self._ms = now_ms
-        self._id_json = b'{"v":%d,"id":"%012x7' % (HIT_VERSION, now_ms)
-        self._at_json = b'","at":%d' % now_ms
-        if now_ms // 1000 != self._second:
-            self._second = now_ms // 1000
-            self._bare_tail = b"Date: %b\r\n\r\n" % formatdate(self._second, usegmt=True).encode()
-            self._tail = self._bare_tail + pixel.GIF
+    def _ask(self, line: bytes) -> Asked | None:
+        """Read a request line that is not remembered; None: the full lane must."""
+        found = _START.fullmatch(line)
+        if found is None:
+            return None
+        method, letter, query = found.groups()
+        plain = _PLAIN.fullmatch(query)
+        if plain is not None:
+            site, consent = (text.decode("ascii") for text in plain.groups(b""))
+        elif b"uid" in query:
+            return None  # it may have to be left out of the record
+        else:
+            judged = judge(query.decode("ascii"), self.door.sites, self._now_ms, self.door.back_ms)
+            if isinstance(judged, Refusal):
+                return Asked("pixel", "", "", method == b"GET", b"", {}, judged)
+            site, consent = judged.site, judged.consent
+        if site not in self.door.sites:
+            return Asked("pixel", "", "", method == b"GET", b"", {}, Refusal.UNKNOWN_SITE)
+        if len(consent) > 8:
+            return None  # nothing to remember shapes by
+        kind: Kind = "pixel" if letter == b"p" else "open"
+        json = b',"kind":"%b","site":"%b","query":"%b' % (kind.encode(), site.encode(), query)
+        shapes = self._shapes.setdefault((kind, site, consent), {})
+        asked = Asked(kind, site, consent, method == b"GET", json, shapes)
+        if len(line) <= _LONGEST_REMEMBERED and plain is not None and not any(name in query for name in _VARYING):
+            if len(self._asked) >= _MOST_REMEMBERED:
+                self._asked.clear()
+            self._asked[line] = asked
+        return asked
+
+    def _refer(self, referer: bytes) -> bytes:
+        """Return a Referer's part of the record; empty where the full lane must read it."""
+        if _REFERER.fullmatch(referer) is None:
+            return b""
+        json = b',"referer":"%b"' % referer
+        if len(referer) <= _LONGEST_REMEMBERED:
+            if len(self._referers) >= _MOST_REMEMBERED:
+                self._referers.clear()
+            self._referers[referer] = json
+        return json
 
     def _place(self, peer: str, forwarded: str, policy: Policy) -> bytes | None:
         """Return the address's part of the record; None where a header is not to be believed, which is counted."""
@@ -240,27 +275,26 @@ class Shortcut:
         self._places[peer, forwarded, policy] = ip_json
         return ip_json
 
-    def _refuse(self, refusal: Refusal, has_body: bool, now_ms: int) -> Decision:
-        if now_ms != self._ms:
-            self._tick(now_ms)
+    def _refuse(self, refusal: Refusal) -> Shape:
         shape = self._refused.get(refusal)
         if shape is None:
-            shape = Shape("", refusal.value, "", "none", b"", (b"", b""), (answer_head(f"refused; {refusal}", ()), b""))
+            before = answer_head(f"refused; {refusal}", ())
+            shape = Shape("", refusal.value, False, "", "none", {}, (b"", b""), (before, b""))
             self._refused[refusal] = shape
-        shape.hits += 1
-        return None, shape, shape.answer[0] + (self._tail if has_body else self._bare_tail)
+        return shape
 
-    def _shape(
-        self, kind: Kind, site: str, consent: str, remembered: str, has_id: bool, signals: int
-    ) -> Shape | Refusal:
-        policy = self.door.sites.get(site)
-        if policy is None:
-            return Refusal.UNKNOWN_SITE
+    def _shape(self, asked: Asked, state: int, signals: int) -> Shape:
+        """Have `identify` decide with the visitor's id left open, and remember it."""
+        if asked.refusal is not None:
+            return self._refuse(asked.refusal)
+        policy = self.door.sites[asked.site]
+        has_id = bool(state & 4)
+        remembered = {0: "", 8: "0", 16: "1"}[state & 24]
         sent = [f"_pid={_OPEN}"] * has_id + [f"_pcs={remembered}"] * bool(remembered)
-        asked: list[str] = []
+        hashed: list[str] = []
 
         def cookieless() -> str:
-            asked.append(_OPEN)
+            hashed.append(_OPEN)
             return _OPEN
 
         who = identify(
@@ -268,31 +302,59 @@ class Shortcut:
             cookies="; ".join(sent),
             gpc=bool(signals & 1),
             dnt=bool(signals & 2),
-            consent_param=consent,
+            consent_param=asked.consent,
             fresh_id=_OPEN,
             domain=self.door.domain,
             cookieless=cookieless,
         )
         needs = ""
         if who.visitor_id:
-            needs = "cookieless" if asked else "sent" if has_id else "fresh"
+            needs = "cookieless" if hashed else "sent" if has_id else "fresh"
         verdict = "accepted" if who.recorded else f"refused; {who.refusal}"
         before, _, after = answer_head(verdict, who.set_cookies).partition(_OPEN.encode())
-        result = "accepted" if who.recorded else who.refusal
-        site_json = b',"kind":"%b","site":"%b","query":"' % (kind.encode(), site.encode())
         tail = f',"visitor_kind":"{who.visitor_kind}"' if who.visitor_kind != "none" else ""
         tail += f',"consent":"{who.consent}"' if who.consent != "unknown" else ""
-        who_json = (b',"visitor_id":"', f'"{tail}}}'.encode()) if who.visitor_id else (b"", f"{tail}}}".encode())
-        return Shape(site, result, needs, policy.ip, site_json if who.recorded else b"", who_json, (before, after))
+        shape = asked.shapes[state + signals] = Shape(
+            site=asked.site,
+            result="accepted" if who.recorded else who.refusal,
+            recorded=who.recorded,
+            needs=needs,
+            ip_policy=policy.ip,
+            places={},
+            who_json=(b',"visitor_id":"', f'"{tail}}}'.encode()) if needs else (b"", f"{tail}}}".encode()),
+            answer=(before, after),
+        )
+        return shape
 
     def told(self) -> list[tuple[str, str, int]]:
         """Return and forget (site, result, hits) since the last call."""
         counts = []
-        for shape in (*self.shapes.values(), *self._refused.values()):
+        for shape in (
+            *(shape for shapes in self._shapes.values() for shape in shapes.values()),
+            *self._refused.values(),
+        ):
             if shape.hits:
                 counts.append((shape.site, shape.result, shape.hits))
                 shape.hits = 0
         return counts
+
+
+def _read_cookies(cookies: bytes) -> tuple[bytes, int] | None:
+    """Return the visitor's id and the state of our cookies: 4 has an id, 8 consent refused, 16 given; None: odd."""
+    if _COOKIES.fullmatch(cookies) is None:
+        return None
+    ours = _OURS.findall(cookies)
+    if cookies.count(b"_p") != len(ours):
+        return None
+    visitor = remembered = b""
+    for cookie in ours:
+        if cookie[:4] == b"pid=" and not visitor:
+            visitor = cookie[4:]
+        elif cookie[:4] == b"pcs=" and not remembered:
+            remembered = cookie[4:]
+        else:
+            return None
+    return visitor, (4 if visitor else 0) + {b"": 0, b"0": 8, b"1": 16}[remembered]
 
 
 def answer_head(

@@ -18,12 +18,17 @@ Answer = Callable[[SpoolRefused | None], None]
 class Waiting(Protocol):
     """A connection whose answer is ready."""
 
-    def answered(self, answer: bytes) -> None:
-        """Write it."""
+    write: Callable[[bytes], None]
+
+    def go_on(self) -> None:
+        """Hear that all answers of this turn have been written."""
 
 
 class Turn:
-    """Collects the hits of a turn. One event loop's; nothing here is called from another thread."""
+    """Collects the hits of a turn. One event loop's; nothing here is called from another thread.
+
+    The fast lane appends to `fast` itself, to save a call a hit: after `begin` where `due` is false.
+    """
 
     def __init__(
         self,
@@ -43,26 +48,28 @@ class Turn:
         self._tally: Final = tally
         self._payloads: list[bytes] = []
         self._answers: list[Answer] = []
-        self._fast: list[tuple[Waiting, Decision]] = []
-        self._due = False
+        self.fast: list[tuple[Waiting, Decision]] = []
+        """Connections with their decisions, in the order of their requests."""
+        self.followers: list[Waiting] = []
+        """Connections that want to hear when their answers are out."""
+        self.due = False
+        self.number = 1
+        """Of the turn that collects now."""
+        self.answered = 0
+        """Number of the last turn whose answers have left."""
         self._syncing = False
+
+    def begin(self) -> None:
+        """Have this turn end before the loop waits again."""
+        self.due = True
+        self._loop.call_soon(self.flush)
 
     def add(self, payloads: Sequence[bytes], answer: Answer) -> None:
         """Have these written at the end of the turn, and `answer` called after it."""
         self._payloads.extend(payloads)
         self._answers.append(answer)
-        if not self._due:
-            self._due = True
-            self._loop.call_soon(self.flush)
-
-    def answer_later(self, connection: Waiting, decided: Decision) -> None:
-        """As `add`, for the fast lane: the answer is ready, and leaves if the hit is written."""
-        if decided[0] is not None:
-            self._payloads.append(decided[0])
-        self._fast.append((connection, decided))
-        if not self._due:
-            self._due = True
-            self._loop.call_soon(self.flush)
+        if not self.due:
+            self.begin()
 
     async def accept(self, payloads: Sequence[bytes]) -> None:
         """Return when these are written.
@@ -86,10 +93,13 @@ class Turn:
         """Write what there is and answer; under `always`, after one fdatasync for all that came meanwhile."""
         if self._syncing:
             return  # `_synced` calls again
-        self._due = False
+        self.due = False
+        number = self.number
+        self.number += 1
         payloads, self._payloads = self._payloads, []
         answers, self._answers = self._answers, []
-        fast, self._fast = self._fast, []
+        fast, self.fast = self.fast, []
+        payloads += [decided[0] for _, decided in fast if decided[0] is not None]
         refused: SpoolRefused | None = None
         if payloads:
             try:
@@ -101,32 +111,42 @@ class Turn:
                 if self._fsync == "always":
                     self._syncing = True
                     wait = self._loop.run_in_executor(self._disk, self._spool.sync)
-                    wait.add_done_callback(lambda done: self._synced(done, chunk, answers, fast))
+                    wait.add_done_callback(lambda done: self._synced(done, chunk, number, answers, fast))
                     return
                 self._on_written(chunk)
-        self._answer(refused, answers, fast)
+        self._answer(refused, number, answers, fast)
 
     def _answer(
-        self, refused: SpoolRefused | None, answers: list[Answer], fast: list[tuple[Waiting, Decision]]
+        self,
+        refused: SpoolRefused | None,
+        number: int,
+        answers: list[Answer],
+        fast: list[tuple[Waiting, Decision]],
     ) -> None:
         if refused is None:
             for connection, decided in fast:
-                connection.answered(decided[2])
+                connection.write(decided[2])
         else:
             for connection, (payload, shape, answer) in fast:
                 if payload is None:
-                    connection.answered(answer)
+                    connection.write(answer)
                 else:
                     shape.hits -= 1
                     self._tally.add("hits_total", shape.site, Refusal.SPOOL)
-                    connection.answered(unavailable())
+                    connection.write(unavailable())
+        self.answered = number
         for answer_slowly in answers:
             answer_slowly(refused)
+        if self.followers:
+            followers, self.followers = self.followers, []
+            for connection in followers:
+                connection.go_on()
 
     def _synced(
         self,
         done: "asyncio.Future[None]",
         chunk: Chunk,
+        number: int,
         answers: list[Answer],
         fast: list[tuple[Waiting, Decision]],
     ) -> None:
@@ -139,11 +159,9 @@ class Turn:
             refused = SpoolRefused("fsync")
             self._tally.add("spool_refused_total", "fsync", by=len(chunk.payloads))
             log.line("error", "fsync failed", problem=str(problem))
-        self._answer(refused, answers, fast)
-        if self._answers or self._fast:
+        self._answer(refused, number, answers, fast)
+        if self.due:
             self.flush()
-        else:
-            self._due = False
 
 
 async def sync_regularly(spool: Spool, interval_s: float, disk: ThreadPoolExecutor, tally: Tally) -> None:

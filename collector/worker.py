@@ -139,12 +139,13 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
 
     await going.wait()
     intake.draining = True
+    lane.drain()
     if not orphaned.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(orphaned.wait(), settings.grace_s)
     server.close()
     turn.flush()
-    lane.close_idle()
+    lane.drain()
     await runner.shutdown()
     await runner.cleanup()
     turn.flush()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,7 +47,7 @@ class Answer(NamedTuple):
 class Blind(Shortcut):
     """A shortcut that never knows: everything goes the full way."""
 
-    def decide(self, head: bytes, peer: str, now_ms: int) -> Decision | None:
+    def decide(self, head: bytes, peer: str) -> Decision | None:
         return None
 
 
@@ -60,7 +61,7 @@ class One:
         self.spool = Spool(folder, Limits(most_bytes=1 << 30))
         self._disk = ThreadPoolExecutor(1)
         turn = Turn(loop, self.spool, "never", self._disk, self._note, self.tally)
-        self.intake = Intake(door, turn, Ids(lambda size: bytes(range(256)) * (size // 256 + 1)), self.tally)
+        self.intake = Intake(door, turn, Ids(os.urandom), self.tally)
         self._runner = web.AppRunner(app.build(self.intake), access_log=None)
         loop.run_until_complete(self._runner.setup())
         self.lane = Lane(
@@ -72,7 +73,7 @@ class One:
             keepalive_s=75,
         )
         if blind:
-            self.lane.shortcut = Blind(door, self.intake.ids)
+            self.lane.use(Blind(door, self.intake.ids))
         self._server = loop.run_until_complete(loop.create_server(self.lane, "127.0.0.1", 0))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
