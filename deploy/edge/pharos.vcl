@@ -1,0 +1,66 @@
+vcl 4.1;
+
+# Varnish in front of the collector. Tests run this very file. TLS ends before it (hitch, nginx, a load balancer): then
+# let that one set X-Forwarded-For, name it in `trusted`, and believe it below.
+# Tell the collector: PHAROS_COLLECTOR_TRUSTED_PROXIES=<Varnish's address>.
+
+backend collector {
+    .host = "collector";
+    .port = "8080";
+    .connect_timeout = 2s;
+    .first_byte_timeout = 20s;
+    .between_bytes_timeout = 20s;
+}
+
+# Who may say whose request it is.
+acl trusted {
+    "192.0.2.1";
+}
+
+sub vcl_recv {
+    if (!(client.ip ~ trusted)) {
+        # Varnish has already added the peer to what the client claimed: keep the peer alone.
+        set req.http.X-Forwarded-For = client.ip;
+    }
+    unset req.http.Forwarded;
+    unset req.http.X-Real-IP;
+    if (req.url !~ "^/v1/events(\?|$)") {
+        unset req.http.Authorization;
+    }
+
+    # Only our own cookies go in.
+    if (req.http.Cookie) {
+        set req.http.Cookie = ";" + req.http.Cookie;
+        set req.http.Cookie = regsuball(req.http.Cookie, "; +", ";");
+        set req.http.Cookie = regsuball(req.http.Cookie, ";(_pid|_pcs|_pno)=", "; \1=");
+        set req.http.Cookie = regsuball(req.http.Cookie, ";[^ ][^;]*", "");
+        set req.http.Cookie = regsuball(req.http.Cookie, "^[; ]+|[; ]+$", "");
+        if (req.http.Cookie == "") {
+            unset req.http.Cookie;
+        }
+    }
+
+    if (req.url ~ "^/t\.js(\?|$)" && (req.method == "GET" || req.method == "HEAD")) {
+        unset req.http.Cookie;
+        return (hash);
+    }
+    # Everything else counts something.
+    return (pass);
+}
+
+sub vcl_backend_response {
+    if (bereq.url ~ "^/t\.js(\?|$)" && beresp.status == 200) {
+        unset beresp.http.Set-Cookie;
+        # Serve it a day longer than it is fresh while collectors are away.
+        set beresp.grace = 24h;
+        return (deliver);
+    }
+    set beresp.uncacheable = true;
+    set beresp.ttl = 0s;
+    return (deliver);
+}
+
+sub vcl_deliver {
+    unset resp.http.Via;
+    unset resp.http.X-Varnish;
+}

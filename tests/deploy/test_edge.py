@@ -1,0 +1,197 @@
+"""What an edge must do for the collector: our cookies only, the client's own address, no cached hit, a cached tag."""
+
+import asyncio
+import itertools
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from tests.deploy import edges
+from tests.ports import free_port
+from tests.processes import Program
+from tests.waiting import until, until_now
+
+ROOT = Path(__file__).parents[2]
+FOREIGN = "session=secret; _pid=00112233445566778899aabbccddeeff; _ga=GA1.2; _pcs=1"
+
+
+class Upstream:
+    """Stands where the collector stands, and keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.seen: list[web.Request] = []
+        self.port = free_port()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.seen.append(request)
+        if request.path == "/t.js":
+            return web.Response(text="tag", headers={"Cache-Control": "public, max-age=3600", "ETag": '"1"'})
+        headers = {"Set-Cookie": "_pid=1; Path=/", "Cache-Control": "no-store"}
+        return web.Response(text="pixel", headers=headers)
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    found = Upstream()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", found.answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", found.port).start()
+    yield found
+    await runner.cleanup()
+
+
+@pytest.fixture(params=["nginx", "varnish"])
+async def edge(
+    request: pytest.FixtureRequest, tmp_path: Path, start: Callable[..., Program], upstream: Upstream
+) -> str:
+    """The base URL of each edge in turn, before `upstream`."""
+    url, program = getattr(edges, request.param)(tmp_path, start, [upstream.port])
+    await until(lambda: _answers(url, program), f"{request.param}'s first answer")
+    upstream.seen.clear()
+    return str(url)
+
+
+async def _answers(url: str, program: Program) -> bool:
+    assert program.running, program.output()
+    try:
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/robots.txt") as answer:
+            return answer.status < 500
+    except aiohttp.ClientError:
+        return False
+
+
+async def test_the_edge_passes_what_is_ours_and_nothing_else(edge: str, upstream: Upstream) -> None:
+    lies = {
+        "X-Forwarded-For": "203.0.113.9",
+        "Forwarded": "for=203.0.113.9",
+        "X-Real-IP": "203.0.113.9",
+        "Authorization": "Basic c2VjcmV0",
+        "Cookie": FOREIGN,
+        "User-Agent": "Mozilla/5.0 test",
+        "Referer": "https://shop.example/p",
+        "Sec-GPC": "1",
+    }
+    path = "/p.gif?s=demo&t=%C3%BC%20%2F&x.a=1"
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+        async with http.get(URL(edge + path, encoded=True), headers=lies) as answer:
+            assert answer.headers.getall("Set-Cookie") == ["_pid=1; Path=/"]
+            assert answer.headers["Cache-Control"] == "no-store"
+        (got,) = upstream.seen
+        assert dict(got.cookies) == {"_pid": "00112233445566778899aabbccddeeff", "_pcs": "1"}
+        assert "secret" not in got.headers["Cookie"]
+        assert got.headers["X-Forwarded-For"] == "127.0.0.1"
+        for name in ("Forwarded", "X-Real-IP", "Authorization"):
+            assert name not in got.headers
+        assert got.raw_path == path
+        for name in ("User-Agent", "Referer", "Sec-GPC"):
+            assert got.headers[name] == lies[name]
+        async with http.get(f"{edge}/p.gif", headers={"Cookie": "session=secret"}):
+            assert "Cookie" not in upstream.seen[-1].headers
+        async with http.post(f"{edge}/v1/events", headers={"Authorization": "Bearer t"}, data=b"[]"):
+            assert upstream.seen[-1].headers["Authorization"] == "Bearer t"
+
+
+async def test_hits_are_never_cached_and_the_tag_is(edge: str, upstream: Upstream) -> None:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+        for path, most in (("/p.gif?s=demo", 3), ("/o.gif?s=demo", 3), ("/c/yt", 3), ("/opt-out", 3), ("/t.js", 1)):
+            upstream.seen.clear()
+            for _ in range(3):
+                async with http.get(edge + path, headers={"Cookie": FOREIGN}, allow_redirects=False) as answer:
+                    await answer.read()
+            assert len(upstream.seen) == most, path
+
+
+class Collector:
+    """A real collector, with its spool; Kafka is not needed for an answer."""
+
+    def __init__(self, folder: Path, start: Callable[..., Program]) -> None:
+        self.port, self.admin = free_port(), free_port()
+        self._env = {
+            "PHAROS_COLLECTOR_PORT": str(self.port),
+            "PHAROS_COLLECTOR_ADMIN_PORT": str(self.admin),
+            "PHAROS_COLLECTOR_SITES": str(ROOT / "deploy/local/sites.toml"),
+            "PHAROS_COLLECTOR_SPOOL_DIR": str(folder / "spool"),
+            "PHAROS_COLLECTOR_KAFKA": f"127.0.0.1:{free_port()}",
+            "PHAROS_COLLECTOR_TRUSTED_PROXIES": "127.0.0.1",
+            "PHAROS_COLLECTOR_GRACE_S": "1",
+            "PHAROS_COLLECTOR_DRAIN_S": "1",
+        }
+        self._start = start
+        self.program = self.launch()
+
+    def launch(self) -> Program:
+        self.program = self._start([sys.executable, "-m", "collector"], env=self._env, cwd=ROOT)
+        return self.program
+
+    async def up(self) -> None:
+        await until(lambda: _answers(f"http://127.0.0.1:{self.port}", self.program), "the collector's first answer")
+
+
+@pytest.fixture
+def collectors(tmp_path: Path, start: Callable[..., Program]) -> Callable[[], Collector]:
+    numbers = itertools.count()
+    return lambda: Collector(tmp_path / f"collector-{next(numbers)}", start)
+
+
+@pytest.mark.parametrize("name", ["nginx", "varnish"])
+async def test_the_real_collector_behind_it(
+    name: str, tmp_path: Path, start: Callable[..., Program], collectors: Callable[[], Collector]
+) -> None:
+    collector = collectors()
+    await collector.up()
+    url, program = getattr(edges, name)(tmp_path, start, [collector.port])
+    await until(lambda: _answers(url, program), f"{name}'s first answer")
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+        async with http.get(f"{url}/p.gif?s=demo") as answer:
+            assert answer.headers["X-Pharos"] == "accepted"
+            assert "no-store" in answer.headers["Cache-Control"]
+            first = answer.cookies["_pid"].value
+        async with http.get(f"{url}/p.gif?s=demo", headers={"Cookie": f"session=x; _pid={first}"}) as answer:
+            assert answer.cookies["_pid"].value == first
+        async with http.post(f"{url}/e", json={"site": "demo", "event": "signup"}) as answer:
+            assert (answer.status, (await answer.json())["accepted"]) == (202, 1)
+        async with http.get(f"{url}/metrics") as answer:
+            assert answer.status == 404
+
+
+async def test_a_rolling_restart_fails_no_request(
+    tmp_path: Path, start: Callable[..., Program], collectors: Callable[[], Collector]
+) -> None:
+    """Two collectors behind nginx; each is stopped with SIGTERM and started again while pixels and posts come."""
+    pair = [collectors(), collectors()]
+    for one in pair:
+        await one.up()
+    url, program = edges.nginx(tmp_path, start, [one.port for one in pair])
+    await until(lambda: _answers(url, program), "nginx's first answer")
+    done = asyncio.Event()
+    statuses: list[int] = []
+
+    async def visit() -> None:
+        async with aiohttp.ClientSession() as http:
+            while not done.is_set():
+                async with http.get(f"{url}/p.gif?s=demo") as answer:
+                    statuses.append(answer.status)
+                async with http.post(f"{url}/e", json={"site": "demo", "event": "signup"}) as answer:
+                    statuses.append(answer.status)
+                await asyncio.sleep(0.02)
+
+    visitors = [asyncio.create_task(visit()) for _ in range(4)]
+    for one in pair:
+        one.program.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(one.program.wait, 60) == 0, one.program.output()
+        one.launch()
+        await one.up()
+    before = len(statuses)
+    await until(lambda: len(statuses) > before + 50, "traffic after the restarts")
+    done.set()
+    await asyncio.gather(*visitors)
+    assert set(statuses) == {200, 202}, program.output()
+    until_now(lambda: program.running, "nginx to have stayed")
