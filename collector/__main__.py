@@ -1,4 +1,4 @@
-"""`python -m collector`: the collector itself, and its commands `link`, `mail-pixel` and `salt`."""
+"""`python -m collector`: the collector itself, and its commands `spool`, `link`, `mail-pixel` and `salt`."""
 
 import os
 import socket
@@ -28,6 +28,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
                 with socket.socket(fileno=int(listener)) as port, socket.socket(fileno=int(control)) as line:
                     return uvloop.run(worker.run(settings_module.read(environ), int(number), port, line))
+            case ["spool", *rest]:
+                from collector import spool_command
+
+                return spool_command.main(rest, environ.get("PHAROS_COLLECTOR_SPOOL_DIR", "var/spool"))
             case ["link", *rest]:
                 from collector import link_command
 
@@ -41,7 +45,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
                 return salt_command.main(rest)
             case _:
-                print("usage: python -m collector [link | mail-pixel | salt]", file=sys.stderr)
+                print("usage: python -m collector [spool | link | mail-pixel | salt]", file=sys.stderr)
                 return 2
     except ValueError as problem:
         print(problem, file=sys.stderr)
