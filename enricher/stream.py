@@ -98,10 +98,13 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._lanes: dict[TopicPartition, Lane] = {}
         self._under_way: dict[TopicPartition, asyncio.Task[None]] = {}
         self._taken = 0
+        self._assignments = 0
+        """How often partitions were taken away: what was fetched before is not carried after."""
         self._partitions: dict[str, int] = {}
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Finish what is under way before another enricher takes the partitions."""
+        self._assignments += 1
         await self._let_go(revoked)
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
@@ -122,8 +125,9 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
                     if task.done():
                         task.result()
                 taken = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=self._settings.chunk_records)
+                assignment = self._assignments
                 for source, records in taken.items():
-                    await self._carry(source, records)
+                    await self._carry(source, records, assignment)
                 if sum(map(len, taken.values())) < self._settings.chunk_records // 4:
                     await _sleep(self._settings.linger_ms / 1000, stopping)
             await asyncio.gather(*self._under_way.values())
@@ -133,7 +137,9 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
                 await looking
             await self._let_go(list(self._lanes))
 
-    async def _carry(self, source: TopicPartition, records: list[ConsumerRecord]) -> None:
+    async def _carry(self, source: TopicPartition, records: list[ConsumerRecord], assignment: int) -> None:
+        if assignment != self._assignments:
+            return
         lane = self._lanes.get(source)
         if lane is None:
             lane = await self._open(source)
@@ -146,7 +152,9 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         before = self._under_way.pop(source, None)
         if before is not None:
             await before
-        if self._lanes.get(source) is lane:  # else revoked meanwhile: the next owner begins at the committed offset
+        # Else revoked meanwhile: the next owner, perhaps we ourselves, begins at the committed offset. A broker that
+        # came back empty would be told an offset of its former life, and hits up to there would be passed over.
+        if self._lanes.get(source) is lane and assignment == self._assignments:
             self._under_way[source] = asyncio.create_task(self._deliver(lane, chunk))
 
     async def _open(self, source: TopicPartition) -> Lane:

@@ -30,6 +30,8 @@ class Keeper:
         self.starts = 0
         self.refused = asyncio.Event()
         """Set when the program said that its settings are wrong: it is not started again."""
+        self.after_death: Callable[[], None] = lambda: None
+        """Called when the program has died by itself, before it is started again."""
         self._environ = {name: value for name, value in environ.items() if not name.startswith("PHAROS_LOCAL_")}
         self._say = say
         self._process: asyncio.subprocess.Process | None = None
@@ -53,11 +55,17 @@ class Keeper:
             if code == WRONG_SETTING:
                 self.refused.set()
                 return
+            self.after_death()
             deaths = 0 if clock() - begun > STEADY_S else deaths
             pause = PAUSES_S[min(deaths, len(PAUSES_S) - 1)]
             deaths += 1
             self._say(f"{self.program.name} {_how(code)}: starting it again in {pause:g} s; log: {self.log}")
             await asyncio.sleep(pause)
+
+    def kill(self) -> None:
+        """End the program at once; `run` starts it again."""
+        if self._process is not None and self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def last_line(self) -> str:
         """Return the last line of the program's log."""

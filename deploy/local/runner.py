@@ -47,6 +47,8 @@ class Runner:
 
     def _begin(self, program: Program) -> Keeper:
         keeper = Keeper(program, self._logs, self._environ, self._say)
+        if program.name == "broker":
+            keeper.after_death = self._end_consumers
         self._keepers.append(keeper)
         self._tasks.append(asyncio.create_task(keeper.run()))
         return keeper
@@ -59,6 +61,15 @@ class Runner:
                 for group in programs.groups(self._environ) if port else ():
                     while await group_state(programs.HOST, port, group) != "Stable":  # noqa: ASYNC110  another process
                         await asyncio.sleep(0.1)
+
+    def _end_consumers(self) -> None:
+        """The embedded broker comes back empty: whoever remembers offsets of its former life must not meet it.
+
+        They would commit such an offset, and pass over as many of the hits that the collector sends again.
+        """
+        for keeper in self._keepers:
+            if keeper.program.name in ("enricher", "sink"):
+                keeper.kill()
 
     async def _replaced(self) -> None:
         """See that the real Kafka, where there is one, answers and has the topics."""
