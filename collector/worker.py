@@ -151,7 +151,8 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
     turn.flush()
     if not orphaned.is_set():
         forwarder.drain()
-        await asyncio.wait([forwarding], timeout=settings.drain_s)
+        # With nothing left to send there is nothing to wait for, though Kafka may be away.
+        await asyncio.wait([forwarding], timeout=settings.drain_s if spool.unsent_bytes else 0)
     forwarding.cancel()
     for task in background:
         task.cancel()

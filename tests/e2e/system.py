@@ -42,7 +42,8 @@ class System:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "sites.toml").write_text(sites)
 
-    def _environment(self, stage: str) -> dict[str, str]:
+    def environment(self, stage: str) -> dict[str, str]:
+        """Return all settings of a stage, as variables."""
         topics = {"collector": ("raw",), "enricher": ("raw", "enriched", "dead"), "sink": ("enriched", "dead")}[stage]
         own: dict[str, object] = {f"topic_{name}": self.topics[name] for name in topics}
         own |= {"kafka": self.broker.bootstrap, "admin_port": self.admin[stage]}
@@ -71,7 +72,7 @@ class System:
     def start_stage(self, stage: str) -> None:
         """Start one program (again)."""
         self.programs[stage] = Program(
-            [sys.executable, "-m", stage], log=self.folder / f"{stage}.log", env=self._environment(stage)
+            [sys.executable, "-m", stage], log=self.folder / f"{stage}.log", env=self.environment(stage)
         )
 
     def is_ready(self, stage: str) -> bool:

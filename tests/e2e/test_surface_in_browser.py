@@ -116,8 +116,8 @@ class Place:
 
 
 class _System(System):
-    def _environment(self, stage: str) -> dict[str, str]:
-        found = super()._environment(stage)
+    def environment(self, stage: str) -> dict[str, str]:
+        found = super().environment(stage)
         if stage == "collector":
             found["PHAROS_COLLECTOR_LINKS"] = str(self.folder / "links.toml")
         if stage == "sink":
