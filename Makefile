@@ -44,11 +44,13 @@ check: setup  ## Look only: formatting, lint, types, generated pages
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m tests.deploy.metrics_page
+	$(BIN)/python -m deploy.grafana.dashboards
 
 fmt: setup  ## Mend what can be mended by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m tests.deploy.metrics_page --write
+	$(BIN)/python -m deploy.grafana.dashboards --write
 
 lock: setup  ## Pin every dependency anew, with hashes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

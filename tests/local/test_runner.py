@@ -6,9 +6,7 @@ import re
 import shlex
 import signal
 import socket
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -17,54 +15,16 @@ import pytest
 
 from deploy.local import page, settings
 from deploy.local.programs import Place
-from tests.ports import free_port
+from tests.local.running import START_S, Local, children, hit
 from tests.processes import Program
 from tests.waiting import until, until_now
 
-COMMAND = [sys.executable, "-m", "deploy.local"]
-ROOT = Path(__file__).parents[2]
-START_S = 120
 TRAFFIC_S = 60 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 6
-
-
-class Local:
-    """A `make run` on ports of its own."""
-
-    def __init__(self, folder: Path, start: Callable[..., Program]) -> None:
-        names = [name for name in settings.Settings.__struct_fields__ if name.endswith("_port")]
-        self.env = {settings.variable(name): str(free_port()) for name in names}
-        self.env["PHAROS_LOCAL_DIR"] = str(folder)
-        self._start = start
-        self.collector = f"http://localhost:{self.env['PHAROS_LOCAL_COLLECTOR_PORT']}"
-        self.clickhouse = f"http://localhost:{self.env['PHAROS_LOCAL_CLICKHOUSE_PORT']}"
-
-    def launch(self, **env: str) -> Program:
-        return self._start(COMMAND, env=self.env | env, cwd=ROOT)
-
-    async def up(self) -> Program:
-        program = self.launch()
-        await until(lambda: "Data, logs" in program.output() or not program.running, "the banner", START_S)
-        assert program.running, program.output()
-        return program
-
-    async def events(self, http: aiohttp.ClientSession) -> int:
-        async with http.post(self.clickhouse, data="SELECT count() FROM pharos.events") as answer:
-            assert answer.status == 200, await answer.text()
-            return int(await answer.text())
 
 
 @pytest.fixture
 def local(tmp_path: Path, start: Callable[..., Program]) -> Local:
     return Local(tmp_path / "var", start)
-
-
-def children(program: Program) -> dict[str, int]:
-    """Return the pid of each process the runner started, by what it runs."""
-    found = {}
-    for child in psutil.Process(program.pid).children():
-        with suppress(psutil.NoSuchProcess, IndexError):  # a zombie has no command line
-            found[child.cmdline()[2].removeprefix("deploy.local.")] = child.pid
-    return found
 
 
 async def kill(program: Program, name: str) -> None:
@@ -116,7 +76,7 @@ async def test_a_hit_becomes_a_row_whatever_dies(local: Local) -> None:
         assert await local.events(http) == accepted + 1
 
         # Hits that are on their way when the end comes are stored before it.
-        late = [await _hit(http, local.collector, f"late-{number}") for number in range(50)]
+        late = [await hit(http, local.collector, f"late-{number}") for number in range(50)]
         members = family(program)
         assert await asyncio.to_thread(program.terminate, 60) == 0, program.output()
         assert not [one for one in members if one.is_running()]
@@ -130,17 +90,6 @@ async def test_a_hit_becomes_a_row_whatever_dies(local: Local) -> None:
         )
 
 
-async def _hit(http: aiohttp.ClientSession, collector: str, name: str) -> bool:
-    """Send one hit with an id of its own; return whether it was accepted."""
-    try:
-        async with http.get(
-            f"{collector}/p.gif", params={"s": "demo", "id": name, "u": "https://demo.example/"}
-        ) as got:
-            return got.headers.get("X-Pharos") == "accepted"
-    except aiohttp.ClientError:
-        return False
-
-
 async def _traffic(http: aiohttp.ClientSession, collector: str, seconds: float) -> int:
     """Send some 200 hits/s; return how many were accepted. What got no answer was perhaps taken, and is sent again."""
     clock = asyncio.get_running_loop().time
@@ -148,7 +97,7 @@ async def _traffic(http: aiohttp.ClientSession, collector: str, seconds: float) 
     while clock() - begun < seconds:
         due = int((clock() - begun) * 200)
         while number < due:
-            if await _hit(http, collector, f"load-{number}"):
+            if await hit(http, collector, f"load-{number}"):
                 accepted += 1
                 number += 1
             else:
@@ -161,9 +110,9 @@ async def test_a_broker_that_lost_everything_costs_nothing(local: Local) -> None
     """The embedded broker keeps all in memory: killed, it comes back empty, and what it had is sent again."""
     program = await local.up()
     async with aiohttp.ClientSession() as http:
-        first = [await _hit(http, local.collector, f"before-{number}") for number in range(20)]
+        first = [await hit(http, local.collector, f"before-{number}") for number in range(20)]
         await kill(program, "broker")
-        after = [await _hit(http, local.collector, f"after-{number}") for number in range(20)]
+        after = [await hit(http, local.collector, f"after-{number}") for number in range(20)]
         assert all(first + after)
 
         async def all_there() -> bool:
