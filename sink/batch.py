@@ -2,11 +2,14 @@
 
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol, Self
 
 import msgspec
 
 from sink.protocol import Intent
+
+FIRST_BYTES: Final = 1_000
+"""A row's size, taken for the first rows of a batch."""
 
 
 class Record(Protocol):
@@ -34,7 +37,10 @@ class Batch:
         self.offsets = array("q")
         self.timestamps = array("q")
         self.size = 0
+        """Bytes of all rows."""
         self.since = 0.0
+        self._packed = b""
+        self._cut = False
 
     def add(self, records: Iterable[Record], now: float) -> None:
         """Take records; the first ones start the batch's clock. A record without a value is an empty row."""
@@ -49,13 +55,19 @@ class Batch:
         self.timestamps.extend([record.timestamp for record in records])
         self.size += sum(map(len, values))
 
-    def room(self) -> int:
-        """Return how many rows still fit."""
-        return max(0, self.limits.rows - len(self.rows))
+    def room(self, most_bytes: int) -> int:
+        """Return how many rows still fit, by the mean size of those there are; at least 1."""
+        mean = self.size / len(self.rows) if self.rows else FIRST_BYTES
+        by_size = int(min(most_bytes, self.limits.bytes - self.size) / max(1.0, mean))
+        return max(1, min(self.limits.rows - len(self.rows), by_size))
 
     def is_full(self) -> bool:
         """Return whether rows or bytes make it due, whatever its age."""
-        return len(self.rows) >= self.limits.rows or self.size >= self.limits.bytes
+        return self._cut or len(self.rows) >= self.limits.rows or self.size >= self.limits.bytes
+
+    def cut(self) -> None:
+        """Make it full as it is: there is no memory for more."""
+        self._cut = True
 
     def wait_s(self, now: float) -> float:
         """Return the seconds until age makes it due; 0 when it is."""
@@ -69,10 +81,23 @@ class Batch:
         """Return the offsets that its insert stands for."""
         return Intent(self.offsets[0], self.offsets[-1], self.timestamps[0])
 
+    def pack(self) -> bytes | None:
+        """Return the rows joined, as they came, and let go of the single ones; None where a record is no row."""
+        if not self._packed:
+            joined = b"".join(self.rows)
+            if malformed(self.rows, joined):
+                return None
+            self._packed = joined
+            self.rows = []
+        return self._packed
 
-def body(rows: Sequence[bytes]) -> bytes:
-    """Return an insert's body: the rows as they came."""
-    return b"".join(rows)
+    def unpack(self) -> Self:
+        """Take the rows apart again: each is a line."""
+        if self._packed:
+            self.rows = self._packed.split(b"\n")[:-1]
+            self.rows = [row + b"\n" for row in self.rows]
+            self._packed = b""
+        return self
 
 
 def is_row(record: bytes) -> bool:
@@ -88,8 +113,3 @@ def malformed(rows: Sequence[bytes], joined: bytes) -> list[int]:
     if joined.count(b"\n") == len(rows) == joined.count(b"]\n") and joined[:1] + joined[-2:] == b"[]\n":
         return []
     return [index for index, row in enumerate(rows) if not is_row(row)]
-
-
-def limits(rows: int, bytes: int, age_s: float, buffer_bytes: int, partitions: int) -> Limits:
-    """Return each partition's limits: two batches a partition (one inserting, one gathering) fit into the buffer."""
-    return Limits(rows, min(bytes, max(65_536, buffer_bytes // (2 * max(1, partitions)))), age_s)

@@ -1,5 +1,6 @@
 """What the sink says to ClickHouse, and what each answer means for the rows: done, retry, refused, or stop."""
 
+import io
 from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast
 
@@ -69,7 +70,7 @@ class Connection(Protocol):
     """What the sink uses of clickhouse-connect's asynchronous client."""
 
     async def raw_insert(
-        self, table: str, column_names: Sequence[str], insert_block: bytes, settings: dict[str, object], fmt: str
+        self, table: str, column_names: Sequence[str], insert_block: io.BytesIO, settings: dict[str, object], fmt: str
     ) -> Any: ...
 
     async def command(self, cmd: str, settings: dict[str, object] | None = None) -> Any: ...
@@ -116,7 +117,7 @@ async def insert(connection: Connection, body: bytes, token: str | None, table: 
     if token is not None:
         settings["insert_deduplication_token"] = token
     try:
-        await connection.raw_insert(table, COLUMNS, body, settings, ROW_FORMAT)
+        await connection.raw_insert(table, COLUMNS, io.BytesIO(body), settings, ROW_FORMAT)  # bytes would be copied
     except Error as error:
         raise meaning(error.code, str(error)) from error
     except (ClickHouseError, OSError, TimeoutError) as error:

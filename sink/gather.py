@@ -24,11 +24,11 @@ class Consumer(Protocol):
 
 
 async def take(
-    consumer: Consumer, partition: TopicPartition, rows: Batch, wait_s: float, clock: Callable[[], float]
+    consumer: Consumer, partition: TopicPartition, rows: Batch, room: int, wait_s: float, clock: Callable[[], float]
 ) -> None:
-    """Add what comes within `wait_s` (at most half a second), as far as there is room."""
+    """Add what comes within `wait_s` (at most half a second), as far as the batch and `room` (bytes) let it."""
     timeout_ms = max(1, min(500, int(wait_s * 1000)))
-    taken = await consumer.getmany(partition, timeout_ms=timeout_ms, max_records=rows.room())
+    taken = await consumer.getmany(partition, timeout_ms=timeout_ms, max_records=rows.room(room))
     for records in taken.values():
         rows.add(records, clock())
 

@@ -27,8 +27,12 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: int = logging.INFO) -> None:
-    """Send every logger's lines to stderr in this form; libraries speak from warning upwards."""
+    """Send every logger's lines to stderr in this form; libraries speak from warning upwards.
+
+    But for aiokafka: it tells of each attempt to reach a broker that is away; the sink says so once, in its own words.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logger.setLevel(level)

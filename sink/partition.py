@@ -2,13 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from sink import batch, gather, metrics, protocol
+from sink import gather, metrics, protocol
 from sink.batch import Batch, Limits
 from sink.clickhouse import Refused, Retry
 from sink.gather import Consumer
@@ -28,8 +28,11 @@ class Storage(Protocol):
     async def insert(self, body: bytes, token: str | None) -> None:
         """Store rows; raises Retry, Refused or Stop."""
 
-    async def sift(self, partition: TopicPartition, rows: Batch) -> list[int]:
+    async def sift(self, partition: TopicPartition, rows: Batch) -> frozenset[int]:
         """Send the bad rows to the dead letters; return their indexes. Raises Retry or Stop."""
+
+    def room(self, begun: bool) -> int:
+        """Return how many more bytes may be taken, into a batch that is begun or into a new one."""
 
     def turn(self, *, full: bool) -> float:
         """Take a turn to insert and return 0, or return the seconds after which to ask again."""
@@ -94,7 +97,7 @@ class Worker:
             case protocol.Idle(offset):
                 self.consumer.seek(self.partition, offset)
         try:
-            while not self.stopping and not isinstance(self.state, protocol.Gone):
+            while not (self.stopping or self.leaving or isinstance(self.state, protocol.Gone)):
                 rows = await self._gather()
                 if rows.rows:
                     self.inserting = asyncio.create_task(self._store(rows, rows.intent()))
@@ -126,7 +129,13 @@ class Worker:
                 if not wait_s:
                     return rows
             if not full:
-                await gather.take(self.consumer, self.partition, rows, wait_s, self.clock)
+                room = self.storage.room(bool(rows.rows))
+                if room:
+                    await gather.take(self.consumer, self.partition, rows, room, wait_s, self.clock)
+                elif rows.rows:
+                    rows.cut()  # what is in hand must be inserted before there is room again
+                else:
+                    await self.storage.turn_given_back(POLL_S)
             elif self.inserting is not None:
                 await asyncio.wait([self.inserting], timeout=1.0)
             else:
@@ -137,7 +146,7 @@ class Worker:
     async def _store(self, rows: Batch, intent: Intent) -> None:
         """Bring one batch through the protocol, from its intent to its commit; ends the turn."""
         self.state = protocol.step(self.state, protocol.Batch(intent), intents=self.intents)
-        values: Sequence[bytes] = rows.rows
+        left_out: frozenset[int] = frozenset()
         token = protocol.token(self.partition.topic, self.partition.partition, intent) if self.intents else None
         try:
             attempt = 0
@@ -152,25 +161,24 @@ class Worker:
                             if isinstance(refused, protocol.CommitRefused):
                                 self.state = protocol.step(self.state, refused, intents=self.intents)
                                 continue
-                        event = await self._insert(values, token)
+                        event = await self._insert(rows, left_out, token)
                         if isinstance(event, protocol.InsertUnknown):
                             attempt += 1
                             await self._back_off(attempt)
                     case protocol.Sifting():
                         try:
-                            bad = set(await self.storage.sift(self.partition, rows))
+                            left_out |= await self.storage.sift(self.partition, rows.unpack())
                         except Retry as error:
                             attempt += 1
                             self.why_waiting = f"ClickHouse: {error}"
                             await self._back_off(attempt)
                             continue
-                        values = [row for index, row in enumerate(rows.rows) if index not in bad]
                         self.crash_at("dead letters sent")
-                        event = protocol.Sifted(bool(values))
+                        event = protocol.Sifted(len(left_out) < len(rows.offsets))
                     case protocol.Closing():
                         event = await self._commit(intent.last + 1, "", "close")
                         if isinstance(event, protocol.CommitDone):
-                            metrics.ROWS.inc(len(values))
+                            metrics.ROWS.inc(len(rows.offsets) - len(left_out))
                     case _:
                         break
                 self.state = protocol.step(self.state, event, intents=self.intents)
@@ -178,12 +186,15 @@ class Worker:
             self.in_hand.remove(rows)
             self.storage.give_back()
 
-    async def _insert(self, values: Sequence[bytes], token: str | None) -> protocol.Event:
-        if not values:
+    async def _insert(self, rows: Batch, left_out: frozenset[int], token: str | None) -> protocol.Event:
+        if not rows.offsets:
             return protocol.Stored()  # retention took every record of an intent
-        body = batch.body(values)
-        if batch.malformed(values, body):
+        if left_out:
+            body = b"".join([row for index, row in enumerate(rows.unpack().rows) if index not in left_out])
+        elif (packed := rows.pack()) is None:
             return protocol.InsertRefused()
+        else:
+            body = packed
         self.crash_at("before insert")
         try:
             await self.storage.insert(body, token)

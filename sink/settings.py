@@ -34,10 +34,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     batch_bytes: int = 33_554_432
     batch_age_ms: int = 1_000
     """An insert is due when its batch has this many rows, or bytes, or its first row has waited this long."""
-    buffer_bytes: int = 134_217_728
-    """What all batches together may hold; with many partitions each batch's share gets smaller."""
-    inserts: int = 2
-    """Inserts in flight at once, over all partitions."""
+    buffer_bytes: int = 100_663_296
+    """What all batches together may hold. New ones are begun only while half of it is free."""
+    inserts: int = 1
+    """Inserts in flight at once, over all partitions. One is enough while ClickHouse is faster than the rows come."""
     inserts_per_s: float = 1.0
     """Inserts a second that age alone may start (full batches need not wait); saved up unused, one a partition."""
     insert_timeout_s: float = 120.0

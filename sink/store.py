@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
@@ -21,6 +22,8 @@ class Store:
         self.settings = settings
         self.connection = connection
         self.turns = turns
+        self.held: Callable[[], int] = lambda: 0
+        """Tells the bytes of rows in hand, over all partitions."""
         self.brake = Brake(settings.dead_ratio)
         self.producer: AIOKafkaProducer | None = None
 
@@ -38,7 +41,7 @@ class Store:
         metrics.INSERTS.labels("stored").inc()
         metrics.INSERT_SECONDS.observe(time.monotonic() - began)
 
-    async def sift(self, partition: TopicPartition, rows: Batch) -> list[int]:
+    async def sift(self, partition: TopicPartition, rows: Batch) -> frozenset[int]:
         """Send the bad rows to the dead letters; return their indexes."""
         try:
             await self._ask(ROW)
@@ -62,10 +65,15 @@ class Store:
             self.producer = producer
         await dead.send(self.producer, self.settings.topic_dead, partition, rows, bad)
         metrics.DEAD.labels("refused_by_clickhouse").inc(len(bad))
-        return [one.index for one in bad]
+        return frozenset(one.index for one in bad)
 
     async def _ask(self, body: bytes) -> None:
         await clickhouse.insert(self.connection, body, None, PROBE_TABLE)
+
+    def room(self, begun: bool) -> int:
+        """Return how many more bytes may be taken: new batches begin only while half of the buffer is free."""
+        most = self.settings.buffer_bytes if begun else self.settings.buffer_bytes // 2
+        return max(0, most - self.held())
 
     def turn(self, *, full: bool) -> float:
         """See Turns.take."""

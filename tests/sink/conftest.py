@@ -1,6 +1,8 @@
 """The sink's own fixtures: a ClickHouse with an empty `pharos`, and the program with its topics."""
 
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,7 +26,7 @@ class Bench:
         self.dead = unique("hits.dead")
         self.group = unique("pharos-sink")
         self.ports: dict[int, int] = {}
-        self._start = start
+        self.start = start
 
     def env(self, **settings: object) -> dict[str, str]:
         """Return a sink's environment; `settings` by their names, as batch_rows=10."""
@@ -42,11 +44,21 @@ class Bench:
     def sink(self, *arguments: str, **settings: object) -> Program:
         """Start a sink."""
         port = free_port()
-        program = self._start(
+        program = self.start(
             [sys.executable, "-m", "sink", *arguments], env=self.env(admin_port=port, **settings), cwd=ROOT
         )
         self.ports[program.pid] = port
         return program
+
+    def get(self, url: str) -> tuple[int, str]:
+        """Return status and text; 0 where nobody answers."""
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
 
     def count(self, table: str = "event_log") -> tuple[int, int]:
         """Return rows stored, and different events among them."""

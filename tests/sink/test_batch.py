@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sink.batch import Batch, Limits, body, is_row, limits, malformed
+from sink.batch import Batch, Limits, is_row, malformed
 from sink.protocol import Intent
 from sink.turns import Pace, Turns
 
@@ -23,11 +23,11 @@ def records(*offsets: int) -> list[Record]:
 def test_rows_make_a_batch_due() -> None:
     batch = Batch(Limits(rows=3, bytes=1000, age_s=1.0))
     batch.add(records(5, 6), now=10.0)
-    assert (batch.room(), batch.is_full(), batch.is_due(10.5), batch.wait_s(10.5)) == (1, False, False, 0.5)
+    assert (batch.room(1000), batch.is_full(), batch.is_due(10.5), batch.wait_s(10.5)) == (1, False, False, 0.5)
     batch.add(records(9), now=10.5)
-    assert (batch.room(), batch.is_full(), batch.is_due(10.5)) == (0, True, True)
+    assert (batch.is_full(), batch.is_due(10.5)) == (True, True)
     assert batch.intent() == Intent(5, 9, 1005)
-    assert body(batch.rows) == b"[1]\n[1]\n[1]\n"
+    assert batch.pack() == b"[1]\n[1]\n[1]\n"
 
 
 def test_bytes_make_a_batch_due() -> None:
@@ -73,25 +73,53 @@ def test_what_is_a_row(record: bytes, good: bool) -> None:
 
 @given(st.lists(st.sampled_from([b"[1]\n", b"[2]", b"", b"x]\n", b"[\n]\n", b"]\n["]), min_size=1, max_size=8))
 def test_no_record_changes_what_its_neighbours_mean(rows: list[bytes]) -> None:
-    found = malformed(rows, body(rows))
+    found = malformed(rows, b"".join(rows))
     if found:
         assert found == [index for index, row in enumerate(rows) if not is_row(row)]
     else:
         # Each line stands by itself: what it means does not depend on the lines around it.
-        lines = body(rows).splitlines(keepends=True)
+        lines = b"".join(rows).splitlines(keepends=True)
         assert len(lines) == len(rows)
         assert all(line.endswith(b"]\n") for line in lines)
 
 
 def test_sound_rows_are_not_looked_at_one_by_one() -> None:
     rows = [b"[1]\n"] * 3
-    assert malformed(rows, body(rows)) == []
+    assert malformed(rows, b"".join(rows)) == []
 
 
-def test_many_partitions_share_the_buffer() -> None:
-    assert limits(50_000, 32 * 2**20, 1.0, 128 * 2**20, 1).bytes == 32 * 2**20
-    assert limits(50_000, 32 * 2**20, 1.0, 128 * 2**20, 4).bytes == 16 * 2**20
-    assert limits(50_000, 32 * 2**20, 1.0, 128 * 2**20, 1024).bytes == 65_536
+def test_room_is_told_by_the_size_of_the_rows_there_are() -> None:
+    batch = Batch(Limits(rows=1000, bytes=10_000, age_s=1.0))
+    assert batch.room(5_000) == 5  # nothing known: a thousand bytes each
+    batch.add([Record(1, b"[" + b"1" * 97 + b"]\n")], now=0.0)
+    assert batch.room(1_000_000) == 99
+    assert batch.room(500) == 5
+    assert batch.room(0) == 1
+
+
+def test_a_batch_is_cut_where_memory_ends() -> None:
+    batch = Batch(Limits(10, 1000, 1.0))
+    batch.add(records(1), now=0.0)
+    batch.cut()
+    assert batch.is_full()
+
+
+@given(st.lists(st.sampled_from([b"[1]\n", b'["a"]\n', b"[]\n"]), min_size=1))
+def test_packed_rows_come_apart_as_they_were(rows: list[bytes]) -> None:
+    batch = Batch(Limits(100, 1000, 1.0))
+    batch.add([Record(offset, row) for offset, row in enumerate(rows)], now=0.0)
+    assert batch.pack() == b"".join(rows)
+    assert batch.rows == []
+    assert batch.pack() == b"".join(rows)
+    assert batch.unpack().rows == rows
+    assert batch.unpack().rows == rows
+
+
+def test_what_is_no_row_is_not_packed() -> None:
+    batch = Batch(Limits(100, 1000, 1.0))
+    batch.add([Record(1, b"[1]\n"), Record(2, b"x")], now=0.0)
+    assert batch.pack() is None
+    assert batch.rows == [b"[1]\n", b"x"]
 
 
 def test_under_load_age_starts_one_insert_a_second() -> None:

@@ -2,22 +2,11 @@
 
 import asyncio
 import json
-import urllib.request
 
 from tests.sink.conftest import Bench
 from tests.sink.kafka import dead, send
 from tests.sink.rows import BAD, row
 from tests.waiting import until
-
-
-def get(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
 
 
 def lines(text: str) -> list[dict[str, object]]:
@@ -29,11 +18,11 @@ async def test_every_row_is_stored_once_and_a_stop_drains(bench: Bench) -> None:
     sink = bench.sink()
     await until(lambda: asyncio.to_thread(lambda: bench.count() == (2000, 2000)), "2000 rows")
     port = bench.ports[sink.pid]
-    assert (await asyncio.to_thread(get, f"http://127.0.0.1:{port}/readyz"))[0] == 200
-    assert (await asyncio.to_thread(get, f"http://127.0.0.1:{port}/healthz"))[0] == 200
+    assert (await asyncio.to_thread(bench.get, f"http://127.0.0.1:{port}/readyz"))[0] == 200
+    assert (await asyncio.to_thread(bench.get, f"http://127.0.0.1:{port}/healthz"))[0] == 200
     await until(
         lambda: asyncio.to_thread(
-            lambda: "pharos_sink_rows_total 2000.0" in get(f"http://127.0.0.1:{port}/metrics")[1]
+            lambda: "pharos_sink_rows_total 2000.0" in bench.get(f"http://127.0.0.1:{port}/metrics")[1]
         ),
         "2000 rows counted",
     )
@@ -44,7 +33,7 @@ async def test_every_row_is_stored_once_and_a_stop_drains(bench: Bench) -> None:
     assert await asyncio.to_thread(sink.terminate) == 0
     again = bench.sink()
     url = f"http://127.0.0.1:{bench.ports[again.pid]}/readyz"
-    await until(lambda: asyncio.to_thread(lambda: get(url)[0] == 200), "the second sink's readiness")
+    await until(lambda: asyncio.to_thread(lambda: bench.get(url)[0] == 200), "the second sink's readiness")
     await until(lambda: asyncio.to_thread(lambda: bench.count() == (2100, 2100)), "the rest")
     assert await asyncio.to_thread(again.terminate) == 0
     modes = [line["msg"] for line in lines(sink.output()) if str(line["msg"]).startswith("delivering")]

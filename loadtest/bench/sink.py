@@ -1,0 +1,275 @@
+"""What the sink costs: a full topic into ClickHouse, against the same bytes inserted straight into the same ClickHouse.
+
+The floor inserts prepared bodies of as many rows as the sink's batches have, with the sink's own settings and as many
+inserts at once; the sink starts at the topic's begin with a group of its own. Rates count rows over wall time, from the
+first insert's start to the last one's end; CPU is that of the processes, from the operating system. The other formats
+are inserted straight too, to show what the choice of JSONCompactEachRow costs.
+"""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import clickhouse_connect
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from enricher.contract import COLUMNS, ROW_FORMAT, Event, encode_row
+from loadtest.bench.frame import Bench, Contestant, Figures, Options
+from loadtest.processes import Program, answers, cpu_s, free_port, listening, started
+
+KAFKA: Final = "PHAROS_BENCH_KAFKA"
+"""Environment variable: bootstrap servers of a broker to use instead of an embedded one."""
+PARTITIONS: Final = 4
+BATCH_ROWS: Final = 50_000
+AT_ONCE: Final = 1
+"""Inserts in flight: the sink's default."""
+NOVEMBER_MS: Final = 1_795_334_400_000
+_ROOT: Final = Path(__file__).parent.parent.parent
+_AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0 Safari/537.36"
+_SETTINGS: Final[dict[str, object]] = {
+    "input_format_json_compact_allow_variable_number_of_columns": 1,
+    "input_format_parallel_parsing": 0,
+    "max_insert_threads": 1,
+    "max_insert_block_size": 1_000_000_000,
+    "min_insert_block_size_rows": 1_000_000_000,
+    "min_insert_block_size_bytes": 1_000_000_000_000,
+    "max_partitions_per_insert_block": 0,
+    "async_insert": 0,
+    "wait_end_of_query": 1,
+    "insert_deduplicate": 1,
+}
+
+
+def rows(count: int) -> Iterator[bytes]:
+    """Yield rows as the enricher writes them: page views of a shop, some 700 bytes each, no two alike."""
+    for number in range(count):
+        at = NOVEMBER_MS + number * 20
+        visitor = number * 2_654_435_761 % 4_294_967_296
+        page = f"/product/{number * number % 3_001}"
+        campaign = number % 7 == 0
+        yield encode_row(
+            Event(
+                event_id=f"{at >> 16:08x}-{at & 0xFFFF:04x}-7{visitor & 0xFFF:03x}-8000-{number:012x}",
+                site="shop",
+                event="pageview",
+                kind="tag",
+                received_at=f"{at / 1000:.3f}",
+                occurred_at=f"{(at - 80) / 1000:.3f}",
+                version=1_152_921_504_606_846_977 + number,
+                visitor_id=f"{visitor:016x}{visitor ^ 0x5BD1E995:016x}",
+                visitor_kind="cookie",
+                url=f"https://shop.example{page}"
+                + ("?utm_source=newsletter&utm_medium=email&utm_campaign=c17" * campaign),
+                host="shop.example",
+                path=page,
+                title=f"Product {number % 3_001} in many colours",
+                referrer="https://www.google.com/" if number % 3 else "https://shop.example/category/mugs",
+                referrer_host="www.google.com" if number % 3 else "shop.example",
+                referrer_name="Google" if number % 3 else "",
+                referrer_kind="search" if number % 3 else "internal",
+                utm_source="newsletter" * campaign,
+                utm_medium="email" * campaign,
+                utm_campaign="c17" * campaign,
+                source="google",
+                medium="organic",
+                channel="Organic Search",
+                user_agent=_AGENT.format(100 + visitor % 45),
+                browser="Chrome",
+                browser_version=f"{100 + visitor % 45}.0",
+                os="Linux",
+                device="desktop",
+                language="de",
+                country="AT",
+                ip=f"203.0.{visitor % 250}.0",
+                consent="assumed",
+                enriched_by=1,
+            )
+        )
+
+
+async def _fill(kafka: str, topic: str, prepared: list[bytes]) -> None:
+    """Write the rows as the enricher's producer does: lz4, a batch a partition in turn."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
+    await admin.close()
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", compression_type="lz4", max_batch_size=500_000)
+    await producer.start()
+    try:
+        sent, partition, batch = [], 0, producer.create_batch()
+        for row in prepared:
+            if batch.append(timestamp=None, key=None, value=row) is None:
+                sent.append(await producer.send_batch(batch, topic, partition=partition % PARTITIONS))
+                partition, batch = partition + 1, producer.create_batch()
+                batch.append(timestamp=None, key=None, value=row)
+        sent.append(await producer.send_batch(batch, topic, partition=partition % PARTITIONS))
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+class Storage:
+    """The ClickHouse under test, with a fresh table whenever one is asked for."""
+
+    def __init__(self, program: Program, url: str) -> None:
+        self.program = program
+        self.url = url
+
+    def client(self) -> Any:
+        """Return a client of its own."""
+        return clickhouse_connect.get_client(dsn=self.url, autogenerate_session_id=False)
+
+    def empty(self) -> None:
+        """Drop all there is and make the tables anew (and with them the memory of tokens)."""
+        client = self.client()
+        client.command("DROP DATABASE IF EXISTS pharos")
+        client.close()
+        environ = {**os.environ, "PHAROS_SINK_CLICKHOUSE": self.url}
+        argv = [sys.executable, "-m", "sink", "migrate"]
+        subprocess.run(argv, env=environ, cwd=_ROOT, check=True, stdout=subprocess.DEVNULL)
+
+    def count(self) -> int:
+        """Return the rows stored."""
+        client = self.client()
+        try:
+            return int(client.query("SELECT count() FROM pharos.event_log").result_rows[0][0])
+        finally:
+            client.close()
+
+
+def _straight(storage: Storage, bodies: list[tuple[int, bytes]], form: str = ROW_FORMAT) -> Figures:
+    storage.empty()
+    clients = [storage.client() for _ in range(AT_ONCE)]
+    total = sum(count for count, _ in bodies)
+
+    def insert(first: int) -> None:  # a client inserts one body at a time
+        for number in range(first, len(bodies), AT_ONCE):
+            settings = _SETTINGS | {"insert_deduplication_token": f"straight-{number}"}
+            clients[first].raw_insert("pharos.event_log", COLUMNS, bodies[number][1], settings, form)
+
+    before, began = cpu_s(storage.program.pid), time.monotonic()
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(insert, range(AT_ONCE)))
+    seconds, spent = time.monotonic() - began, cpu_s(storage.program.pid) - before
+    for client in clients:
+        client.close()
+    if (stored := storage.count()) != total:
+        raise RuntimeError(f"{form}: {stored} of {total} rows are stored")
+    return {"rows_per_s": total / seconds, "clickhouse_cpu_us_per_row": spent / total * 1e6}
+
+
+def _metric(url: str, name: str) -> float:
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  our own address
+        text = answer.read().decode()
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith((name + " ", name + "{")))
+
+
+def _sink(storage: Storage, kafka: str, topic: str, count: int, folder: Path) -> Figures:
+    storage.empty()
+    port = free_port()
+    environ = {
+        "PHAROS_SINK_KAFKA": kafka,
+        "PHAROS_SINK_CLICKHOUSE": storage.url,
+        "PHAROS_SINK_GROUP": f"sink.{secrets.token_hex(4)}",
+        "PHAROS_SINK_TOPIC_ENRICHED": topic,
+        "PHAROS_SINK_ADMIN_PORT": str(port),
+    }
+    url = f"http://127.0.0.1:{port}/metrics"
+    argv = [sys.executable, "-m", "sink"]
+    ready = f"http://127.0.0.1:{port}/readyz"
+    with started(argv, folder=folder, ready=lambda: answers(ready), environ=environ) as program:
+        cpu_before, clickhouse_before, began = program.cpu_s(), cpu_s(storage.program.pid), time.monotonic()
+        while _metric(url, "pharos_sink_rows_total") < count:
+            if program.process.poll() is not None:
+                raise RuntimeError(f"the sink ended early:\n{program.last_lines()}")
+            time.sleep(0.05)
+        seconds = time.monotonic() - began
+        figures = {
+            "rows_per_s": count / seconds,
+            "clickhouse_cpu_us_per_row": (cpu_s(storage.program.pid) - clickhouse_before) / count * 1e6,
+            "sink_cpu_us_per_row": (program.cpu_s() - cpu_before) / count * 1e6,
+            "sink_rss_peak_mb": program.rss_peak_bytes() / 1e6,
+            "rows_per_insert": count / _metric(url, "pharos_sink_inserts_total"),
+        }
+    if (stored := storage.count()) != count:
+        raise RuntimeError(f"sink: {stored} of {count} rows are stored")
+    return figures
+
+
+def _in(storage: Storage, form: str, prepared: list[bytes]) -> list[tuple[int, bytes]]:
+    """Return bodies of the same rows in another format, as ClickHouse itself writes them."""
+    storage.empty()
+    client = storage.client()
+    bodies = []
+    for start in range(0, len(prepared), BATCH_ROWS):
+        part = prepared[start : start + BATCH_ROWS]
+        client.command("TRUNCATE TABLE pharos.event_log")
+        client.raw_insert("pharos.event_log", COLUMNS, b"".join(part), _SETTINGS, ROW_FORMAT)
+        names = ", ".join(COLUMNS)
+        bodies.append((len(part), client.raw_query(f"SELECT {names} FROM pharos.event_log", fmt=form)))  # noqa: S608
+    client.close()
+    return bodies
+
+
+@contextmanager
+def _broker(folder: Path) -> Iterator[str]:
+    if given := os.environ.get(KAFKA):
+        yield given
+        return
+    port = free_port()
+    argv = [sys.executable, "-m", "deploy.local.broker", "--port", str(port)]
+    with started(argv, folder=folder, ready=lambda: listening(port)):
+        yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def prepare(options: Options) -> Iterator[Bench]:
+    """Start a broker and a ClickHouse, fill the topic, and yield the contestants."""
+    count = options.scaled(500_000, 2_000)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        kafka = stack.enter_context(_broker(folder))
+        port = free_port()
+        argv = [sys.executable, "-m", "deploy.local.clickhouse", "--port", str(port), "--path", str(folder / "data")]
+        program = stack.enter_context(started(argv, folder=folder, ready=lambda: listening(port)))
+        storage = Storage(program, f"http://127.0.0.1:{port}")
+        prepared = list(rows(count))
+        topic = f"hits.enriched.{secrets.token_hex(4)}"
+        asyncio.run(_fill(kafka, topic, prepared))
+        bodies = [
+            (len(part), b"".join(part))
+            for part in (prepared[start : start + BATCH_ROWS] for start in range(0, count, BATCH_ROWS))
+        ]
+        contestants = [
+            Contestant("straight", lambda: _straight(storage, bodies)),
+            Contestant("sink", lambda: _sink(storage, kafka, topic, count, folder), floor="straight"),
+        ]
+        if not options.miniature:
+            some = prepared[: BATCH_ROWS * 2]
+            for form in ("JSONEachRow", "TabSeparated", "RowBinary", "Native"):
+                others = _in(storage, form, some)
+                contestants.append(Contestant(form, _straight_in(storage, others, form), floor="straight"))
+        yield Bench(
+            title="A full topic into ClickHouse, against straight inserts of the same bytes",
+            contestants=contestants,
+            facts={
+                "rows": f"{count:,} of {sum(map(len, prepared)) // count} bytes",
+                "broker": "given" if KAFKA in os.environ else "Tansu",
+                "straight inserts": f"{BATCH_ROWS:,} rows each, {AT_ONCE} at once",
+            },
+        )
+
+
+def _straight_in(storage: Storage, bodies: list[tuple[int, bytes]], form: str) -> Callable[[], Figures]:
+    return lambda: _straight(storage, bodies, form)
