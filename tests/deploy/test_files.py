@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import needs
 from tests.ports import free_port
 from tests.processes import Program
 from tests.waiting import until_now
@@ -43,6 +44,60 @@ def test_everything_the_compose_file_mounts_is_there_and_every_image_is_pinned()
             assert source in compose["volumes"] or (DEPLOY / source).exists(), mount
         for needed in service.get("depends_on", {}):
             assert needed in compose["services"]
+
+
+@pytest.fixture(scope="module", params=["base", "example"])
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `kubectl apply -k` would send, in a file."""
+    built = run(BIN / "kubectl", "kustomize", DEPLOY / "kubernetes" / request.param)
+    file = tmp_path_factory.mktemp("cluster") / "all.yaml"
+    file.write_text(built)
+    return file
+
+
+def test_kubernetes_would_take_every_resource(cluster: Path) -> None:
+    run(BIN / "kubernetes-validate", "--strict", "--quiet", cluster)
+
+
+def test_every_pod_is_confined_and_drains_in_time(cluster: Path) -> None:
+    resources = [one for one in yaml.safe_load_all(cluster.read_text()) if one]
+    labels = {
+        one["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"]
+        for one in resources
+        if "template" in one.get("spec", {})
+    }
+    assert labels == {"pharos-collector", "pharos-enricher", "pharos-sink"}
+    for one in resources:
+        if one["kind"] == "PodDisruptionBudget":
+            labels.discard(one["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"])
+        if "template" not in one.get("spec", {}):
+            continue
+        pod = one["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert not pod["automountServiceAccountToken"]
+        settings = {entry["name"]: entry["value"] for entry in container.get("env", ())}
+        waits = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        drain = sum(float(settings.get(f"PHAROS_COLLECTOR_{name}_S", 0)) for name in ("GRACE", "DRAIN"))
+        assert waits + max(drain, 20) + 10 <= pod["terminationGracePeriodSeconds"]
+    assert not labels, "without a disruption budget"
+
+
+def test_cloudfront_would_take_the_template() -> None:
+    run(BIN / "cfn-lint", DEPLOY / "cdn/cloudfront.yaml")
+
+
+@pytest.mark.parametrize("stage", ["collector", "enricher", "sink"])
+def test_systemd_takes_the_unit_and_finds_it_confined(stage: str, tmp_path: Path) -> None:
+    analyze = needs.program("systemd-analyze", "systemd")
+    text = (DEPLOY / f"systemd/pharos-{stage}.service").read_text()
+    assert f"ExecStart=/opt/pharos/bin/python -m {stage}\n" in text
+    unit = tmp_path / f"pharos-{stage}.service"
+    unit.write_text(text.replace("/opt/pharos/bin/python", "/bin/true"))
+    run(analyze, "verify", "--man=no", unit)
+    run(analyze, "security", "--offline=true", "--threshold=15", "--no-pager", unit)
 
 
 def copied() -> list[str]:

@@ -1,0 +1,72 @@
+# Cloudflare before a Pharos collector: `terraform apply -var zone_id=... -var name=px.example.com -var origin=192.0.2.10`.
+# The collector: PHAROS_COLLECTOR_CDN=cloudflare and PHAROS_COLLECTOR_TRUSTED_PROXIES=<https://www.cloudflare.com/ips/>.
+# Under "Network" of the zone switch on HTTP/3 and IP geolocation (the managed transform "Add visitor location headers" for
+# region and city); under "SSL/TLS" choose "Full (strict)". Cloudflare removes no cookies from a request: do that at your
+# own proxy (deploy/edge), or leave it to the collector, which reads its own alone and stores no other.
+terraform {
+  required_providers {
+    cloudflare = {
+      source  = "cloudflare/cloudflare"
+      version = "~> 5.0"
+    }
+  }
+}
+
+variable "zone_id" { type = string }
+variable "name" { type = string }
+variable "origin" { type = string }
+
+resource "cloudflare_dns_record" "collector" {
+  zone_id = var.zone_id
+  name    = var.name
+  type    = "A"
+  content = var.origin
+  ttl     = 1
+  proxied = true
+}
+
+resource "cloudflare_ruleset" "cache" {
+  zone_id = var.zone_id
+  name    = "pharos"
+  kind    = "zone"
+  phase   = "http_request_cache_settings"
+
+  rules = [
+    {
+      description = "Hits, links, switches: never cached"
+      expression  = "(http.host eq \"${var.name}\" and http.request.uri.path ne \"/t.js\")"
+      action      = "set_cache_settings"
+      action_parameters = {
+        cache = false
+      }
+    },
+    {
+      description = "The tag: for as long as it says"
+      expression  = "(http.host eq \"${var.name}\" and http.request.uri.path eq \"/t.js\")"
+      action      = "set_cache_settings"
+      action_parameters = {
+        cache       = true
+        edge_ttl    = { mode = "respect_origin" }
+        browser_ttl = { mode = "respect_origin" }
+      }
+    },
+  ]
+}
+
+resource "cloudflare_ruleset" "headers" {
+  zone_id = var.zone_id
+  name    = "pharos"
+  kind    = "zone"
+  phase   = "http_request_late_transform"
+
+  rules = [
+    {
+      description = "Authorization belongs to /v1/events alone"
+      expression  = "(http.host eq \"${var.name}\" and http.request.uri.path ne \"/v1/events\")"
+      action      = "rewrite"
+      action_parameters = {
+        headers = { "Authorization" = { operation = "remove" } }
+      }
+    },
+  ]
+}
