@@ -33,7 +33,9 @@ _LINGER_S: Final = 2.0
 _MOST_LINES: Final = 120
 _NEVER_S: Final = 1e9
 
-_REQUEST_LINE: Final = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!-~]*) HTTP/1\.1\r\n")
+_REQUEST_LINE: Final = re.compile(rb"[A-Z]+ [!-~\x80-\xff]+ HTTP/1\.([01])\r\n")
+_PLAIN_LINE: Final = re.compile(rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /[!-~]* HTTP/1\.[01]\r\n")
+_BEGINNING: Final = re.compile(rb"[A-Z]|\r\Z")
 _LINES: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n")
 _TELLING: Final = re.compile(
     rb"\r\n(host|content-length|transfer-encoding|upgrade|expect|connection):[ \t]*([^\r\n]*)", re.IGNORECASE
@@ -291,10 +293,6 @@ class Connection(asyncio.Protocol):
             if self._ended and not (self.lending or self._held or self._waiting or self._doomed):
                 self._close()
 
-    def _wait(self) -> None:
-        """Go on after the turn."""
-        self._lane.turn.followers.append(self)
-
     def _settle(self) -> None:
         self._plain = not (self._held or self.lending or self._stuck or self._doomed or self._closing or self._ended)
 
@@ -308,26 +306,33 @@ class Connection(asyncio.Protocol):
                 continue
             if self._stuck:
                 break
-            if answered == _MOST_AT_ONCE:
-                self._wait()
-                break
+            # As many as can be answered here, with one copy of the rest.
             held = self._held
-            end = held.find(b"\r\n\r\n")
-            if end >= 0 and self._answer(head := held[: end + 4]):
-                self._held = held[end + 4 :]
-                self._partial = False
+            at = 0
+            while answered < _MOST_AT_ONCE:
+                while held.startswith(b"\r\n", at):
+                    at += 2  # RFC 9112, 2.2: empty lines before a request are forgiven
+                end = held.find(b"\r\n\r\n", at)
+                if end < 0 or not self._answer(held[at : end + 4]):
+                    break
+                at = end + 4
                 answered += 1
-                continue
-            if self._waiting:
-                self._wait()
+            if at:
+                self._held = held = held[at:]
+                self._partial = False
+            if not held:
                 break
-            if end < 0 and not _BARE_LF.search(held) and held[:1].isalpha() and not _too_long(held):
+            if answered == _MOST_AT_ONCE or self._waiting:
+                self._lane.turn.followers.append(self)
+                break
+            end = held.find(b"\r\n\r\n")
+            if end < 0 and not _BARE_LF.search(held) and _BEGINNING.match(held) and not _too_long(held):
                 if not self._partial:
                     self._partial = True
                     self._since = self._lane.now
                 break
             self._partial = False
-            self._lend(held if end < 0 else head)
+            self._lend(held if end < 0 else held[: end + 4])
         self._settle()
         self._balance()
 
@@ -461,6 +466,8 @@ def body_bytes(head: bytes) -> int | None:
     """Return how many bytes of body follow a whole head; None: not plainly to be told; -1: RFC 9112 asks for a 400."""
     line = _REQUEST_LINE.match(head)
     if line is None or _LINES.fullmatch(head, line.end()) is None:
+        return -1
+    if _PLAIN_LINE.match(head) is None:
         return None
     hosts = 0
     length: int | None = None
@@ -477,4 +484,4 @@ def body_bytes(head: bytes) -> int | None:
                     return None
             case _:
                 return None
-    return -1 if hosts != 1 else length or 0
+    return -1 if hosts > 1 or (hosts == 0 and line[1] == b"1") else length or 0

@@ -157,7 +157,7 @@ def answers(received: bytes) -> list[Answer]:
 
 def complete(received: bytes, expected: int) -> bool:
     """Tell whether that many answers are there."""
-    return len(answers(received)) >= expected
+    return received.count(b"HTTP/1.1 ") >= expected and len(answers(received)) >= expected
 
 
 @contextlib.contextmanager
