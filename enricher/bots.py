@@ -48,8 +48,9 @@ class Bots:
 
 
 def _name(pattern: str) -> str:
-    """Make a name of a pattern: "Googlebot\\\\/" gives "Googlebot"."""
-    plain = re.sub(r"\(\?[a-z:=!]*|\\b|\[[^\]]*\]|[\^$()?*+]", "", pattern.split("|", maxsplit=1)[0])
+    """Make a name of a pattern: "Googlebot\\/" gives "Googlebot", "[cC]laude[bB]ot" gives "ClaudeBot"."""
+    plain = re.sub(r"\[(\w+)\]", lambda letters: letters[1][-1], pattern.split("|", maxsplit=1)[0])
+    plain = re.sub(r"\(\?[a-z:=!]*|\\b|\[[^\]]*\]|[\^$()?*+]", "", plain)
     return re.sub(r"\\(.)", r"\1", plain).strip(" /;:.,-_")[:64] or pattern[:64]
 
 

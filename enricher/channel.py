@@ -13,8 +13,6 @@ from enricher.referrer import Kind
 
 DATA: Final = Path(__file__).parent / "data" / "channels.toml"
 
-DIRECT_SOURCE: Final = "(direct)"
-DIRECT_MEDIUMS: Final = frozenset({"(none)", "(not set)"})
 UNASSIGNED: Final = "Unassigned"
 
 
@@ -39,6 +37,11 @@ class Channels:
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._rules = rules
+
+    @property
+    def names(self) -> set[str]:
+        """Every channel that a rule gives, and UNASSIGNED."""
+        return {rule.channel for rule in self._rules} | {UNASSIGNED}
 
     def of(self, source: str, source_kind: Kind, medium: str, campaign: str) -> str:
         """Return the channel of normalised values; `source_kind` is what the referrer tables say of the source."""

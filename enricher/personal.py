@@ -36,7 +36,7 @@ _DROP: Final = str.maketrans("", "", "-_.[] ")
 # The "@" may itself be encoded, up to three times; so may "+", the domain's dots, and letters beyond ASCII. The local
 # part is bounded (RFC 5321: 64 octets, escapes make it longer), which also bounds the search.
 _EMAIL: Final = re.compile(
-    r"(?:[\w.!$'*+`{|}~^-]|%(?:25){0,2}2[Bb]|%[89A-Fa-f][0-9A-Fa-f]){1,160}"
+    r"((?<=%)(?:25){0,2}[0-9A-Fa-f]{2})?(?:[\w.!$'*+`{|}~^-]|%(?:25){0,2}2[Bb]|%[89A-Fa-f][0-9A-Fa-f]){1,160}"
     r"(?:@|%(?:25){0,3}40)"
     r"(?:(?:[\w-]|%[89A-Fa-f][0-9A-Fa-f])+(?:\.|%(?:25){0,2}2[Ee]))+[^\W\d_]{2,24}"
 )
@@ -56,4 +56,9 @@ def mask_email(text: str) -> str:
     """Return `text` with every e-mail address masked, its `@` plain or percent-encoded."""
     if "@" not in text and ("%" not in text or "40" not in text):
         return text
-    return _EMAIL.sub(MASK, text)
+    return _EMAIL.sub(_masked, text)
+
+
+def _masked(found: re.Match[str]) -> str:
+    # What stands right after a percent sign belongs to the escape before the address.
+    return (found[1] or "") + MASK

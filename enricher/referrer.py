@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 import yaml
 
 from enricher.hosts import Hosts
+from enricher.personal import mask_email
 from enricher.url import BadUrl, Pairs, clean
 
 DATA: Final = Path(__file__).parent / "data" / "referrers.toml"
@@ -115,7 +116,7 @@ def _term(params: Pairs, names: tuple[str, ...]) -> str:
     for wanted in names:
         for name, value in params:
             if name == wanted and value:
-                return " ".join(value.split())[:_TERM_LONGEST]
+                return mask_email(" ".join(value.split()))[:_TERM_LONGEST]
     return ""
 
 
@@ -137,6 +138,7 @@ def load(hosts: Hosts) -> Referrers:
     listed = Path(spec.submodule_search_locations[0]) / "data" / "referers.yaml"
     for group, senders in yaml.load(listed.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)).items():  # noqa: S506 - a safe loader
         for name, entry in senders.items():
+            name = ours["package_names"].get(name, name)
             sender = Sender(ours["package_kinds"][group], name, tuple(entry.get("parameters", ())))
             for host in entry["domains"]:
                 _add(found, host, sender)

@@ -21,7 +21,7 @@ Device = Literal["desktop", "smartphone", "tablet", "tv", "console", "wearable",
 DEVICES: Final[dict[str, Device]] = {device: device for device in get_args(Device)}
 
 Pattern = tuple[str, str | None, str | None, str | None, str | None, str | None]
-"""A matcher's row: regex, name (`$1` for a group), and up to four version parts."""
+"""A matcher's row: regex, name, up to four version parts; None takes the regex's first group, its second, and so on."""
 
 
 class Hints(NamedTuple):
@@ -131,8 +131,20 @@ def _version(parts: Iterable[str | None]) -> str:
     return ".".join(told)
 
 
+_WITHIN: Final = r"Android[^)]*?; *[^)]*?"
+_MODEL: Final = r"Android[^;)]*; *(?:[a-z]{2,3}(?:[-_][A-Za-z-]{2,8})?; *)?"
+
+
+def _place(rule: dict[str, str]) -> str:
+    """Return a device rule's regex, put where it says."""
+    if "model" in rule:
+        return f"{_MODEL}(?:{rule['model']})"
+    return f"{_WITHIN}(?:{rule['within']})" if "within" in rule else rule["pattern"]
+
+
 def _rows(table: list[dict[str, str]]) -> list[Pattern]:
-    return [(row["pattern"], row["name"], row.get("v1"), row.get("v2"), row.get("v3"), None) for row in table]
+    # The matcher takes the versions from the second group on; the first would be the name.
+    return [(f"(){row['pattern']}", row["name"], None, None, None, None) for row in table]
 
 
 def load() -> UserAgents:
@@ -150,7 +162,7 @@ def load() -> UserAgents:
         system_versions=systems["versions"],
         platforms=systems["platforms"],
         linux_based=frozenset(systems["linux_based"]),
-        devices=[(rule["pattern"], rule["device"]) for rule in devices["rule"]],
+        devices=[(_place(rule), rule["device"]) for rule in devices["rule"]],
         system_devices=devices["by_system"],
     )
     agents, operating_systems, _ = load_builtins()

@@ -1,0 +1,275 @@
+"""The whole way from a record to a row: what the steps make together, and that nothing at all breaks them."""
+
+import string
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.contract import Hit, Kind, decode, encode
+from enricher.contract import COLUMNS, DeadReason, Event, decode_row, encode_row
+from enricher.enrich import Enricher, load
+from enricher.event_id import RULES, version
+from enricher.explain import answers
+from enricher.said import Refusal
+from enricher.stream import judge
+
+GOLDEN = Path(__file__).parent.parent / "contracts"
+PLAIN = Hit(id="019aa0b1c2d37e4f8a9bacbdcedfe0f1", at=1795334400123, kind="pixel", site="shop")
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+)
+
+
+@pytest.fixture(scope="module")
+def enricher() -> Enricher:
+    return load("")
+
+
+def event(enricher: Enricher, **fields: str) -> Event:
+    judged = enricher.enrich(msgspec.structs.replace(PLAIN, **fields))
+    assert isinstance(judged, Event), judged
+    return judged
+
+
+def test_every_golden_hit_becomes_an_event(enricher: Enricher) -> None:
+    for line in (GOLDEN / "hit.jsonl").read_bytes().splitlines():
+        judged = enricher.enrich(decode(line))
+        assert isinstance(judged, Event)
+        assert judged.enriched_by == RULES
+
+
+def test_a_row_is_in_the_columns_order(enricher: Enricher) -> None:
+    hit = decode((GOLDEN / "hit.jsonl").read_bytes().splitlines()[2])
+    judged = enricher.enrich(hit)
+    assert isinstance(judged, Event)
+    told = dict(zip(COLUMNS, msgspec.json.decode(encode_row(judged)), strict=True))
+    assert told["site"] == "shop"
+    assert told["event"] == "purchase"
+    assert told["kind"] == "tag"
+    assert told["received_at"] == "1795334400.125"
+    assert told["visitor_id"] == hit.visitor_id
+    assert told["client_event_id"] == "order-4711"
+    assert told["url"] == "https://shop.example/thanks"
+    assert told["value"] == "19.90"
+    assert told["currency"] == "EUR"
+    assert told["os"] == "Windows"
+    assert told["device"] == "desktop"
+    assert (told["country"], told["region"], told["city"]) == ("AT", "9", "Wien")
+    assert told["ip"] == "2001:db8:1::"
+    assert told["consent"] == "assumed"
+    assert told["props"] == {"plan": "pro"}
+
+
+def test_the_page_defaults_to_the_referer(enricher: Enricher) -> None:
+    assert event(enricher, referer="https://Shop.example/p").url == "https://shop.example/p"
+
+
+def test_a_broken_default_page_costs_nothing(enricher: Enricher) -> None:
+    assert event(enricher, referer="https://shop.example:99999/").url == ""
+
+
+def test_a_server_has_no_default_page_and_needs_no_user_agent(enricher: Enricher) -> None:
+    made = event(enricher, kind="server", body="{}", referer="https://shop.example/p")
+    assert (made.url, made.is_bot) == ("", False)
+
+
+def test_a_broken_page_is_dead(enricher: Enricher) -> None:
+    judged = enricher.enrich(msgspec.structs.replace(PLAIN, query="u=https%3A%2F%2Fshop.example%3A99999%2F"))
+    assert judged == Refusal("bad_url", "port out of range")
+
+
+def test_the_site_itself_is_no_referrer(enricher: Enricher) -> None:
+    made = event(enricher, query="u=https://shop.example.co.uk/&r=https://www.example.co.uk/x?q=1")
+    assert (made.referrer_kind, made.source, made.channel) == ("internal", "(direct)", "Direct")
+    assert made.referrer == "https://www.example.co.uk/x?q=1"
+
+
+def test_another_site_under_one_public_suffix_is_one(enricher: Enricher) -> None:
+    made = event(enricher, query="u=https://one.github.io/&r=https://two.github.io/")
+    assert (made.referrer_kind, made.source, made.medium) == ("other", "two.github.io", "referral")
+
+
+def test_a_search_brings_organic_traffic(enricher: Enricher) -> None:
+    made = event(enricher, query="u=https://shop.example/&r=https%3A%2F%2Fwww.google.de%2Fsearch%3Fq%3Dmug")
+    assert (made.source, made.medium, made.channel) == ("google", "organic", "Organic Search")
+    assert (made.referrer_name, made.referrer_kind, made.search_term) == ("Google", "search", "mug")
+
+
+def test_a_campaign_stands_before_the_referrer(enricher: Enricher) -> None:
+    made = event(
+        enricher,
+        query="u=https%3A%2F%2Fshop.example%2F%3Futm_source%3DFB%26utm_medium%3Dcpc&r=https://www.google.com/",
+    )
+    assert (made.utm_source, made.source, made.medium, made.channel) == ("FB", "facebook", "cpc", "Paid Social")
+    assert made.referrer_kind == "search"
+
+
+def test_the_hits_own_query_speaks_where_the_page_is_silent(enricher: Enricher) -> None:
+    made = event(enricher, query="u=https://shop.example/&utm_source=flyer&utm_medium=qr")
+    assert (made.source, made.medium) == ("flyer", "qr")
+    made = event(enricher, query="u=https%3A%2F%2Fshop.example%2F%3Futm_source%3Dpage&utm_source=own&utm_medium=qr")
+    assert (made.source, made.medium) == ("page", "qr")
+
+
+def test_a_click_id_alone_implies_source_and_medium(enricher: Enricher) -> None:
+    made = event(enricher, query="u=https%3A%2F%2Fshop.example%2F%3Fgclid%3Dabc")
+    assert (made.click_id_name, made.click_id, made.source, made.channel) == ("gclid", "abc", "google", "Paid Search")
+
+
+def test_an_open_comes_by_mail(enricher: Enricher) -> None:
+    made = event(enricher, kind="open", query="s=news&m=m-1&l=Customers", user_agent="Mozilla/5.0")
+    assert (made.open_kind, made.is_bot, made.channel, made.campaign) == ("prefetch", False, "Email", "customers")
+    assert (made.message_id, made.list_id) == ("m-1", "Customers")
+    scanned = event(enricher, kind="open", user_agent="Barracuda Sentinel (EE)")
+    assert (scanned.open_kind, scanned.is_bot, scanned.bot_reason) == ("scanner", True, "Barracuda")
+
+
+def test_the_same_agent_elsewhere_is_a_bot(enricher: Enricher) -> None:
+    assert event(enricher, user_agent="Mozilla/5.0").bot_reason == "absurd"
+
+
+def test_the_senders_id_makes_two_hits_one_event(enricher: Enricher) -> None:
+    browser = event(enricher, kind="tag", body='{"event":"purchase","id":"o-1"}')
+    server = enricher.enrich(
+        msgspec.structs.replace(PLAIN, id="f" * 32, kind="server", body='{"event":"purchase","id":"o-1"}')
+    )
+    assert isinstance(server, Event)
+    assert browser.event_id == server.event_id
+    assert browser.version > server.version
+
+
+def test_versions_are_ordered_as_promised() -> None:
+    assert version("tag", 5, 1) > version("server", 4, 9), "the browser's copy first"
+    assert version("tag", 5, 2) > version("tag", 4, 1), "then later rules"
+    assert version("tag", 4, 1) > version("pixel", 5, 1), "then the earliest receipt"
+    assert 0 < version("server", 2**44 - 1, 0) < version("tag", 0, 65_535) < 2**63
+
+
+def test_personal_data_is_masked_wherever_a_url_goes(enricher: Enricher) -> None:
+    address = "joe.doe%2Bx%40mail.example"
+    inner = f"https://u:p@shop.example/{address}?email={address}&q={address}&utm_source={address}&utm_term={address}"
+    quoted = inner.replace("%", "%25").replace("&", "%26").replace("?", "%3F").replace(":", "%3A")
+    made = event(
+        enricher,
+        query=f"u={quoted}&r={quoted}&t={address}&utm_content={address}&gclid={address}&m={address}",
+        user_agent=CHROME,
+    )
+    row = encode_row(made).decode()
+    for leak in ("joe", "doe", "mail.example", "u:p@"):
+        assert leak not in row, leak
+
+
+def test_enrichment_is_deterministic_whatever_is_remembered(enricher: Enricher) -> None:
+    fresh = load("")
+    for line in (GOLDEN / "hit.jsonl").read_bytes().splitlines():
+        rows = {
+            encode_row(judged)
+            for one in (enricher, enricher, fresh)
+            if isinstance(judged := one.enrich(decode(line)), Event)
+        }
+        assert len(rows) == 1
+
+
+_ANY: Enricher | None = None
+
+
+def any_enricher() -> Enricher:
+    global _ANY
+    _ANY = _ANY or load("")
+    return _ANY
+
+
+def sound(judged: Event | Refusal) -> None:
+    if isinstance(judged, Refusal):
+        assert judged.reason in get_args(DeadReason)
+        return
+    row = encode_row(judged)
+    assert row.count(b"\n") == 1
+    assert decode_row(row) == judged
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_give_an_event_or_a_named_refusal(record: bytes) -> None:
+    sound(judge(any_enricher().enrich, record))
+
+
+_TEXT = st.text(max_size=80) | st.sampled_from(
+    ["https://a.example/?email=x@y.example", "//", "http://[", "%", "%%41", "\x00", "a@b.example", "🦊", "1e9", "NaN"]
+)
+_QUERY = st.lists(
+    st.tuples(
+        st.sampled_from(["s", "e", "u", "r", "t", "id", "v", "c", "ts", "x.a", "m", "l", "utm_source", "gclid"]), _TEXT
+    )
+).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs))
+_BODY = st.dictionaries(
+    st.sampled_from(["event", "url", "referrer", "title", "id", "value", "currency", "time", "props", "click_id"]),
+    _TEXT | st.integers() | st.floats() | st.none() | st.booleans() | st.dictionaries(_TEXT, _TEXT, max_size=3),
+    max_size=6,
+).map(lambda body: msgspec.json.encode(body).decode())
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    kind=st.sampled_from(get_args(Kind)),
+    query=_QUERY | _TEXT,
+    body=_BODY | _TEXT,
+    agent=_TEXT,
+    referer=_TEXT,
+    hints=_TEXT,
+    language=_TEXT,
+    ip=_TEXT,
+    country=_TEXT,
+)
+def test_any_hit_gives_an_event_or_a_named_refusal(
+    kind: Kind, query: str, body: str, agent: str, referer: str, hints: str, language: str, ip: str, country: str
+) -> None:
+    hit = msgspec.structs.replace(
+        PLAIN,
+        kind=kind,
+        query=query,
+        body=body,
+        user_agent=agent,
+        referer=referer,
+        sec_ch_ua=hints,
+        sec_ch_ua_mobile=hints,
+        sec_ch_ua_platform=hints,
+        accept_language=language,
+        ip=ip,
+        geo_country=country,
+    )
+    judged = judge(any_enricher().enrich, encode(hit))
+    sound(judged)
+    if isinstance(judged, Event):
+        assert "a@b.example" not in judged.url + judged.referrer + judged.utm_source
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet=string.ascii_letters + string.digits + ".@%+-_/=&?", max_size=200))
+def test_no_address_survives_in_a_stored_url(text: str) -> None:
+    made = any_enricher().enrich(
+        msgspec.structs.replace(PLAIN, query="u=https://shop.example/" + text + "joe@mail.example")
+    )
+    if isinstance(made, Event):
+        assert "joe@mail.example" not in made.url
+
+
+def test_explain_answers_each_line(enricher: Enricher) -> None:
+    lines = [
+        b'{"url":"https://shop.example/?utm_source=fb","user_agent":"curl/8"}',
+        b"",
+        b'{"query":"s=shop&v=abc"}',
+        b'{"kind":"tag","event":"signup","headers":{"Accept-Language":"de"}}',
+    ]
+    told = [msgspec.json.decode(line) for line in answers(lines, enricher.enrich)]
+    assert [each.get("source") or each["dead"] for each in told] == ["facebook", "bad_value", "(direct)"]
+    assert told[2]["language"] == "de"
+
+
+def test_explain_names_the_line_it_cannot_read(enricher: Enricher) -> None:
+    with pytest.raises(ValueError, match=r"line 2: .*colour"):
+        list(answers([b"{}", b'{"colour":"red"}'], enricher.enrich))

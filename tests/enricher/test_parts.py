@@ -1,0 +1,124 @@
+"""Cache, brake, settings, geo file: the small parts, each by its promise."""
+
+from pathlib import Path
+
+import maxminddb
+import pytest
+
+from enricher.brake import Brake
+from enricher.cache import Cache
+from enricher.enrich import load
+from enricher.geo import Locations
+from enricher.settings import read
+from tests.enricher.mmdb import write
+
+
+def test_a_cache_computes_once_and_stays_within_its_bounds() -> None:
+    asked: list[int] = []
+
+    def double(number: int) -> int:
+        asked.append(number)
+        return 2 * number
+
+    cache = Cache(double, entries=100, max_bytes=1 << 20, size=lambda _: 8)
+    assert [cache[1], cache[1], cache[2]] == [2, 2, 4]
+    assert asked == [1, 2]
+    for number in range(10_000):
+        assert cache[number] == 2 * number
+        assert cache[1] == 2
+        assert cache.held <= 100
+    assert asked.count(1) == 1, "what is asked for again is not forgotten"
+    assert cache.misses == len(asked)
+
+
+def test_a_cache_is_bounded_by_bytes_and_keeps_no_giants() -> None:
+    cache = Cache(len, entries=1_000_000, max_bytes=100_000, size=len, max_key_bytes=1_000)
+    for number in range(1_000):
+        assert cache[f"{number:0>900}"] == 900
+    assert cache.held * 900 <= 100_000
+    assert cache["x" * 2_000] == 2_000
+    assert "x" * 2_000 not in cache
+    cache.forget()
+    assert cache.held == 0
+
+
+def test_the_brake_wants_a_full_window() -> None:
+    brake = Brake(ratio=0.5, window=100)
+    assert brake.add(99, 99) == ""
+    assert "dead" in brake.add(1, 1)
+
+
+def test_the_brake_forgets_what_is_past() -> None:
+    brake = Brake(ratio=0.5, window=100)
+    for _ in range(10):
+        assert brake.add(100, 0) == ""
+    assert brake.add(49, 49) == ""
+    assert brake.add(51, 51) != ""
+
+
+def test_a_few_dead_hits_do_not_brake() -> None:
+    brake = Brake(ratio=0.5, window=100)
+    assert not any(brake.add(10, 5) for _ in range(1_000))
+
+
+def test_settings_come_from_the_environment() -> None:
+    settings = read({"PHAROS_ENRICHER_KAFKA": "a:1,b:2", "PHAROS_ENRICHER_ADMIN_PORT": "0", "HOME": "/"})
+    assert (settings.kafka, settings.admin_port, settings.topic_raw) == ("a:1,b:2", 0, "hits.raw")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PHAROS_ENRICHER_KAFAK", "x"),
+        ("PHAROS_ENRICHER_ADMIN_PORT", "70000"),
+        ("PHAROS_ENRICHER_ADMIN_PORT", "tcp://10.0.0.1:9101"),
+        ("PHAROS_ENRICHER_DELIVERY", "twice"),
+        ("PHAROS_ENRICHER_BRAKE_RATIO", "2"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name}: "):
+        read({name: value})
+
+
+def test_a_geo_file_answers_and_is_opened_anew_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "geo.mmdb"
+    write(path, {"203.0.113.0/24": {"country": {"iso_code": "AT"}, "subdivisions": [{"iso_code": "9"}]}})
+    places = Locations(path)
+    assert places.find("203.0.113.7") == ("AT", "9", "")
+    assert places.find("198.51.100.1") == ("", "", "")
+    assert places.find("nonsense") == ("", "", "")
+    assert places.reload() is False
+
+    fresh = tmp_path / "fresh.mmdb"
+    write(fresh, {"203.0.113.0/24": {"country": {"iso_code": "DE"}, "city": {"names": {"en": "Berlin"}}}})
+    fresh.replace(path)
+    assert places.reload() is True
+    assert places.find("203.0.113.7") == ("DE", "", "Berlin")
+
+
+def test_a_broken_geo_file_never_replaces_a_good_one(tmp_path: Path) -> None:
+    path = tmp_path / "geo.mmdb"
+    write(path, {"203.0.113.0/24": {"country": {"iso_code": "AT"}}})
+    places = Locations(path)
+    broken = tmp_path / "broken.mmdb"
+    broken.write_bytes(b"no such format")
+    broken.replace(path)
+    with pytest.raises(maxminddb.InvalidDatabaseError):
+        places.reload()
+    assert places.find("203.0.113.7").country == "AT"
+
+
+def test_the_cdns_country_stands_before_the_file(tmp_path: Path) -> None:
+    from collector.contract import Hit
+    from enricher.contract import Event
+
+    path = tmp_path / "geo.mmdb"
+    write(path, {"203.0.113.0/24": {"country": {"iso_code": "AT"}}})
+    enricher = load(str(path))
+    hit = Hit(id="0" * 32, at=1, kind="pixel", site="shop", ip="203.0.113.0")
+    by_file = enricher.enrich(hit)
+    by_header = enricher.enrich(Hit(id="0" * 32, at=1, kind="pixel", site="shop", ip="203.0.113.0", geo_country="CH"))
+    assert isinstance(by_file, Event)
+    assert isinstance(by_header, Event)
+    assert (by_file.country, by_header.country) == ("AT", "CH")
