@@ -173,6 +173,16 @@ async def test_a_servers_visitor_obeys_the_sites_policy(surface: Surface) -> Non
     assert all("user_id" not in hit.body for hit in surface.hits)
 
 
+async def test_a_servers_address_is_an_address(surface: Surface) -> None:
+    events = [{"site": "shop", "ip": ip} for ip in ("::ffff:203.0.113.9", "203.0.113.9:80", "unknown", "2001:DB8::1")]
+    _, said = await post(surface, "/v1/events", events, Authorization=f"Bearer {TOKEN}")
+    assert said == {
+        "accepted": 2,
+        "refused": [{"index": 1, "reason": "bad_body"}, {"index": 2, "reason": "bad_body"}],
+    }
+    assert [hit.ip for hit in surface.hits] == ["203.0.113.0", "2001:db8::"]
+
+
 async def test_without_consent_nobody_is_named(surface: Surface) -> None:
     await post(surface, "/e", {"site": "shop", "user_id": "u-17", "event": "a"})
     await get(surface, "/p.gif?s=shop&uid=u-17&e=a&id=uid=1", Cookie=f"_pid={THEIRS}")
