@@ -1,5 +1,6 @@
 """The full lane: aiohttp's routes, for everything and everyone; the fast lane answers some of it sooner."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -15,11 +16,12 @@ from collector.refusal import Refusal
 BODY_BYTES: Final = 1 << 20
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Middleware = Callable[..., Awaitable[web.StreamResponse]]
 
 
-def build(intake: Intake) -> web.Application:
+def build(intake: Intake, body_timeout_s: float = 20) -> web.Application:
     """Return the application. A way in is a handler in a module of its own and a line here."""
-    app = web.Application(client_max_size=BODY_BYTES)
+    app = web.Application(client_max_size=BODY_BYTES, middlewares=[_in_time(body_timeout_s)])
     app[INTAKE] = intake
     routes: list[tuple[str, str, Handler]] = [
         ("GET", "/p.gif", pixel_of("pixel")),
@@ -52,6 +54,25 @@ async def _expect(sent: web.Request) -> None:
         raise web.HTTPExpectationFailed
     if sent.transport is not None:
         sent.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _in_time(body_timeout_s: float) -> Middleware:
+    """Return the middleware that answers 408, and closes, where a body does not come in time."""
+
+    @web.middleware
+    async def in_time(sent: web.Request, handler: Handler) -> web.StreamResponse:
+        if not sent.can_read_body:
+            return await handler(sent)
+        try:
+            async with asyncio.timeout(body_timeout_s):
+                return await handler(sent)
+        except TimeoutError:
+            sent.app[INTAKE].tally.add("request_errors_total", "408")
+            late = web.Response(status=408)
+            late.force_close()
+            return late
+
+    return in_time
 
 
 async def _finish_headers(sent: web.Request, response: web.StreamResponse) -> None:

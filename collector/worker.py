@@ -99,7 +99,7 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
     files, salt, hangup = door.files_of(settings), door.salt_of(settings, Intake.now_ms), asyncio.Event()
     intake = Intake(door.build(settings, files.read(), salt), turn, Ids(os.urandom), tally)
 
-    runner = web.AppRunner(app.build(intake), access_log=None)
+    runner = web.AppRunner(app.build(intake, settings.body_timeout_s), access_log=None)
     await runner.setup()
     lane = Lane(
         intake,

@@ -62,7 +62,7 @@ class One:
         self._disk = ThreadPoolExecutor(1)
         turn = Turn(loop, self.spool, "never", self._disk, self._note, self.tally)
         self.intake = Intake(door, turn, Ids(os.urandom), self.tally)
-        self._runner = web.AppRunner(app.build(self.intake), access_log=None)
+        self._runner = web.AppRunner(app.build(self.intake, body_timeout_s=0.2), access_log=None)
         loop.run_until_complete(self._runner.setup())
         self.lane = Lane(
             self.intake,

@@ -146,7 +146,14 @@ def test_a_client_that_does_not_read_stops_being_read(one: One) -> None:
     one.loop.run_until_complete(run())
 
 
-def test_a_body_that_does_not_come_is_not_waited_for_long(one: One) -> None:
+def test_a_body_that_does_not_come_in_time_gets_408(one: One) -> None:
+    sent = b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n{"
+    answers, closed = one.ask(sent, expected=2)
+    assert [answer.status for answer in answers] == [408]
+    assert closed
+
+
+def test_a_connection_that_aiohttp_does_not_end_is_cut(one: One) -> None:
     sent = b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n"
 
     async def run() -> int:

@@ -1,0 +1,94 @@
+"""kill -9 of workers and of the whole collector at random moments, Kafka away meanwhile: no answered hit is missing.
+
+Every id that was answered as accepted is in the topic at the end. With a broker that forgets (Tansu) the collector
+keeps acknowledged hits and sends them again, as the local set-up does.
+"""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import Callable
+
+import aiohttp
+
+from tests.brokers import Broker, unique
+from tests.collector import scale
+from tests.collector.running import Running, hits_in
+from tests.waiting import until
+
+SENDERS = 6
+
+
+async def send_until(stop: asyncio.Event, running: Running, accepted: set[str], sender: int) -> None:
+    """Send hits with ids of their own, one after the other, and note those that were answered as accepted."""
+    number = 0
+    while not stop.is_set():
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+                while not stop.is_set():
+                    number += 1
+                    name = f"{sender}-{number}"
+                    way = (f"{running.url}/p.gif?s=demo&id={name}", f"{running.url}/o.gif?s=demo&e=open&id={name}")
+                    async with session.get(way[number % 2]) as answer:
+                        if answer.status == 200 and answer.headers["X-Pharos"] == "accepted":
+                            accepted.add(name)
+                    await asyncio.sleep(0.01)
+        except (aiohttp.ClientError, TimeoutError):
+            await asyncio.sleep(0.05)  # not answered: nothing was promised
+
+
+async def disturb(running: Running, broker: Broker, topic: str, chance: random.Random, rounds: int) -> None:
+    """Kill, stop and start, in a random order."""
+
+    async def kill_worker() -> None:
+        if pids := running.worker_pids():
+            os.kill(chance.choice(pids), signal.SIGKILL)
+
+    async def kill_collector() -> None:
+        os.kill(running.program.pid, signal.SIGKILL)  # its workers are left behind, and must go by themselves
+        running.program.wait(10)
+        await running.start()
+
+    async def broker_away() -> None:
+        await asyncio.to_thread(chance.choice([broker.kill, broker.stop]))
+        await asyncio.sleep(1)
+        await kill_worker()
+        await asyncio.to_thread(broker.start)
+        if not broker.durable:
+            await broker.create_topics(topic)
+
+    for _ in range(rounds):
+        for act in chance.sample([kill_worker, kill_collector, broker_away, kill_worker], 4):
+            await asyncio.sleep(0.3 + chance.random())
+            await act()
+
+
+async def test_every_answered_hit_is_in_kafka(broker: Broker, collector: Callable[..., Running]) -> None:
+    topic = unique("hits.raw")
+    await broker.create_topics(topic)
+    running = collector(
+        kafka=broker.bootstrap,
+        topic_raw=topic,
+        workers=2 if broker.durable else 1,
+        spool_keep_s=0 if broker.durable else 3600,
+        segment_bytes=32 << 10,
+        ack_timeout_s=5,
+    )
+    await running.start()
+    await running.ready()
+    accepted: set[str] = set()
+    stop = asyncio.Event()
+    senders = [asyncio.create_task(send_until(stop, running, accepted, sender)) for sender in range(SENDERS)]
+    await disturb(running, broker, topic, random.Random(3), scale.of(small=1, full=8))
+    await asyncio.sleep(1)
+    stop.set()
+    await asyncio.gather(*senders)
+    assert len(accepted) > 100
+
+    async def none_missing() -> bool:
+        seen = {hit.query.rpartition("id=")[2] for hit in await hits_in(broker.bootstrap, topic)}
+        return accepted <= seen
+
+    await until(none_missing, f"{len(accepted)} answered hits are in the topic", 60)
+    assert running.program.terminate() == 0
