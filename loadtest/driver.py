@@ -203,5 +203,5 @@ def _collect(
             deadline = min(deadline, time.perf_counter() + plan.drain_s + 5)
             for pipe in open_pipes:
                 pipe.send("stop")
-    empty = Book(outcomes=b"", errors={"driver process lost": 1}, requests=0, answers=0, waited=0, gave_up=0)
+    empty = Book(outcomes=b"", errors={"driver process lost": 1}, requests=0, answers=0, waited=0, gave_up=0, cpu_s=0)
     return [books.get(number, empty) for number in range(len(pipes))], len(pipes) - len(books), stopped

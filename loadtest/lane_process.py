@@ -6,6 +6,7 @@ index, the moment to start, and perhaps a word that means "stop".
 
 import asyncio
 import sys
+import time
 from multiprocessing.connection import Connection as Pipe
 
 import uvloop
@@ -39,6 +40,7 @@ async def serve(pipe: Pipe, plan: Plan, index: int) -> None:
         if pipe.poll():  # any word from the parent, or its end, means: stop
             lane.stop()
 
+    before = time.process_time()
     try:
         await lane.run(start, tell, plan.drain_s)
         book = Book(
@@ -48,6 +50,7 @@ async def serve(pipe: Pipe, plan: Plan, index: int) -> None:
             answers=lane.answers,
             waited=lane.waited,
             gave_up=lane.gave_up,
+            cpu_s=time.process_time() - before,
         )
         pipe.send(book)
     except BrokenPipeError:

@@ -36,3 +36,5 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
     answers: int
     waited: int
     gave_up: int
+    cpu_s: float
+    """CPU time of the process between start and end."""

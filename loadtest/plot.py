@@ -117,7 +117,7 @@ def plot(
         out.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
         anchor = "end" if x > width - 160 else "start"
         shift = -4 if anchor == "end" else 4
-        y = TOP + 9 + row % 4 * 12
+        y = TOP + 9 + row % 6 * 12
         out.append(f'<text class="mark" x="{x + shift:.1f}" y="{y}" text-anchor="{anchor}">{html.escape(label)}</text>')
     for one in series:
         points = [(x_of(x), y_of(y)) for x, y in _decimated(one.points) if math.isfinite(y)]

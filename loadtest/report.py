@@ -58,13 +58,13 @@ def _tiles(result: Result) -> Iterable[str]:
     yield tile(ms(result.latency.at(50)), "ms", "median latency")
     yield tile(ms(result.latency.at(99)), "ms", "99th percentile")
     yield tile(ms(result.latency.at(99.9)), "ms", "99.9th percentile")
-    yield tile(f"{result.failed:,}", "", "failed, unanswered", "bad" if result.failed else "")
+    yield tile(f"{result.failed:,}", "", "hits failed", "bad" if result.failed else "")
     if audit := result.audit:
         yield tile(f"{audit.accepted:,}", "", "hits accepted")
         yield tile(f"{audit.missing:,}", "", "of them missing", "bad" if audit.missing else "good")
         yield tile(f"{audit.doubled:,}", "", "doubled", "bad" if audit.doubled else "good")
     if result.freshness_s:
-        yield tile(f"{result.freshness_s['p99']:.1f}", "s", "until visible, 99 %")
+        yield tile(f"{result.freshness_s['p99']:.1f}", "s", "visible, 99 %")
 
 
 def _section(name: str, text: str, series: Sequence[Series], svg: str, wide: bool = False) -> str:

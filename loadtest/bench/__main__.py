@@ -14,7 +14,7 @@ from loadtest.bench import frame
 def show(report: frame.Report, console: Console) -> None:
     """Print a report for people: a row a figure, a column a contestant, ratios beside."""
     table = Table(title=report.title, title_justify="left", title_style="bold", caption_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for row in report.rows:
         table.add_column(row.name, justify="right")
     for figure in dict.fromkeys(name for row in report.rows for name in row.median):

@@ -40,7 +40,7 @@ from typing import Final, Protocol, TypeVar, cast
 import msgspec
 import psutil
 
-PARTS: Final = ("collector", "enricher", "sink", "sql", "pipeline")
+PARTS: Final = ("collector", "enricher", "sink", "sql", "driver", "pipeline")
 """Every part, in the order in which `make bench` runs them."""
 
 VERSIONS_OF: Final = (

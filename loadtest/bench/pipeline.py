@@ -1,0 +1,156 @@
+"""The whole way from a request to a row: the highest rate at which nothing piles up, and what each part costs a hit.
+
+Everything runs on this machine, driver included: broker, ClickHouse, three stages. Rates step up; a rate holds when
+what is accepted but not yet stored does not grow. CPU is read from the operating system at the last rate that held.
+"""
+
+import secrets
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from loadtest import driver, here, schedule, traffic
+from loadtest.bench.frame import Bench, Contestant, Figures, Options
+from loadtest.faults import find
+from loadtest.plan import Plan
+from loadtest.processes import cpu_s, wait_until
+from loadtest.watch import scrape
+
+PARTS: Final = {
+    "collector": "-m collector",
+    "enricher": "-m enricher",
+    "sink": "-m sink",
+    "broker": "-m deploy.local.broker",
+    "clickhouse": "-m deploy.local.clickhouse",
+}
+STEP: Final = 1.35
+GROWTH: Final = 0.04
+"""What is not stored may grow by this share of the rate, and the rate still holds: it is what a second more or less of
+the sink's batch comes to over a step."""
+
+
+ENOUGH: Final = 8
+"""Samples below which a trend is none: the miniature's."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One rate that was tried."""
+
+    hits_per_s: float
+    growth_per_s: float
+    """By how much accepted but not stored hits grew each second."""
+    held: bool
+    cpu_us: dict[str, float]
+    """A hit, by part."""
+    behind_s: float
+    """Accepted but not stored, median, in seconds of the rate."""
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Return the steepness of the straight line that fits best; 0 for fewer than two points."""
+    if len(points) < 2:
+        return 0.0
+    return statistics.linear_regression([x for x, _ in points], [y for _, y in points]).slope
+
+
+def _behind(system: here.System) -> float | None:
+    found: dict[str, float] = {}
+    for admin in system.admins:
+        found |= scrape(admin)
+    accepted, rows = found.get("pharos_collector_hits_total"), found.get("pharos_sink_rows_total", 0.0)
+    return None if accepted is None else accepted - rows
+
+
+def _try(system: here.System, rate: float, seconds: float) -> Step:
+    target = driver.target_of(system.url, connections=64, churn=0.01, timeout_s=10)
+    plan = Plan(
+        target=target,
+        surface=traffic.Surface(host=f"{target.host}:{target.port}", token=system.token, link_code=system.link),
+        schedule=schedule.Schedule(schedule.constant(rate, seconds), poisson=True),
+        profile="pixel",
+        run=secrets.token_hex(4),
+        seed=int(rate),
+        pool=5_000,
+    )
+    samples: list[tuple[float, float]] = []
+    over = threading.Event()
+    pids = {part: [process.pid for process in find(system.pid, words)] for part, words in PARTS.items()}
+    before = {part: sum(map(cpu_s, ids)) for part, ids in pids.items()}
+
+    def sample() -> None:
+        start = time.monotonic()
+        while not over.wait(0.5):
+            behind = _behind(system)
+            if behind is not None:
+                samples.append((time.monotonic() - start, behind))
+
+    watcher = threading.Thread(target=sample, daemon=True)
+    watcher.start()
+    try:
+        drive = driver.drive(plan)
+    finally:
+        over.set()
+        watcher.join()
+    wait_until(lambda: (_behind(system) or 0) <= 0, "every accepted hit stored", 120, every_s=0.2)
+    cpu = {part: sum(map(cpu_s, ids)) - before[part] for part, ids in pids.items()}
+    cpu["driver"] = sum(book.cpu_s for book in drive.books)
+    hits = max(1, drive.hits())
+    # The first third is the pipeline filling; a driver that fell behind did not offer the rate.
+    late = samples[len(samples) // 3 :]
+    growth = slope(late) if len(late) >= ENOUGH else 0.0
+    offered = drive.measured.late.get_value_at_percentile(99) < 250_000
+    return Step(
+        hits_per_s=hits / seconds,
+        growth_per_s=growth,
+        held=growth <= GROWTH * rate and offered and drive.count(2) == hits,
+        cpu_us={part: s * 1e6 / hits for part, s in cpu.items()},
+        behind_s=statistics.median([y for _, y in late] or [0.0]) / rate,
+    )
+
+
+def _climb(system: here.System, first: float, seconds: float, most_steps: int) -> Figures:
+    """Step up until a rate does not hold; return the figures of the last that did."""
+    best: Step | None = None
+    rate = first
+    for _ in range(most_steps):
+        step = _try(system, rate, seconds)
+        if not step.held:
+            if best is not None:
+                break
+            rate /= STEP**2
+            continue
+        best = step
+        rate *= STEP
+    if best is None:
+        raise RuntimeError(f"not even {rate * STEP:,.0f} hits/s held")
+    return {
+        "sustained_hits_per_s": best.hits_per_s,
+        "behind_s": best.behind_s,
+        **{f"{part}_cpu_us_per_hit": us for part, us in best.cpu_us.items()},
+        "cpu_us_per_hit": sum(us for part, us in best.cpu_us.items() if part != "driver"),
+    }
+
+
+@contextmanager
+def prepare(options: Options) -> Iterator[Bench]:
+    """Start a system of our own, climb in rounds, drain it."""
+    first = options.scaled(800, 100)
+    seconds = options.scaled(12, 2)
+    steps = options.scaled(9, 1)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, here.own(Path(folder)) as (system, _):
+        yield Bench(
+            title="Pipeline: request to row, everything on this machine",
+            contestants=(Contestant("pharos", lambda: _climb(system, first, seconds, steps)),),
+            facts={
+                "profile": "pixel, Poisson arrivals",
+                "parts": "1 collector worker, 1 enricher, 1 sink, embedded broker and ClickHouse, 1 driver process",
+                "holds": f"accepted but not stored grows by less than {GROWTH:.0%} of the rate",
+            },
+        )
