@@ -23,11 +23,11 @@ WITH
     ))) AS ordered,
     ordered.1 AS at,
     ordered.3 AS key,
-    arrayMap((this, before) -> this - before >= 1800, at, arrayPushFront(arrayPopBack(at), toDateTime64(0, 3, 'UTC'))) AS idle,
+    arrayMap((this, before) -> this - before >= 1800, at, arrayPopBack(arrayPushFront(at, toDateTime64(0, 3, 'UTC')))) AS idle,
     -- The session's last campaign up to each event: carried on until the next campaign or the next idle gap.
     arrayFill((k, i) -> k != 0 OR i, key, idle) AS campaign_so_far,
     arrayMap((i, k, before) -> i OR (k != 0 AND k != before),
-             idle, key, arrayPushFront(arrayPopBack(campaign_so_far), toUInt64(0))) AS cut
+             idle, key, arrayPopBack(arrayPushFront(campaign_so_far, toUInt64(0)))) AS cut
 SELECT
     site,
     visitor_id,

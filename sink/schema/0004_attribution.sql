@@ -62,11 +62,11 @@ FROM
 )
 ARRAY JOIN if(empty(touches), [('Unattributed', '', '', '', toInt64(exp2(48)))],
     arrayMap((t, share, before) -> (t.3, t.4, t.5, t.6, share - before),
-             touches, shares, arrayPushFront(arrayPopBack(shares), 0))) AS credit
+             touches, shares, arrayPopBack(arrayPushFront(shares, 0)))) AS credit
 GROUP BY channel, source, medium, campaign, currency;
 
--- One row a (channel, source, medium, campaign, currency), every choice a parameter.
-CREATE OR REPLACE VIEW pharos.attribution_with AS
+-- One row a (channel, source, medium, campaign, currency), cut from the grand totals.
+CREATE OR REPLACE VIEW pharos.attributed AS
 WITH
     exp2(-48) AS unit,
     -- The size of a Float64's last bit.
@@ -85,13 +85,37 @@ FROM
         sum(amount) OVER (PARTITION BY currency ORDER BY channel, source, medium, campaign ROWS UNBOUNDED PRECEDING) AS amount_so_far,
         last_bit(toFloat64(sum(share) OVER ()) * unit) AS share_grid,
         last_bit(toFloat64(sum(amount) OVER (PARTITION BY currency)) * unit / 10000) AS amount_grid
-    FROM pharos.credits(site = {site:String}, conversion = {conversion:String}, model = {model:String}, by = 'channel',
+    FROM pharos.credits(site = {site:String}, conversion = {conversion:String}, model = {model:String}, by = {by:String},
         lookback_days = {lookback_days:UInt32}, since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')},
         half_life_days = {half_life_days:Float64}, restart = {restart:UInt8})
 );
+
+CREATE OR REPLACE VIEW pharos.attribution_with AS
+SELECT *
+FROM pharos.attributed(site = {site:String}, conversion = {conversion:String}, model = {model:String}, by = 'channel',
+    lookback_days = {lookback_days:UInt32}, since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')},
+    half_life_days = {half_life_days:Float64}, restart = {restart:UInt8});
 
 CREATE OR REPLACE VIEW pharos.attribution AS
 SELECT *
 FROM pharos.attribution_with(site = {site:String}, conversion = {conversion:String}, model = {model:String},
     lookback_days = {lookback_days:UInt32}, since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')},
     half_life_days = 7, restart = 1);
+
+-- Shapley: one row a (name, currency); the names are channels, sources, mediums or campaigns, as `by` says.
+CREATE OR REPLACE VIEW pharos.attribution_shapley_with AS
+SELECT
+    multiIf(channel = 'Unattributed', 'Unattributed', {by:String} = 'channel', channel, {by:String} = 'source', source,
+            {by:String} = 'medium', medium, campaign) AS name,
+    currency,
+    sum(a.conversions) AS conversions,
+    sum(a.value) AS value
+FROM pharos.attributed(site = {site:String}, conversion = {conversion:String}, model = 'shapley', by = {by:String},
+    lookback_days = {lookback_days:UInt32}, since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')},
+    half_life_days = 7, restart = {restart:UInt8}) AS a
+GROUP BY name, currency;
+
+CREATE OR REPLACE VIEW pharos.attribution_shapley AS
+SELECT name AS channel, currency, conversions, value
+FROM pharos.attribution_shapley_with(site = {site:String}, conversion = {conversion:String}, by = 'channel',
+    lookback_days = {lookback_days:UInt32}, since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')}, restart = 1);

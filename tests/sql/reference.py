@@ -300,9 +300,7 @@ def shapley(found: Iterable[Journey], player: Callable[[Touch], str]) -> dict[tu
             others = [p for p in players if p != one]
             conversions_, value = Fraction(0), Fraction(0)
             for size in range(len(players)):
-                weight = Fraction(
-                    math.factorial(size) * math.factorial(len(players) - size - 1), math.factorial(len(players))
-                )
+                weight = shapley_weight(size, len(players))
                 for chosen in combinations(others, size):
                     with_one, without = worth(frozenset(chosen) | {one}), worth(frozenset(chosen))
                     conversions_ += weight * (with_one[0] - without[0])
@@ -310,6 +308,11 @@ def shapley(found: Iterable[Journey], player: Callable[[Touch], str]) -> dict[tu
             if conversions_ or value:
                 rows[one, currency] = (float(conversions_), float(value))
     return rows
+
+
+def shapley_weight(size: int, players: int) -> Fraction:
+    """Return the chance that, in a random order of the players, just `size` of them stand before a given one."""
+    return Fraction(math.factorial(size) * math.factorial(players - size - 1), math.factorial(players))
 
 
 def markov(

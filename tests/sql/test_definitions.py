@@ -1,45 +1,22 @@
 """The SQL against a second implementation: sessions, touches, conversions, journeys and every model."""
 
-import itertools
-import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sql import reference
+from tests.sql.harness import WINDOWS, add_up, stored, thorough
 from tests.sql.reference import Event
 from tests.sql.warehouse import Warehouse, text
 from tests.sql.worlds import START, worlds
 
-FULL = os.environ.get("PHAROS_TEST_SCALE") == "full"
 MODELS = ("first", "last", "last_non_direct", "linear", "position", "time_decay")
-WINDOWS = st.sampled_from(((0, 60), (3, 9), (0, 4)))
-"""Days from START: since, until."""
-
-_numbers = itertools.count()
-
-thorough = settings(
-    max_examples=400 if FULL else 12,
-    deadline=None,
-    derandomize=not FULL,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-
-def _store(warehouse: Warehouse, events: Sequence[Event]) -> tuple[str, list[Event]]:
-    """Write the events under a site of their own."""
-    site = f"world-{next(_numbers)}"
-    own = [replace(e, site=site) for e in events]
-    warehouse.insert(own)
-    return site, own
 
 
 def _ten_thousandths(value: Decimal) -> int:
@@ -49,7 +26,7 @@ def _ten_thousandths(value: Decimal) -> int:
 @thorough
 @given(events=worlds())
 def test_sessions(warehouse: Warehouse, events: list[Event]) -> None:
-    site, events = _store(warehouse, events)
+    site, events = stored(warehouse, events)
     expected: Counter[tuple[object, ...]] = Counter()
     for session in reference.sessions(events):
         first, last = session.events[0], session.events[-1]
@@ -86,7 +63,7 @@ def test_sessions(warehouse: Warehouse, events: list[Event]) -> None:
 @thorough
 @given(events=worlds())
 def test_touches_and_conversions(warehouse: Warehouse, events: list[Event]) -> None:
-    site, events = _store(warehouse, events)
+    site, events = stored(warehouse, events)
     rows = warehouse.rows("SELECT * FROM pharos.touches WHERE site = {site:String}", site=site)
     assert Counter(
         (row["event_id"], row["occurred_at"], row["kind"], row["visitor_id"], row["source"], row["channel"])
@@ -111,7 +88,7 @@ def test_touches_and_conversions(warehouse: Warehouse, events: list[Event]) -> N
 def test_journeys(
     warehouse: Warehouse, events: list[Event], window: tuple[int, int], lookback: int, restart: bool
 ) -> None:
-    site, events = _store(warehouse, events)
+    site, events = stored(warehouse, events)
     since, until = (START + timedelta(days=day) for day in window)
     rows = warehouse.rows(
         "SELECT event_id, person, touches.event_id AS ids, path FROM pharos.journeys_with(site = {site:String}, "
@@ -150,7 +127,7 @@ def test_rule_models(
     half_life: float,
     restart: bool,
 ) -> None:
-    site, events = _store(warehouse, events)
+    site, events = stored(warehouse, events)
     since, until = (START + timedelta(days=day) for day in window)
     rows = warehouse.rows(
         "SELECT * FROM pharos.attribution_with(site = {site:String}, conversion = 'purchase', model = {model:String}, "
@@ -166,7 +143,7 @@ def test_rule_models(
     found = reference.journeys(events, site, "purchase", 30, since, until, restart)
     expected = reference.attribution(found, model, half_life)
     _agree(rows, expected)
-    _add_up(rows, found)
+    add_up(rows, found)
 
 
 def _agree(rows: list[dict[str, Any]], expected: dict[reference.Row, tuple[Fraction, Fraction]]) -> None:
@@ -177,12 +154,3 @@ def _agree(rows: list[dict[str, Any]], expected: dict[reference.Row, tuple[Fract
         got = given.get(row, {"conversions": 0.0, "value": 0.0})
         assert got["conversions"] == pytest.approx(float(conversions), abs=1e-9, rel=1e-9)
         assert got["value"] == pytest.approx(float(value), abs=1e-9, rel=1e-9)
-
-
-def _add_up(rows: list[dict[str, Any]], found: Sequence[reference.Journey]) -> None:
-    """In Float64, forwards, backwards, and to the last bit."""
-    for ordered in (rows, rows[::-1]):
-        assert sum(row["conversions"] for row in ordered) == len(found)
-        for currency in {j.conversion.currency for j in found}:
-            total = sum(j.conversion.value for j in found if j.conversion.currency == currency)
-            assert sum(row["value"] for row in ordered if row["currency"] == currency) == total / 10_000

@@ -1,0 +1,43 @@
+"""What the property tests of the SQL share: how many examples, where their events go, what sums must be."""
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from tests.sql.reference import Event, Journey
+from tests.sql.warehouse import Warehouse
+
+FULL = os.environ.get("PHAROS_TEST_SCALE") == "full"
+WINDOWS = st.sampled_from(((0, 60), (3, 9), (0, 4)))
+"""Days from START: since, until."""
+
+_numbers = itertools.count()
+
+thorough = settings(
+    max_examples=150 if FULL else 10,
+    deadline=None,
+    derandomize=not FULL,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def stored(warehouse: Warehouse, events: Sequence[Event]) -> tuple[str, list[Event]]:
+    """Write the events under a site of their own; return the site and the events as written."""
+    site = f"world-{next(_numbers)}"
+    own = [replace(e, site=site) for e in events]
+    warehouse.insert(own)
+    return site, own
+
+
+def add_up(rows: list[dict[str, Any]], found: Sequence[Journey]) -> None:
+    """Conversions and each currency's value are exact: in Float64, forwards and backwards, to the last bit."""
+    for ordered in (rows, rows[::-1]):
+        assert sum(row["conversions"] for row in ordered) == len(found)
+        for currency in {j.conversion.currency for j in found}:
+            total = sum(j.conversion.value for j in found if j.conversion.currency == currency)
+            assert sum(row["value"] for row in ordered if row["currency"] == currency) == total / 10_000

@@ -1,0 +1,145 @@
+"""Removal effects against numpy, one channel removed after the other; Shapley against every subset of the players."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.sql import reference
+from tests.sql.harness import WINDOWS, add_up, stored, thorough
+from tests.sql.reference import Event, Touch
+from tests.sql.warehouse import Warehouse, text
+from tests.sql.worlds import START, worlds
+
+BY: dict[str, Callable[[Touch], str]] = {
+    "channel": lambda t: t.event.channel,
+    "source": lambda t: t.event.source,
+    "medium": lambda t: t.event.medium,
+    "campaign": lambda t: t.event.campaign,
+}
+
+
+def _select(view: str, **more: str) -> str:
+    given = "".join(f", {name} = {value}" for name, value in more.items())
+    return (
+        f"SELECT * FROM pharos.{view}(site = {{site:String}}, conversion = 'purchase', lookback_days = 30, "
+        f"since = {{since:String}}, until = {{until:String}}{given})"
+    )
+
+
+@thorough
+@given(events=worlds(), window=WINDOWS, by=st.sampled_from(sorted(BY)), restart=st.booleans())
+def test_markov(warehouse: Warehouse, events: list[Event], window: tuple[int, int], by: str, restart: bool) -> None:
+    site, events = stored(warehouse, events)
+    since, until = (START + timedelta(days=day) for day in window)
+    rows = warehouse.rows(
+        _select("attribution_markov_with", by="{by:String}", restart="{restart:UInt8}"),
+        site=site,
+        since=text(since),
+        until=text(until),
+        by=by,
+        restart=int(restart),
+    )
+    found = reference.journeys(events, site, "purchase", 30, since, until, restart)
+    effects, parts = reference.markov(
+        [[BY[by](t) for t in j.touches] for j in found],
+        [[BY[by](t) for t in left] for left in reference.unfinished(events, site, "purchase", since, until)],
+    )
+    for row in rows:
+        own = [j for j in found if j.conversion.currency == row["currency"]]
+        if row["name"] == "Unattributed":
+            met, part = [j for j in own if not j.touches], 1.0
+        else:
+            met, part = [j for j in own if j.touches], parts[row["name"]]
+            assert row["removal_effect"] == pytest.approx(effects[row["name"]], abs=1e-9)
+        assert row["conversions"] == pytest.approx(part * len(met), abs=1e-9)
+        value = sum(j.conversion.value for j in met) / 10_000
+        assert row["value"] == pytest.approx(part * value, abs=1e-9, rel=1e-9)
+    add_up(rows, found)
+
+
+@thorough
+@given(events=worlds(), window=WINDOWS, by=st.sampled_from(sorted(BY)), restart=st.booleans())
+def test_shapley(warehouse: Warehouse, events: list[Event], window: tuple[int, int], by: str, restart: bool) -> None:
+    site, events = stored(warehouse, events)
+    since, until = (START + timedelta(days=day) for day in window)
+    rows = warehouse.rows(
+        _select("attribution_shapley_with", by="{by:String}", restart="{restart:UInt8}"),
+        site=site,
+        since=text(since),
+        until=text(until),
+        by=by,
+        restart=int(restart),
+    )
+    found = reference.journeys(events, site, "purchase", 30, since, until, restart)
+    expected = reference.shapley(found, BY[by])
+    assert {(row["name"], row["currency"]) for row in rows} == set(expected)
+    for row in rows:
+        conversions, value = expected[row["name"], row["currency"]]
+        assert row["conversions"] == pytest.approx(conversions, abs=1e-9)
+        assert row["value"] == pytest.approx(value, abs=1e-9, rel=1e-9)
+    add_up(rows, found)
+
+
+def test_fourteen_channels_are_as_exact_as_three(warehouse: Warehouse) -> None:
+    """Shapley needs no sampling above twelve channels: the game is a sum of unanimity games. 2^14 subsets agree."""
+    channels = [f"Channel {n:02}" for n in range(14)]
+    events = []
+    number = 0
+    for person, size in enumerate((1, 2, 3, 5, 8, 13, 14)):
+        for step, channel in enumerate(channels[:size] if person % 2 else channels[-size:]):
+            number += 1
+            events.append(
+                Event(
+                    event_id=UUID(int=number),
+                    occurred_at=START + timedelta(hours=step),
+                    visitor_id=f"p{person}",
+                    source=channel.lower(),
+                    channel=channel,
+                    utm_source=channel,
+                )
+            )
+        events.append(
+            replace(
+                events[-1],
+                event_id=UUID(int=number + 1000),
+                occurred_at=START + timedelta(hours=size),
+                event="purchase",
+                utm_source="",
+                source="(direct)",
+                channel="Direct",
+                kind="server",
+                value=100_000,
+                currency="EUR",
+            )
+        )
+    site, events = stored(warehouse, events)
+    until = START + timedelta(days=30)
+    rows = warehouse.rows(_select("attribution_shapley"), site=site, since=text(START), until=text(until))
+    found = reference.journeys(events, site, "purchase", 30, START, until)
+    met = Counter(frozenset(t.event.channel for t in j.touches) for j in found)
+    expected = _by_subsets(channels, met)
+    assert {row["channel"]: row["conversions"] for row in rows} == pytest.approx(expected, abs=1e-9)
+
+
+def _by_subsets(players: list[str], met: Counter[frozenset[str]]) -> dict[str, float]:
+    """Return the Shapley value from the worth of every subset, subsets as bits."""
+    n = len(players)
+    masks = {sum(1 << players.index(c) for c in path): times for path, times in met.items()}
+    worth = [sum(times for mask, times in masks.items() if mask & ~chosen == 0) for chosen in range(1 << n)]
+    weight = [reference.shapley_weight(size, n) for size in range(n)]
+    return {
+        player: float(
+            sum(
+                weight[chosen.bit_count()] * (worth[chosen | 1 << place] - worth[chosen])
+                for chosen in range(1 << n)
+                if not chosen >> place & 1 and worth[chosen | 1 << place] != worth[chosen]
+            )
+        )
+        for place, player in enumerate(players)
+    }
