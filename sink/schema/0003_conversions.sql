@@ -140,6 +140,15 @@ FROM pharos.paths(site = {site:String}, conversion = {conversion:String}, lookba
     since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')}, restart = {restart:UInt8}, everyone = 0);
 
 CREATE OR REPLACE VIEW pharos.journeys AS
-SELECT *
-FROM pharos.journeys_with(site = {site:String}, conversion = {conversion:String}, lookback_days = {lookback_days:UInt32},
-    since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')}, restart = 1);
+SELECT
+    occurred_at,
+    event_id,
+    visitor_id,
+    user_id,
+    person,
+    value,
+    currency,
+    CAST(touches, 'Array(Tuple(occurred_at DateTime64(3, \'UTC\'), event_id UUID, channel String, source String, medium String, campaign String))') AS touches,
+    if(empty(touches), 'Unattributed', arrayStringConcat(touches.channel, ' > ')) AS path
+FROM pharos.paths(site = {site:String}, conversion = {conversion:String}, lookback_days = {lookback_days:UInt32},
+    since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')}, restart = 1, everyone = 0);
