@@ -1,0 +1,214 @@
+"""What the analysts' views cost against the floor that no plan can beat: their columns, scanned and grouped by visitor.
+
+Twenty million events of two million visitors are generated straight into `pharos.event_log`, in SQL and seeded by hash
+functions: five million visits of four events over sixty days, one event in a hundred written twice, one purchase in
+two hundred visits. The floor of a view reads the columns that the view's definition needs from `pharos.event_log`, with
+FINAL as any answer that counts each event once must, and keeps one value of each a visitor (`max`). Each contestant's
+answer is counted, not shipped. The engine runs in a process of its own with ClickHouse's memory limit at 4 GiB, which
+no query may break; CPU time is that process's own.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final, cast
+
+import msgspec
+
+from loadtest.bench.frame import Bench, Contestant, Figures, Options
+
+ROWS: Final = 20_000_000
+SMALL_ROWS: Final = 20_000
+ROWS_A_VISITOR: Final = 10
+MEMORY_BYTES: Final = 4 << 30
+CHUNK: Final = 1_000_000
+DAYS: Final = 60
+
+FILL: Final = """
+INSERT INTO pharos.event_log (event_id, site, event, kind, received_at, occurred_at, version, visitor_id, visitor_kind,
+    user_id, client_event_id, url, host, path, title, utm_source, utm_medium, utm_campaign, source, medium, campaign,
+    channel, click_id_name, click_id, value, currency, is_bot, consent)
+WITH
+    number AS n,
+    intDiv(n, 4) AS visit,
+    n % 4 AS step,
+    sipHash64(visit, 'visitor') % {visitors} AS visitor,
+    sipHash64(visit, 'way') AS luck,
+    if(step = 0, luck % 10, 0) AS way,
+    toUInt64(1788566400000 + toUInt64(visit * {ms_a_visit}) + step * 47000 + sipHash64(n, 'ms') % 1000) AS ms,
+    lower(hex(toUInt64(ms))) AS ms_hex,
+    lower(hex(sipHash128(n, 'id'))) AS random,
+    multiIf(step = 3 AND luck % 200 < 3, 'purchase', step = 2 AND luck % 20 = 1, 'signup', 'pageview') AS name,
+    concat('camp-', toString(luck % 7)) AS tag,
+    way IN (1, 2, 3, 4, 9) AS tagged,
+    concat('/p/', toString(sipHash64(n, 'page') % 2000)) AS page
+SELECT
+    toUUID(concat(substring(ms_hex, 1, 8), '-', substring(ms_hex, 9, 4), '-7', substring(random, 1, 3), '-8',
+                  substring(random, 4, 3), '-', substring(random, 7, 12))),
+    'shop', name, if(way = 9, 'click', 'tag'), ms / 1000., ms / 1000., {version},
+    lower(hex(sipHash128(visitor, 'name'))), 'cookie',
+    if(visitor % 10 = 0, concat('u-', toString(visitor % {users})), ''), '',
+    concat('https://shop.example', page), 'shop.example', page, 'Blue mug',
+    if(tagged, ['youtube', 'linkedin', 'newsletter', 'google', '', '', '', '', 'partner'][way], ''),
+    if(tagged, ['video', 'social', 'email', 'cpc', '', '', '', '', 'affiliate'][way], ''),
+    if(tagged, tag, ''),
+    ['(direct)', 'youtube', 'linkedin', 'newsletter', 'google', '(direct)', 'google', 'bing', '(direct)',
+     'partner'][way + 1],
+    ['(none)', 'video', 'social', 'email', 'cpc', '(none)', 'organic', 'organic', '(none)', 'affiliate'][way + 1],
+    if(tagged, tag, ''),
+    ['Direct', 'Organic Video', 'Organic Social', 'Email', 'Paid Search', 'Direct', 'Organic Search', 'Organic Search',
+     'Direct', 'Affiliates'][way + 1],
+    if(way = 4, 'gclid', ''), if(way = 4, toString(luck), ''),
+    if(name = 'purchase', toDecimal64(990 + luck % 9000, 4) / 100, 0),
+    if(name = 'purchase', ['EUR', 'USD'][1 + (luck % 5 = 0)], ''),
+    visitor % 33 = 0, 'given'
+FROM numbers({first}, {count})
+WHERE {which}
+SETTINGS max_block_size = 131072, max_insert_threads = 1
+"""
+
+
+WINDOW: Final = "since = '2026-10-05', until = '2026-11-04'"
+_GIVEN: Final = f"site = 'shop', conversion = 'purchase', lookback_days = 30, {WINDOW}"
+_ARRIVAL: Final = (
+    "occurred_at, event_id, utm_source, utm_medium, utm_campaign, utm_id, click_id, kind, url, source, medium, "
+    "campaign, channel"
+)
+
+
+def _floor(columns: str) -> str:
+    kept = ", ".join(f"max({column.strip()})" for column in columns.split(","))
+    return f"SELECT site, visitor_id, is_bot, {kept} FROM pharos.event_log FINAL GROUP BY site, visitor_id, is_bot"  # noqa: S608
+
+
+FLOORS: Final = {
+    "floor of sessions": _floor(f"{_ARRIVAL}, path, currency, value"),
+    "floor of attribution": _floor(f"{_ARRIVAL}, event, user_id, client_event_id, currency, value"),
+    "floor of people's days": _floor("occurred_at, event_id, event, kind, user_id"),
+}
+
+VIEWS: Final = {
+    "sessions": ("floor of sessions", "pharos.sessions"),
+    "touches": ("floor of attribution", "pharos.touches"),
+    "journeys": ("floor of attribution", f"pharos.journeys({_GIVEN})"),
+    "attribution linear": ("floor of attribution", f"pharos.attribution({_GIVEN}, model = 'linear')"),
+    "attribution time_decay": ("floor of attribution", f"pharos.attribution({_GIVEN}, model = 'time_decay')"),
+    "attribution_shapley": ("floor of attribution", f"pharos.attribution_shapley({_GIVEN})"),
+    "attribution_markov": ("floor of attribution", f"pharos.attribution_markov({_GIVEN})"),
+    "funnel": (
+        "floor of people's days",
+        f"pharos.funnel(site = 'shop', steps = 'pageview,signup,purchase', window_hours = 24, {WINDOW})",
+    ),
+    "retention": ("floor of people's days", f"pharos.retention(site = 'shop', event = 'signup', {WINDOW})"),
+}
+SMALL_VIEWS: Final = ("sessions", "attribution linear")
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What one statement took in the engine's process."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+    """Greatest resident memory while it ran."""
+
+
+class Engine:
+    """chDB in a process of its own, one statement at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        argv = [sys.executable, "-m", "loadtest.bench.sql_engine", str(folder), str(MEMORY_BYTES)]
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._to = cast("IO[bytes]", self._process.stdin)
+        self._from = cast("IO[bytes]", self._process.stdout)
+
+    def run(self, sql: str) -> Cost:
+        """Run a statement and throw its rows away.
+
+        Raises:
+            RuntimeError: ClickHouse said no; the message is ClickHouse's.
+        """
+        self._to.write(msgspec.json.encode(sql) + b"\n")
+        self._to.flush()
+        answer = msgspec.json.decode(self._from.readline(), type=Cost | str)
+        if isinstance(answer, Cost):
+            return answer
+        raise RuntimeError(answer[:2000])
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=60)
+
+
+def fill(engine: Engine, rows: int) -> None:
+    """Create the schema and generate `rows` events, and one in a hundred again."""
+    engine.run("CREATE DATABASE pharos")
+    for path in sorted((Path(__file__).parents[2] / "sink" / "schema").glob("*.sql")):
+        for statement in re.split(r";[ \t]*\n", path.read_text()):
+            if statement.strip():
+                engine.run(statement)
+    visitors = max(1, rows // ROWS_A_VISITOR)
+    for first in range(0, rows, CHUNK):
+        for version, which in ((1, "true"), (2, "n % 100 = 0")):
+            engine.run(
+                FILL.format(
+                    first=first,
+                    count=min(CHUNK, rows - first),
+                    visitors=visitors,
+                    users=max(1, visitors // 2),
+                    ms_a_visit=DAYS * 86_400_000 / (rows / 4),
+                    version=version,
+                    which=which,
+                )
+            )
+    engine.run("SYSTEM STOP MERGES pharos.event_log")
+
+
+@contextmanager
+def prepare(options: Options) -> Iterator[Bench]:
+    """Fill a table in a temporary folder, yield floors and views, take the folder away."""
+    sizes = (SMALL_ROWS,) if options.miniature else (ROWS // 20, ROWS)
+    with tempfile.TemporaryDirectory() as folder:
+        engines = {rows: Engine(Path(folder) / str(rows)) for rows in sizes}
+        try:
+            for rows, engine in engines.items():
+                fill(engine, rows)
+            yield Bench(
+                title="The analysts' views, each against its columns scanned and grouped by visitor",
+                contestants=[
+                    one
+                    for rows, engine in engines.items()
+                    for one in _contestants(engine, rows, SMALL_VIEWS if options.miniature else tuple(VIEWS))
+                ],
+                facts={"memory limit of a query": "4 GiB", "rows written twice": "1 %", "visitors": "rows / 10"},
+            )
+        finally:
+            for engine in engines.values():
+                engine.close()
+
+
+def _contestants(engine: Engine, rows: int, views: Sequence[str]) -> Iterator[Contestant]:
+    size = f"{rows / 1_000_000:g} M rows"
+
+    def measured(sql: str) -> Callable[[], Figures]:
+        def round_() -> Figures:
+            cost = engine.run(f"{sql} FORMAT Null")
+            return {
+                "cpu_s": cost.cpu_s,
+                "wall_s": cost.wall_s,
+                "peak_mb": cost.peak_mb,
+                "cpu_us_per_row": cost.cpu_s / rows * 1_000_000,
+            }
+
+        return round_
+
+    for floor in dict.fromkeys(VIEWS[name][0] for name in views):
+        yield Contestant(f"{floor}, {size}", measured(FLOORS[floor]))
+    for name in views:
+        floor, view = VIEWS[name]
+        sql = f"SELECT * FROM {view}"  # noqa: S608
+        yield Contestant(f"{name}, {size}", measured(sql), floor=f"{floor}, {size}")

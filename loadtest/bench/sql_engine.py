@@ -1,0 +1,47 @@
+"""The process in which `loadtest.bench.sql` measures: a folder and a memory limit, statements on standard input.
+
+Each line of input is a statement as a JSON string; each line of output is its Cost, or ClickHouse's error as a string.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import chdb
+import msgspec
+
+from loadtest.bench.sql import Cost
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+def _peak_mb() -> float:
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def main(folder: str, memory_bytes: str) -> int:
+    """Answer until the input ends."""
+    opened: Any = chdb.connect(folder)  # type: ignore[no-untyped-call]
+    opened.query(f"SET max_memory_usage = {int(memory_bytes)}")
+    for line in sys.stdin.buffer:
+        _CLEAR.write_text("5")
+        began, spent = time.monotonic(), time.process_time()
+        answer: Cost | str
+        try:
+            opened.query(msgspec.json.decode(line, type=str))
+            answer = Cost(time.process_time() - spent, time.monotonic() - began, _peak_mb())
+        except RuntimeError as error:
+            answer = str(error)
+        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+        sys.stdout.buffer.flush()
+    opened.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
