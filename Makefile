@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 ARGS ?=
 REPORT ?= var/load.html
 
-.PHONY: load chaos help setup run test check fmt lock bench
+.PHONY: load chaos help setup run test check fmt lock bench demo
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: setup  ## Run every test (PHAROS_TEST_REQUIRE=all: no skips; PYTEST="-k sp
 load: setup  ## Load what `make run` runs (or start it for the run), audit every hit, write REPORT
 	@mkdir -p $(dir $(REPORT))
 	@$(BIN)/python -m loadtest run --here --html $(REPORT) $(ARGS)
+
+demo: setup  ## Tell what `make run` runs (or start it) a month of a shop; show what attribution makes of it
+	@$(BIN)/python -m loadtest demo $(ARGS)
 
 chaos: setup  ## Kill every component under load, at least twice; audit every hit
 	@mkdir -p var

@@ -86,7 +86,10 @@ def embedded(place: Place) -> list[Program]:
 def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
     """Return the three programs, in the order in which a hit passes them; `environ` may choose what we leave open."""
     settings = place.settings
-    open_to_choice = {"PHAROS_COLLECTOR_GRACE_S": "0"}  # no load balancer has to look away first
+    open_to_choice = {
+        "PHAROS_COLLECTOR_GRACE_S": "0",  # no load balancer has to look away first
+        "PHAROS_COLLECTOR_MAX_EVENT_AGE_H": "768",  # `make demo` tells of a month
+    }
     if not settings.kafka:
         # Tansu holds a member's joining back for half its session, and waits a session for one that was killed.
         open_to_choice |= {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from tests.sql.reference import Event, Journey
@@ -16,11 +16,15 @@ FULL = os.environ.get("PHAROS_TEST_SCALE") == "full"
 WINDOWS = st.sampled_from(((0, 60), (3, 9), (0, 4)))
 """Days from START: since, until."""
 
+PHASES = tuple(Phase) if FULL else (Phase.explicit, Phase.generate)
+"""A failing example is made smaller only in a full run: it takes minutes here."""
+
 _numbers = itertools.count()
 
 thorough = settings(
     max_examples=150 if FULL else 10,
     deadline=None,
+    phases=PHASES,
     derandomize=not FULL,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -1,0 +1,200 @@
+"""A month of a plausible shop, as the requests that its visitors' browsers, mails and crawlers would send. Pure.
+
+Rule: everything follows from the seed and the end of the month; a browser is known by the cookie that it would carry,
+and every event has an id, so that a story told twice counts once. The shop sells mugs. It posts on LinkedIn, has three
+videos on YouTube, sends a newsletter every Tuesday, buys search ads and lets a partner link to it; buyers tend to come
+back directly, which is what attribution is about.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+
+DAYS: Final = 30
+ID_PREFIX: Final = "demo-"
+SHOP: Final = "https://shop.example"
+
+_BROWSERS: Final = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 "
+    "Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 "
+    "Safari/605.1.15",
+)
+_CRAWLER: Final = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+_MAIL_READERS: Final = (
+    # user agent, share of the newsletter's readers
+    (_BROWSERS[2], 5),
+    ("Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)", 3),
+    ("Mozilla/5.0", 3),
+)
+_PAGES: Final = ("/", "/mugs", "/mugs/blue", "/mugs/red", "/mugs/travel", "/plates", "/about")
+
+# What brings a visitor: name, share of first visits, chance that such a visit leads to a purchase.
+_WAYS: Final = (
+    ("video", 22, 0.045),
+    ("post", 16, 0.035),
+    ("search", 20, 0.03),
+    ("ad", 14, 0.05),
+    ("direct", 14, 0.04),
+    ("partner", 7, 0.06),
+    ("assistant", 4, 0.05),
+    ("social ad", 3, 0.02),
+)
+
+
+class Sending(NamedTuple):
+    """One request, and when it would have been sent."""
+
+    at: datetime
+    method: str
+    target: str
+    body: str
+    user_agent: str
+    visitor: str
+    """32 hex digits of the browser's cookie; empty: none."""
+    refused: bool
+    """Whether the collector is meant to refuse it."""
+
+
+def month(seed: int, end: datetime, *, site: str = "demo", visitors: int = 1500) -> Iterator[Sending]:
+    """Yield the DAYS days before `end`, visitor by visitor; each request holds one visit's events or one mail open.
+
+    The counts are of the same order for every seed: some 5 events and 0.1 purchases a visitor.
+    """
+    luck = random.Random(seed)
+    begin = end - timedelta(days=DAYS)
+    for number in range(visitors):
+        yield from _visitor(luck, site, begin, end, number)
+    for _ in range(visitors // 10):
+        at = begin + timedelta(seconds=luck.uniform(0, DAYS * 86_400 - 60))
+        page = {"event": "pageview", "url": SHOP + luck.choice(_PAGES)}
+        yield _post(site, [(at, page)], _CRAWLER, "")
+    for fault in ({"event": "no spaces, please"}, {"value": "nineteen"}, {"user_id": "ann@example.com"}):
+        at = begin + timedelta(seconds=luck.uniform(0, DAYS * 86_400 - 60))
+        page = {"event": "pageview", "url": SHOP + "/", **fault}
+        yield _post(site, [(at, page)], _BROWSERS[0], f"{luck.getrandbits(128):032x}", refused=True)
+
+
+def _visitor(luck: random.Random, site: str, begin: datetime, end: datetime, number: int) -> Iterator[Sending]:
+    browser, cookie = luck.choice(_BROWSERS), f"{luck.getrandbits(128):032x}"
+    phone = f"{luck.getrandbits(128):032x}"
+    way, _, chance = luck.choices(_WAYS, [share for _, share, _ in _WAYS])[0]
+    at = begin + timedelta(seconds=luck.uniform(0, (DAYS - 1) * 86_400))
+    reader = luck.random() < 0.3
+    user = f"u-{1000 + number}" if reader or luck.random() < 0.1 else ""
+    named = False
+    while at < end - timedelta(hours=1):
+        buys = luck.random() < chance
+        subscribes = bool(user) and not named
+        on_phone = named and luck.random() < 0.25
+        yield _post(
+            site,
+            _visit(luck, at, way, user if named or subscribes else "", subscribes, buys, number),
+            _BROWSERS[2] if on_phone else browser,
+            phone if on_phone else cookie,
+        )
+        named = named or subscribes
+        if luck.random() < 0.45:
+            return
+        # Whoever comes again knows the way, reads the letter or sees another video; and is the likelier to buy.
+        at += timedelta(days=luck.expovariate(1 / 4), seconds=luck.uniform(3600, 20_000))
+        way = luck.choices(("direct", "letter" if named and reader else "search", "video", "ad"), (50, 30, 12, 8))[0]
+        chance = min(0.25, chance * 1.8)
+        if way == "letter":
+            at = _tuesday(at) + timedelta(days=7, hours=luck.uniform(9, 20))
+            if at < end - timedelta(hours=1):
+                yield _open(luck, site, at - timedelta(minutes=luck.uniform(1, 4)), user)
+
+
+def _visit(
+    luck: random.Random, at: datetime, way: str, user: str, subscribes: bool, buys: bool, number: int
+) -> list[tuple[datetime, dict[str, Any]]]:
+    """Return a visit's events with their times."""
+    query, referrer = _landing(luck, at, way)
+    url = SHOP + luck.choice(_PAGES) + (f"?{urlencode(query)}" if query else "")
+    seen: dict[str, Any] = {"event": "pageview", "url": url, "referrer": referrer}
+    events = [(at, seen)]
+
+    def then(event: str, path: str, **more: str) -> None:
+        last = events[-1][0] + timedelta(seconds=luck.uniform(5, 240))
+        events.append((last, {"event": event, "url": SHOP + path, "referrer": SHOP + "/", **more}))
+
+    for _ in range(min(6, int(luck.expovariate(0.7)))):
+        then("pageview", luck.choice(_PAGES))
+    if subscribes:
+        then("signup", "/newsletter")
+    if buys or luck.random() < 0.08:
+        then("add_to_cart", "/cart")
+    if buys:
+        cents = luck.choice((1290, 1990, 2490, 3990, 4980, 7450))
+        currency = "USD" if number % 6 == 0 else "EUR"
+        then("purchase", "/thanks", value=f"{cents / 100:.2f}", currency=currency)
+    for _, event in events:
+        if user:
+            event["user_id"] = user
+    return events
+
+
+def _landing(luck: random.Random, at: datetime, way: str) -> tuple[dict[str, str], str]:
+    """Return the landing page's query and referrer."""
+    week = f"{_tuesday(at):%Y-%m-%d}"
+    match way:
+        case "video":
+            video = luck.choice(("how-mugs-are-made", "ten-mugs", "unboxing"))
+            query = {"utm_source": "youtube", "utm_medium": "video", "utm_campaign": video}
+            return query, "https://www.youtube.com/"
+        case "post":
+            post = luck.choice(("post-launch", "post-team"))
+            return {"utm_source": "linkedin", "utm_medium": "social", "utm_campaign": post}, "https://www.linkedin.com/"
+        case "letter":
+            return {"utm_source": "newsletter", "utm_medium": "email", "utm_campaign": f"letter-{week}"}, ""
+        case "ad":
+            click = f"Cj0K{luck.getrandbits(64):016x}"
+            query = {"utm_source": "google", "utm_medium": "cpc", "utm_campaign": "mugs", "gclid": click}
+            return query, "https://www.google.com/"
+        case "social ad":
+            query = {"utm_source": "facebook", "utm_medium": "paid_social", "utm_campaign": "gifts"}
+            return query, "https://www.facebook.com/"
+        case "partner":
+            return {
+                "utm_source": "mugblog",
+                "utm_medium": "affiliate",
+                "utm_campaign": "review",
+            }, "https://mugblog.example/"
+        case "search":
+            return {}, luck.choice(("https://www.google.com/", "https://www.bing.com/", "https://duckduckgo.com/"))
+        case "assistant":
+            return {}, "https://chatgpt.com/"
+    return {}, ""
+
+
+def _tuesday(at: datetime) -> datetime:
+    """Return the last Tuesday, midnight UTC: the letter's day."""
+    return datetime(at.year, at.month, at.day, tzinfo=UTC) - timedelta(days=(at.weekday() - 1) % 7)
+
+
+def _open(luck: random.Random, site: str, at: datetime, user: str) -> Sending:
+    agent = luck.choices([a for a, _ in _MAIL_READERS], [share for _, share in _MAIL_READERS])[0]
+    query = {"s": site, "m": f"letter-{_tuesday(at):%Y-%m-%d}", "l": "customers", "uid": user}
+    query |= {"ts": str(_ms(at)), "id": f"{ID_PREFIX}{user}-{_ms(at)}"}
+    return Sending(at, "GET", f"/o.gif?{urlencode(query)}", "", agent, "", refused=False)
+
+
+def _post(
+    site: str, events: list[tuple[datetime, dict[str, Any]]], agent: str, visitor: str, *, refused: bool = False
+) -> Sending:
+    bodies = [
+        {"site": site, "id": f"{ID_PREFIX}{visitor[:12]}-{_ms(at)}-{place}", **event, "time": _ms(at)}
+        for place, (at, event) in enumerate(events)
+    ]
+    return Sending(events[0][0], "POST", "/e", json.dumps(bodies), agent, visitor, refused)
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
