@@ -22,7 +22,7 @@ PHASES = tuple(Phase) if FULL else (Phase.explicit, Phase.generate)
 _numbers = itertools.count()
 
 thorough = settings(
-    max_examples=150 if FULL else 10,
+    max_examples=150 if FULL else 8,
     deadline=None,
     phases=PHASES,
     derandomize=not FULL,

@@ -147,7 +147,7 @@ def test_rule_models(
 
 
 def _agree(rows: list[dict[str, Any]], expected: dict[reference.Row, tuple[Fraction, Fraction]]) -> None:
-    """Rows agree to 1e-9, or to the last bit of the currency's total, where that is more; a part of 0 may be missing."""
+    """Rows agree to 1e-9, or to the last bit of the total, where that is more; a part of 0 may be missing."""
     given = {(r["channel"], r["source"], r["medium"], r["campaign"], r["currency"]): r for r in rows}
     assert set(given) <= set(expected)
     for row, (conversions, value) in expected.items():
