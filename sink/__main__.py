@@ -1,169 +1,77 @@
-"""`python -m sink`: hits.enriched into ClickHouse; also `migrate`. The only module here that reads the environment."""
+"""`python -m sink`: hits.enriched into ClickHouse; and its tools. The only module here that reads the environment."""
 
 import argparse
-import asyncio
-import contextlib
 import os
-import signal
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Coroutine
+from datetime import UTC, date, datetime
+from typing import Any
 
 import uvloop
-from aiokafka.errors import IllegalStateError, KafkaError
 
-from sink import admin, clickhouse, log, metrics, migrations
-from sink.clickhouse import Connection, Retry, Stop
+from sink import erase, log, migrations, reconcile, run
+from sink.clickhouse import Retry, Stop
 from sink.log import logger
 from sink.protocol import UnknownMetadata
 from sink.settings import Settings, WrongSetting, read
-from sink.stream import Stream
 
-Result = TypeVar("Result")
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's form."""
+    made = argparse.ArgumentParser(
+        prog="python -m sink", description="Stores hits.enriched in ClickHouse, exactly once."
+    )
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", help="without one: run")
+    migrate = commands.add_parser("migrate", help="apply outstanding migrations and end")
+    migrate.add_argument("--dry-run", action="store_true", help="print the SQL that would run, and run none")
+    forget = commands.add_parser("erase", help="delete a person's events, or old ones, from storage, and prove it")
+    forget.add_argument("--site", required=True)
+    whom = forget.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--visitor", metavar="ID", help="every event of this visitor_id")
+    whom.add_argument("--user", metavar="ID", help="every event of this user_id")
+    whom.add_argument("--before", metavar="DATE", type=date.fromisoformat, help="every event before this day (UTC)")
+    forget.add_argument(
+        "--and-visitors", action="store_true", help="with --user: also all of the visitors it was seen as"
+    )
+    compare = commands.add_parser("reconcile", help="compare what was consumed with what is stored; 1 if they differ")
+    compare.add_argument("--since", required=True, metavar="T", type=moment, help="RFC 3339, UTC without a zone")
+    return made
+
+
+def moment(text: str) -> datetime:
+    """Read a point in time; without a zone it is UTC."""
+    read = datetime.fromisoformat(text)
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def work(given: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, int]:
+    """Return what the command line asks for."""
+    match given.command:
+        case "migrate":
+            return migrations.command(settings, dry_run=given.dry_run)
+        case "erase":
+            whom = erase.Whom(given.site, given.visitor or "", given.user or "", given.before, given.and_visitors)
+            return erase.command(settings, whom)
+        case "reconcile":
+            return reconcile.command(settings, given.since)
+        case _:
+            return run.serve(settings)
 
 
 def main() -> int:
     """Run the sink or one of its tools; return the exit code: 0 drained, 2 wrong settings, 1 anything else."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sink", description="Stores hits.enriched in ClickHouse, exactly once."
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    migrate = commands.add_parser("migrate", help="apply outstanding migrations and end")
-    migrate.add_argument("--dry-run", action="store_true", help="print the SQL that would run, and run none")
-    arguments = parser.parse_args()
+    given = parser().parse_args()
     log.configure()
     try:
         settings = read(os.environ)
     except WrongSetting as error:
         print(f"sink: {error}", file=sys.stderr)
         return 2
-    work: Callable[[Settings], Awaitable[int]]
-    if arguments.command == "migrate":
-
-        async def work(settings: Settings) -> int:
-            return await migrate_now(settings, dry_run=arguments.dry_run)
-    else:
-        work = serve
     try:
-        return uvloop.run(work(settings))
-    except (Stop, UnknownMetadata) as error:
+        return uvloop.run(work(given, settings))
+    except (Stop, UnknownMetadata, Retry) as error:  # a tool does not wait for ClickHouse: it says so
         logger.error("stopped: %s", error)
         return 1
-
-
-async def migrate_now(settings: Settings, *, dry_run: bool) -> int:
-    """Apply outstanding migrations, or print them."""
-    connection = await clickhouse.connect(settings)
-    try:
-        if dry_run:
-            todo = migrations.outstanding(migrations.load(), await migrations.applied(connection))
-            for migration in todo:
-                print(f"-- {migration.name}")
-                print(";\n\n".join(migration.statements(settings.cluster)) + ";\n")
-            print(f"-- {len(todo)} to apply")
-            return 0
-        done = await migrations.apply(connection, cluster=settings.cluster, tell=lambda name: print(f"applied {name}"))
-        await migrations.keep_for(connection, settings.retention_days, settings.cluster)
-        print(f"{len(done)} applied")
-        return 0
-    except Retry as error:
-        raise Stop(str(error)) from None
-    finally:
-        await connection.close()
-
-
-async def serve(settings: Settings, crash_at: Callable[[str], None] = lambda _: None) -> int:
-    """Run until SIGTERM or SIGINT, then drain. `crash_at` hears of each step of the protocol: tests stop there."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    why = ["starting"]
-    try:
-        runner = await admin.serve(settings.admin_host, settings.admin_port, metrics.REGISTRY, lambda: why[0])
-    except OSError as error:
-        print(f"sink: PHAROS_SINK_ADMIN_PORT={settings.admin_port}: {error.strerror}", file=sys.stderr)
-        return 2
-    try:
-        connection = await until(
-            stop, why, f"ClickHouse at {settings.clickhouse.split('@')[-1]}", lambda: prepared(settings)
-        )
-        if connection is None:
-            return 0
-        try:
-            await consume(settings, connection, stop, why, crash_at)
-        finally:
-            await connection.close()
-        return 0
-    finally:
-        await runner.cleanup()
-
-
-async def prepared(settings: Settings) -> Connection:
-    """Return a connection to a ClickHouse whose schema is up to date."""
-    connection = await clickhouse.connect(settings)
-    try:
-        if settings.migrate:
-            await migrations.apply(
-                connection, cluster=settings.cluster, tell=lambda name: logger.info("migration applied: %s", name)
-            )
-            if await migrations.keep_for(connection, settings.retention_days, settings.cluster):
-                logger.info("events are kept for %s days (0: for ever)", settings.retention_days)
-        elif todo := migrations.outstanding(migrations.load(), await migrations.applied(connection)):
-            raise Stop(f"{len(todo)} migrations are outstanding: run python -m sink migrate")  # noqa: TRY301
-    except BaseException:
-        await connection.close()
-        raise
-    return connection
-
-
-async def until(
-    stop: asyncio.Event, why: list[str], what: str, attempt: Callable[[], Awaitable[Result]]
-) -> Result | None:
-    """Attempt until it works, or `stop`; one line says what is waited for."""
-    pause_s = 0.2
-    said = False
-    while not stop.is_set():
-        try:
-            return await attempt()
-        except (Retry, KafkaError, OSError) as error:
-            why[0] = f"waiting for {what}: {error}"
-            if not said:
-                logger.warning("waiting for %s", what, extra={"fields": {"why": str(error)[:300]}})
-                said = True
-        try:
-            await asyncio.wait_for(stop.wait(), pause_s)
-        except TimeoutError:
-            pause_s = min(5.0, pause_s * 2)
-    return None
-
-
-async def consume(
-    settings: Settings, connection: Connection, stop: asyncio.Event, why: list[str], crash_at: Callable[[str], None]
-) -> None:
-    """Run the stream; a stream that Kafka ends is built anew."""
-
-    async def attempt() -> bool:
-        stream = Stream(settings, connection, crash_at=crash_at)
-        measuring = asyncio.create_task(measure(stream, why))
-        try:
-            await stream.run(stop)
-        finally:
-            measuring.cancel()
-        return True
-
-    while not stop.is_set():
-        await until(stop, why, f"Kafka at {settings.kafka}", attempt)
-
-
-async def measure(stream: Stream, why: list[str]) -> None:
-    """Keep the gauges and the readiness up to date."""
-    while True:
-        why[0] = stream.not_ready()
-        # A rebalance may take a partition between two lines; a broker that is away answers nothing.
-        with contextlib.suppress(IllegalStateError, KafkaError, TimeoutError):
-            await stream.measure()
-        await asyncio.sleep(0.25)
 
 
 if __name__ == "__main__":

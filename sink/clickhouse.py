@@ -1,6 +1,7 @@
 """What the sink says to ClickHouse, and what each answer means for the rows: done, retry, refused, or stop."""
 
 import io
+import re
 from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast
 
@@ -56,9 +57,15 @@ _STOP: Final = frozenset({
 })  # fmt: skip
 
 
+_AROUND: Final = re.compile(
+    r"^Received ClickHouse exception, code: \d+, server response: | \(version .*$| \(for url .*$"
+)
+"""What clickhouse-connect puts around ClickHouse's own words."""
+
+
 def meaning(code: int | None, text: str) -> Exception:
     """Return what an error means for the rows. What is not known to be hopeless is tried again."""
-    line = " ".join(text.split())
+    line = _AROUND.sub("", " ".join(text.split()))
     if code in _REFUSED:
         return Refused(line[:1000])
     if code in _STOP:
@@ -73,7 +80,9 @@ class Connection(Protocol):
         self, table: str, column_names: Sequence[str], insert_block: io.BytesIO, settings: dict[str, object], fmt: str
     ) -> Any: ...
 
-    async def command(self, cmd: str, settings: dict[str, object] | None = None) -> Any: ...
+    async def command(
+        self, cmd: str, parameters: dict[str, object] | None = None, *, settings: dict[str, object] | None = None
+    ) -> Any: ...
 
     async def query(self, query: str, parameters: dict[str, object] | None = None) -> Any: ...
 

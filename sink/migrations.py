@@ -19,7 +19,8 @@ from typing import Any, Final
 import msgspec
 
 from sink import sql_text
-from sink.clickhouse import PROBE_TABLE, TABLE, Connection, Stop
+from sink.clickhouse import PROBE_TABLE, TABLE, Connection, Stop, connect
+from sink.settings import Settings
 
 FOLDER: Final = Path(__file__).parent / "schema"
 LOCK_STALE_S: Final = 30
@@ -193,3 +194,22 @@ async def keep_for(connection: Connection, retention_days: int, cluster: str = "
     change = f"MODIFY {wanted}" if retention_days else "REMOVE TTL"
     await connection.command(sql_text.for_cluster(f"ALTER TABLE {TABLE} {change}", cluster))
     return True
+
+
+async def command(settings: Settings, *, dry_run: bool) -> int:
+    """`python -m sink migrate`: apply outstanding migrations, or print them."""
+    connection = await connect(settings)
+    try:
+        if dry_run:
+            todo = outstanding(load(), await applied(connection))
+            for migration in todo:
+                print(f"-- {migration.name}")
+                print(";\n\n".join(migration.statements(settings.cluster)) + ";\n")
+            print(f"-- {len(todo)} to apply")
+            return 0
+        done = await apply(connection, cluster=settings.cluster, tell=lambda name: print(f"applied {name}"))
+        await keep_for(connection, settings.retention_days, settings.cluster)
+        print(f"{len(done)} applied")
+        return 0
+    finally:
+        await connection.close()

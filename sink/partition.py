@@ -104,7 +104,7 @@ class Worker:
             if self.inserting is not None:
                 await self.inserting
         finally:
-            if self.inserting is not None and not self.inserting.done():
+            if self.inserting is not None:
                 self.inserting.cancel()
                 await asyncio.gather(self.inserting, return_exceptions=True)
 

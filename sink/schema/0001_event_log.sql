@@ -77,3 +77,16 @@ SETTINGS non_replicated_deduplication_window = 10000;
 CREATE VIEW IF NOT EXISTS pharos.events AS
 SELECT * EXCEPT (version)
 FROM pharos.event_log FINAL;
+
+-- What was erased, without a word of whom: `python -m sink erase` writes a row.
+CREATE TABLE IF NOT EXISTS pharos.erasures
+(
+    at        DateTime DEFAULT now(),
+    site      LowCardinality(String),
+    what      LowCardinality(String) COMMENT 'visitor, user or before',
+    events    UInt64 COMMENT 'rows of event_log deleted',
+    left      UInt64 COMMENT 'rows that the proof query still found: 0',
+    done_by   LowCardinality(String) COMMENT 'user of ClickHouse'
+)
+ENGINE = MergeTree
+ORDER BY at;

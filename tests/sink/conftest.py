@@ -60,6 +60,12 @@ class Bench:
         except OSError:
             return 0, ""
 
+    def lag(self, program: Program) -> float:
+        """Return the records that the sink says it has not stored; -1 while it does not say."""
+        text = self.get(f"http://127.0.0.1:{self.ports[program.pid]}/metrics")[1].splitlines()
+        found = [float(line.split()[-1]) for line in text if line.startswith("pharos_sink_lag_records{")]
+        return sum(found) if found else -1
+
     def count(self, table: str = "event_log") -> tuple[int, int]:
         """Return rows stored, and different events among them."""
         client = self.storage.client()

@@ -11,7 +11,7 @@ import threading
 import uvloop
 
 from sink import log
-from sink.__main__ import serve
+from sink.run import serve
 from sink.settings import read
 
 CRASHED = 137

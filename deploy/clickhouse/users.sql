@@ -1,0 +1,47 @@
+-- Who may do what in ClickHouse. Run once, as an administrator, after `python -m sink migrate`:
+--   clickhouse-client --param_sink_password=... --param_migrator_password=... --param_analyst_password=... \
+--       --param_eraser_password=... --queries-file deploy/clickhouse/users.sql
+-- On a cluster put ON CLUSTER 'name' behind each name, or keep users in Keeper (<replicated> access storage).
+
+-- The sink inserts, and looks at what it needs to know. Run it with PHAROS_SINK_MIGRATE=false.
+CREATE ROLE IF NOT EXISTS pharos_sink;
+GRANT INSERT ON pharos.event_log TO pharos_sink;
+GRANT INSERT ON pharos.event_probe TO pharos_sink;
+GRANT SELECT ON pharos.migrations TO pharos_sink;
+GRANT SELECT ON system.tables TO pharos_sink;
+CREATE USER IF NOT EXISTS sink IDENTIFIED WITH sha256_password BY {sink_password:String} DEFAULT ROLE pharos_sink;
+
+-- Whoever rolls out a version: `python -m sink migrate` with PHAROS_SINK_CLICKHOUSE_USER=migrator.
+CREATE ROLE IF NOT EXISTS pharos_migrator;
+GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER, SELECT, INSERT, TRUNCATE ON pharos.* TO pharos_migrator;
+GRANT CREATE FUNCTION, DROP FUNCTION ON *.* TO pharos_migrator;
+GRANT SELECT ON system.tables TO pharos_migrator;
+GRANT SELECT ON system.columns TO pharos_migrator;
+CREATE USER IF NOT EXISTS migrator IDENTIFIED WITH sha256_password BY {migrator_password:String} DEFAULT ROLE pharos_migrator;
+
+-- Analysts read, within limits that keep the sink's inserts going. The address and the raw user agent are not theirs.
+CREATE SETTINGS PROFILE IF NOT EXISTS pharos_analyst SETTINGS
+    readonly = 2,
+    max_execution_time = 60 MAX 300,
+    max_memory_usage = 4000000000 MAX 8000000000,
+    max_bytes_before_external_group_by = 2000000000,
+    max_rows_to_read = 0,
+    max_result_rows = 1000000 MAX 10000000,
+    result_overflow_mode = 'throw',
+    max_threads = 4 MAX 8,
+    priority = 10;
+CREATE ROLE IF NOT EXISTS pharos_analyst SETTINGS PROFILE 'pharos_analyst';
+GRANT SELECT ON pharos.* TO pharos_analyst;
+REVOKE SELECT (ip, user_agent) ON pharos.event_log FROM pharos_analyst;
+REVOKE SELECT (ip, user_agent) ON pharos.events FROM pharos_analyst;
+CREATE QUOTA IF NOT EXISTS pharos_analyst KEYED BY user_name
+    FOR INTERVAL 1 hour MAX queries = 2000, execution_time = 3600, read_rows = 100000000000
+    TO pharos_analyst;
+CREATE USER IF NOT EXISTS analyst IDENTIFIED WITH sha256_password BY {analyst_password:String} DEFAULT ROLE pharos_analyst;
+
+-- Erasure and the note about it: `python -m sink erase` with PHAROS_SINK_CLICKHOUSE_USER=eraser.
+CREATE ROLE IF NOT EXISTS pharos_eraser;
+GRANT SELECT (site, visitor_id, user_id, occurred_at, received_at) ON pharos.event_log TO pharos_eraser;
+GRANT ALTER DELETE ON pharos.event_log TO pharos_eraser;
+GRANT INSERT, SELECT ON pharos.erasures TO pharos_eraser;
+CREATE USER IF NOT EXISTS eraser IDENTIFIED WITH sha256_password BY {eraser_password:String} DEFAULT ROLE pharos_eraser;

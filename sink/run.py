@@ -1,0 +1,112 @@
+"""The sink as a service: wait for ClickHouse and Kafka, run the stream, say how it is, stop in order."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from aiokafka.errors import IllegalStateError, KafkaError
+
+from sink import admin, clickhouse, metrics, migrations
+from sink.clickhouse import Connection, Retry, Stop
+from sink.log import logger
+from sink.settings import Settings
+from sink.stream import Stream
+
+Result = TypeVar("Result")
+
+
+async def serve(settings: Settings, crash_at: Callable[[str], None] = lambda _: None) -> int:
+    """Run until SIGTERM or SIGINT, then drain. `crash_at` hears of each step of the protocol: tests stop there."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    why = ["starting"]
+    try:
+        runner = await admin.serve(settings.admin_host, settings.admin_port, metrics.REGISTRY, lambda: why[0])
+    except OSError as error:
+        print(f"sink: PHAROS_SINK_ADMIN_PORT={settings.admin_port}: {error.strerror}", file=sys.stderr)
+        return 2
+    try:
+        connection = await until(
+            stop, why, f"ClickHouse at {settings.clickhouse.split('@')[-1]}", lambda: prepared(settings)
+        )
+        if connection is None:
+            return 0
+        try:
+            await consume(settings, connection, stop, why, crash_at)
+        finally:
+            await connection.close()
+        return 0
+    finally:
+        await runner.cleanup()
+
+
+async def prepared(settings: Settings) -> Connection:
+    """Return a connection to a ClickHouse whose schema is up to date."""
+    connection = await clickhouse.connect(settings)
+    try:
+        if settings.migrate:
+            await migrations.apply(
+                connection, cluster=settings.cluster, tell=lambda name: logger.info("migration applied: %s", name)
+            )
+            if await migrations.keep_for(connection, settings.retention_days, settings.cluster):
+                logger.info("events are kept for %s days (0: for ever)", settings.retention_days)
+        elif todo := migrations.outstanding(migrations.load(), await migrations.applied(connection)):
+            raise Stop(f"{len(todo)} migrations are outstanding: run python -m sink migrate")  # noqa: TRY301
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def until(
+    stop: asyncio.Event, why: list[str], what: str, attempt: Callable[[], Awaitable[Result]]
+) -> Result | None:
+    """Attempt until it works, or `stop`; one line says what is waited for."""
+    pause_s = 0.2
+    said = False
+    while not stop.is_set():
+        try:
+            return await attempt()
+        except (Retry, KafkaError, OSError) as error:
+            why[0] = f"waiting for {what}: {error}"
+            if not said:
+                logger.warning("waiting for %s", what, extra={"fields": {"why": str(error)[:300]}})
+                said = True
+        try:
+            await asyncio.wait_for(stop.wait(), pause_s)
+        except TimeoutError:
+            pause_s = min(5.0, pause_s * 2)
+    return None
+
+
+async def consume(
+    settings: Settings, connection: Connection, stop: asyncio.Event, why: list[str], crash_at: Callable[[str], None]
+) -> None:
+    """Run the stream; a stream that Kafka ends is built anew."""
+
+    async def attempt() -> bool:
+        stream = Stream(settings, connection, crash_at=crash_at)
+        measuring = asyncio.create_task(measure(stream, why))
+        try:
+            await stream.run(stop)
+        finally:
+            measuring.cancel()
+        return True
+
+    while not stop.is_set():
+        await until(stop, why, f"Kafka at {settings.kafka}", attempt)
+
+
+async def measure(stream: Stream, why: list[str]) -> None:
+    """Keep the gauges and the readiness up to date."""
+    while True:
+        why[0] = stream.not_ready()
+        # A rebalance may take a partition between two lines; a broker that is away answers nothing.
+        with contextlib.suppress(IllegalStateError, KafkaError, TimeoutError):
+            await stream.measure()
+        await asyncio.sleep(0.25)

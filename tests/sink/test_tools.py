@@ -1,0 +1,117 @@
+"""The sink's tools: erase and reconcile, and the SQL files for rights and shards."""
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sink.erase import Whom, condition
+from sink.sql_text import split
+from tests.clickhouse import ClickHouse
+from tests.processes import Program
+from tests.sink.conftest import ROOT, Bench
+from tests.sink.kafka import send
+from tests.sink.rows import BAD, NOVEMBER_MS, row
+from tests.waiting import until
+
+RIGHTS = ROOT / "deploy" / "clickhouse"
+
+
+@pytest.mark.parametrize("file", sorted(RIGHTS.glob("*.sql")), ids=lambda file: file.name)
+def test_clickhouse_understands_every_statement(file: Path, storage: ClickHouse) -> None:
+    """Access management is not in chDB; its parser is."""
+    text = file.read_text().replace("{cluster}", "main")
+    client = storage.client()
+    names = set(re.findall(r"{(\w+):String}", text))
+    for statement in split(text):
+        client.query(f"EXPLAIN AST {statement}", parameters=dict.fromkeys(names, "secret"))
+    client.close()
+
+
+def test_the_sink_may_insert_and_the_analyst_may_not() -> None:
+    grants = [one for one in split((RIGHTS / "users.sql").read_text()) if "GRANT" in one]
+    sink = [one for one in grants if "TO pharos_sink" in one]
+    assert any("INSERT ON pharos.event_log " in one for one in sink)
+    assert not any(word in one for one in sink for word in ("ALTER", "DROP", "CREATE"))
+    analyst = [one.splitlines()[-1] for one in grants if one.endswith("TO pharos_analyst")]
+    assert analyst == ["GRANT SELECT ON pharos.* TO pharos_analyst"]
+
+
+def test_conditions_name_the_site_and_bind_what_was_given() -> None:
+    for whom in (Whom("shop", visitor="v' OR 1"), Whom("shop", user="v' OR 1"), Whom("shop", user="u")):
+        where, parameters = condition(whom, [])
+        assert where.startswith("site = {site:String} AND ")
+        assert "OR 1" not in where
+        assert parameters["site"] == "shop"
+
+
+async def test_erasing_a_visitor_a_user_and_what_is_old(
+    storage: ClickHouse, start: Callable[..., Program], tmp_path: Path
+) -> None:
+    def sink(*arguments: str) -> str:
+        program = start(
+            [sys.executable, "-m", "sink", *arguments], env={"PHAROS_SINK_CLICKHOUSE": storage.url}, cwd=ROOT
+        )
+        assert program.wait(60) == 0, program.output()
+        return program.output()
+
+    await asyncio.to_thread(sink, "migrate")
+    client = storage.client()
+    rows = [
+        row(number, visitor_id=f"v{number % 10}", user_id="anna" if number % 10 == 3 and number < 50 else "")
+        for number in range(100)
+    ]
+    rows += [row(number, site="blog", visitor_id="v1") for number in range(100, 110)]
+    rows += [row(number, at_ms=NOVEMBER_MS - 90 * 86_400_000, visitor_id="old") for number in range(110, 120)]
+    client.raw_insert(
+        "pharos.event_log",
+        insert_block=b"".join(rows),
+        fmt="JSONCompactEachRow",
+        settings={"input_format_json_compact_allow_variable_number_of_columns": 1},
+    )
+
+    def left(where: str) -> int:
+        return int(client.query(f"SELECT count() FROM pharos.event_log WHERE {where}").result_rows[0][0])
+
+    assert "proof: 0 rows" in await asyncio.to_thread(sink, "erase", "--site", "shop", "--visitor", "v1")
+    assert (left("visitor_id = 'v1'"), left("1")) == (10, 110)
+    text = await asyncio.to_thread(sink, "erase", "--site", "shop", "--user", "anna")
+    assert "seen as 1 visitor(s)" in text
+    assert "hits.raw" in text
+    assert (left("user_id = 'anna'"), left("visitor_id = 'v3'")) == (0, 5)
+    await asyncio.to_thread(sink, "erase", "--site", "shop", "--before", "2026-11-01")
+    assert (left("visitor_id = 'old'"), left("1")) == (0, 95)
+    audit = client.query("SELECT site, what, events, left FROM pharos.erasures ORDER BY events, what").result_rows
+    assert audit == [("shop", "user", 5, 0), ("shop", "before", 10, 0), ("shop", "visitor", 10, 0)]
+    everything = str(client.query("SELECT * FROM pharos.erasures").result_rows)
+    assert "anna" not in everything
+    assert "v1" not in everything
+    client.close()
+
+
+async def test_reconcile_tells_missing_doubled_and_refused(bench: Bench) -> None:
+    rows = [row(number) for number in range(400)]
+    rows[7] = BAD
+    await send(bench.broker.bootstrap, bench.enriched, rows)
+    sink = bench.sink()
+    await until(lambda: asyncio.to_thread(lambda: bench.count() == (399, 399)), "399 rows")
+    await until(lambda: asyncio.to_thread(lambda: bench.lag(sink) == 0), "all committed")
+    assert await asyncio.to_thread(sink.terminate) == 0
+
+    def reconcile() -> tuple[int, list[str]]:
+        program = bench.sink("reconcile", "--since", "2020-01-01T00:00:00Z")
+        code = program.wait(60)
+        return code, program.output().replace(",", "").splitlines()[-1].split()
+
+    assert await asyncio.to_thread(reconcile) == (0, ["all", "400", "399", "1", "0", "0"])
+    client = bench.storage.client()
+    gone = "ALTER TABLE pharos.event_log DELETE WHERE client_event_id IN ('1', '2', '3')"
+    client.command(gone, settings={"mutations_sync": 2})
+    client.command("SYSTEM STOP MERGES pharos.event_log")  # which would do away with the double
+    settings = {"input_format_json_compact_allow_variable_number_of_columns": 1}
+    client.raw_insert("pharos.event_log", insert_block=rows[0], fmt="JSONCompactEachRow", settings=settings)
+    client.close()
+    assert await asyncio.to_thread(reconcile) == (1, ["all", "400", "396", "1", "3", "1"])
