@@ -76,9 +76,11 @@ def _in_time(body_timeout_s: float) -> Middleware:
 
 
 async def _finish_headers(sent: web.Request, response: web.StreamResponse) -> None:
+    intake = sent.app[INTAKE]
+    intake.tally.add("requests_total", "full")
     response.headers.pop("Server", None)
     protocol = sent.protocol
-    if sent.app[INTAKE].draining or (isinstance(protocol, Lent) and protocol.given):
+    if intake.draining or (isinstance(protocol, Lent) and protocol.given):
         response.force_close()
 
 
@@ -87,7 +89,6 @@ def pixel_of(kind: Kind) -> Handler:
 
     async def answer(sent: web.Request) -> web.Response:
         intake = sent.app[INTAKE]
-        intake.tally.add("requests_total", "full")
         door = intake.door
         origin = sent.headers.get("Origin", "")
         now_ms = intake.now_ms()

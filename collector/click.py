@@ -90,7 +90,6 @@ def click(
 
 async def _lead(sent: web.Request, site: str, url: str, code: str) -> web.Response:
     intake = sent.app[INTAKE]
-    intake.tally.add("requests_total", "full")
     if sent.method == "HEAD":  # a link checker's question, not a click
         return web.Response(status=302, headers={**pixel.COUNTED_HEADERS, "Location": url})
     door = intake.door
@@ -127,7 +126,6 @@ async def _lead(sent: web.Request, site: str, url: str, code: str) -> web.Respon
 
 def _nowhere(sent: web.Request, status: int, reason: Refusal) -> web.Response:
     intake = sent.app[INTAKE]
-    intake.tally.add("requests_total", "full")
     intake.refuse("", reason)
     return web.Response(
         status=status,

@@ -46,6 +46,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         if not asked.base:
             print("--qr needs --base: a QR code holds a whole address", file=sys.stderr)
             return 2
-        segno.make(link, error="m", micro=False).save(str(asked.qr), scale=8, border=4)
+        try:
+            segno.make(link, error="m", micro=False).save(str(asked.qr), scale=8, border=4)
+        except (OSError, ValueError) as problem:
+            print(f"{asked.qr}: {problem}", file=sys.stderr)
+            return 1
     print(link)
     return 0

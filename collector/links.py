@@ -77,8 +77,11 @@ def parse(text: bytes, sites: Sites) -> Links:
         raise BadLinks(f"not TOML: {error}") from error
     for name in tables.keys() - {"links"}:
         raise BadLinks(f"line {_line(decoded, name)}: unknown table or key {name!r}; links stand in [links.CODE]")
+    listed = tables.get("links", {})
+    if not isinstance(listed, dict):
+        raise BadLinks("line 1: links stand in tables [links.CODE]")
     links: dict[str, Link] = {}
-    for code, table in dict(tables.get("links", {})).items():
+    for code, table in listed.items():
         where = f"line {_line(decoded, code)}: link {code!r}"
         if not _CODE.fullmatch(code):
             raise BadLinks(f"{where}: a code is 1-64 of A-Z, a-z, 0-9, '_', '.', '-'")

@@ -16,7 +16,6 @@ def tag_of(tag: Tag) -> Callable[[web.Request], Awaitable[web.Response]]:
     """Return the handler of `/t.js`."""
 
     async def serve(sent: web.Request) -> web.Response:
-        sent.app[INTAKE].tally.add("requests_total", "full")
         headers = sent.headers
         status, fields, body = answer(tag, headers.get("Accept-Encoding", ""), headers.get("If-None-Match", ""))
         return web.Response(status=status, headers=fields, body=body)

@@ -64,7 +64,10 @@
 
   const api = guard((event, more) => {
     if (event == "consent" && typeof more == "boolean") {
-      consent = more ? "1" : "0";
+      const word = more ? "1" : "0";
+      // A consent dialog may say it again and again; it is news only once a page.
+      if (word == consent) return;
+      consent = word;
       more = {};
     }
     push(event, more);

@@ -89,6 +89,15 @@ def test_a_mail_pixel_that_cannot_be(argv: list[str], capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == ""
 
 
+def test_a_qr_code_that_cannot_be_written(tmp_path: Path) -> None:
+    where = ["https://shop.example/", "--site", "shop", "--base", "https://px.example.com"]
+    for name in ("no/such/folder.png", "qr.word"):
+        done = run("link", *where, "--qr", str(tmp_path / name))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Traceback" not in done.stderr
+        assert name in done.stderr
+
+
 def test_salts_for_today_and_tomorrow(tmp_path: Path) -> None:
     folder = tmp_path / "salt"
     folder.mkdir(mode=0o700)

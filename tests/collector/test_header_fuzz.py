@@ -14,7 +14,7 @@ from collector import links
 from tests.collector.running import Running
 from tests.collector.surface import LINK_KEY, LINKS, SITES, TOKEN
 
-EXAMPLES = 5_000 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 400
+EXAMPLES = 5_000 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 300
 
 NAMES = [
     "Host",

@@ -27,7 +27,7 @@ from tests.collector.running import Running
 from tests.collector.surface import SITES, TOKEN
 
 TEXT = (Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text()
-EXAMPLES = 500 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 40
+EXAMPLES = 500 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 25
 
 CHECKS = [
     not_a_server_error,

@@ -228,7 +228,7 @@ async def test_consent_is_asked_given_and_withdrawn(place: Place) -> None:
         (before,) = await place.rows("/asked", 1)
         assert (before["visitor_id"], before["consent"]) == ("", "unknown")
         assert await cookies(visitor) == {}
-        await shown.evaluate("pharos.consent(true)")
+        await shown.evaluate("pharos.consent(true); pharos('consent', true)")
         _, given = await place.rows("/asked", 2)
         assert (given["event"], given["consent"], given["visitor_kind"]) == ("consent", "given", "cookie")
         assert given["utm_source"] == "youtube", "the campaign is not lost to the question"

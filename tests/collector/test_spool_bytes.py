@@ -1,0 +1,38 @@
+"""What a running collector has written to its disk, fast lane included: nothing that the site's policy forbids."""
+
+from collections.abc import Callable
+
+import aiohttp
+import pytest
+
+from tests.collector.running import Running
+from tests.collector.surface import SITES, TOKEN
+
+THEIRS = "7" * 32
+SECRETS = {
+    "Cookie": f"session=hunter2; _pid={THEIRS}; _ga=GA1.2.3",
+    "Authorization": f"Bearer {TOKEN}",
+    "X-Forwarded-For": "203.0.113.77",
+}
+
+
+@pytest.mark.parametrize("lane", ["fast", "full"])
+async def test_the_spool_holds_no_secret(collector: Callable[..., Running], lane: str) -> None:
+    running = collector(kafka="127.0.0.1:1", drain_s=0.1, trusted_proxies="127.0.0.1")
+    (running.folder / "sites.toml").write_text(SITES)
+    await running.start()
+    headers = SECRETS if lane == "fast" else {**SECRETS, "Origin": "https://shop.example"}
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        for query in ("s=shop&e=seen", "s=shop&e=seen&n=0", "s=shop&e=seen&uid=u-17", "s=hash&e=seen", "s=noip&e=seen"):
+            async with session.get(f"{running.url}/p.gif?{query}", headers=headers) as answer:
+                assert answer.headers["X-Pharos"] == "accepted"
+    metrics = await running.metrics()
+    # The query that names a user where none may be named is always the full lane's.
+    assert metrics[f'requests_total{{lane="{lane}"}}'] >= 4
+    assert running.program.terminate() == 0
+    written = b"".join(path.read_bytes() for path in running.spool.rglob("*") if path.is_file())
+    assert written.count(b'"site":') == 5
+    for secret in ("hunter2", "GA1.2.3", "Bearer", TOKEN, "203.0.113.77", "u-17", "session="):
+        assert secret.encode() not in written, secret
+    assert written.count(THEIRS.encode()) == 1, "site noip may know its visitor, the others may not"
+    assert written.count(b'"ip":"203.0.113.0"') == 4
