@@ -10,11 +10,12 @@ from typing import Final
 
 import uvloop
 
-from enricher import explain, measure, stream
+from enricher import explain, measure, replay, stream
 from enricher.admin import Health, serve
 from enricher.enrich import Enricher, load
 from enricher.log import log
 from enricher.metrics import Metrics
+from enricher.said import milliseconds
 from enricher.settings import Settings, read
 
 GC_ALLOCATIONS: Final = 50_000
@@ -64,12 +65,25 @@ async def _watch_locations(settings: Settings, enricher: Enricher) -> None:
             log("warning", "MMDB file cannot be opened, the old one stands", path=settings.geo_mmdb, error=repr(error))
 
 
+def _moment(text: str) -> int:
+    moment = milliseconds(text)
+    if moment is None:
+        raise argparse.ArgumentTypeError(f"neither RFC 3339 with a zone nor epoch milliseconds: {text}")
+    return moment
+
+
 def main() -> int:
     """Return the exit code: 0 drained, 2 wrong settings, 1 anything else."""
     parser = argparse.ArgumentParser(prog="python -m enricher", description=__doc__)
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("explain", help="JSON lines of hits in, the events they would become out")
     commands.add_parser("measure", help="JSON lines of hits.raw in, what each step costs out")
+    again = commands.add_parser("replay", help="feed hits through today's rules again")
+    again.add_argument("--from", dest="origin", choices=("hits.raw", "hits.dead"), required=True)
+    again.add_argument("--since", type=_moment, required=True, help="RFC 3339 with a zone, or epoch milliseconds")
+    again.add_argument("--until", type=_moment, required=True, help="not included")
+    again.add_argument("--site", default="", help="only this site's hits")
+    again.add_argument("--dry-run", action="store_true", help="count, write nothing")
     arguments = parser.parse_args()
     try:
         settings = read(os.environ)
@@ -85,6 +99,10 @@ def main() -> int:
         return explain.main(enricher.enrich)
     if arguments.command == "measure":
         return measure.main(enricher.enrich)
+    if arguments.command == "replay":
+        topic = settings.topic_dead if arguments.origin == "hits.dead" else settings.topic_raw
+        wanted = replay.Wanted(topic, arguments.since, arguments.until, arguments.site, arguments.dry_run)
+        return replay.run(settings, wanted, enricher.enrich)
     # The tables stay for good, and records hold no cycles: collect rarely, and never look through the tables.
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 50)

@@ -19,6 +19,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Bootstrap servers, comma-separated."""
     group: str = "pharos-enricher"
     """Consumer group; transactional ids begin with it."""
+    instance: str = ""
+    """`group.instance.id`, this enricher's own name over restarts: one that is back within the session timeout takes
+    its partitions again without a rebalance. Empty: a member as any other."""
     topic_raw: str = "hits.raw"
     topic_enriched: str = "hits.enriched"
     topic_dead: str = "hits.dead"
@@ -37,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Most bytes fetched ahead of one input partition."""
     linger_ms: Annotated[int, msgspec.Meta(ge=0)] = 40
     """Pause after a small take, so that little traffic does not become many transactions."""
-    session_timeout_ms: Annotated[int, msgspec.Meta(ge=1000)] = 15_000
+    session_timeout_ms: Annotated[int, msgspec.Meta(ge=1000)] = 10_000
     """Silence after which the group gives this enricher's partitions to another. Apache Kafka refuses less than its own
     `group.min.session.timeout.ms`: 6,000 unless set."""
     transaction_timeout_ms: Annotated[int, msgspec.Meta(ge=5000)] = 60_000

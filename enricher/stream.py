@@ -268,6 +268,7 @@ async def run(
         consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka,
             group_id=settings.group,
+            group_instance_id=settings.instance or None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=settings.fetch_bytes,
