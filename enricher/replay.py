@@ -75,11 +75,8 @@ def of_site(record: bytes, site: str) -> bool:
         return False
 
 
-async def _span(consumer: AIOKafkaConsumer, wanted: Wanted) -> dict[TopicPartition, tuple[int, int]]:
+async def _span(consumer: AIOKafkaConsumer, wanted: Wanted, numbers: set[int]) -> dict[TopicPartition, tuple[int, int]]:
     """Return where to begin and end in each partition; both may be too generous, times are looked at besides."""
-    numbers = consumer.partitions_for_topic(wanted.topic)
-    if not numbers:
-        raise ValueError(f"no topic {wanted.topic}")
     partitions = [TopicPartition(wanted.topic, number) for number in sorted(numbers)]
     consumer.assign(partitions)
     begins = await consumer.beginning_offsets(partitions)
@@ -120,8 +117,7 @@ async def replay(
     """Enrich what is wanted again and write the rows to `hits.enriched`; `progress` is told records done and in all.
 
     Raises:
-        ValueError: no such topic.
-        KafkaError: the broker; begin again, nothing doubles.
+        KafkaError: no such topic, or the broker is not there; begin again, nothing doubles.
     """
     outcome = Outcome()
     consumer = AIOKafkaConsumer(
@@ -140,8 +136,7 @@ async def replay(
     await consumer.start()
     try:
         await producer.start()
-        await consumer.topics()
-        span = await _span(consumer, wanted)
+        span = await _span(consumer, wanted, await producer.partitions_for(wanted.topic))
         total, done = sum(end - start for start, end in span.values()), 0
         targets = 0 if wanted.dry_run else len(await producer.partitions_for(settings.topic_enriched))
         async for source, records in _records(consumer, span):
@@ -204,7 +199,7 @@ def run(settings: Settings, wanted: Wanted, enrich: Callable[[Hit], Event | Refu
             outcome = asyncio.run(
                 replay(settings, wanted, enrich, lambda done, total: bar.update(task, completed=done, total=total))
             )
-    except (KafkaError, OSError, ValueError) as error:
+    except (KafkaError, OSError) as error:
         console.print(f"replay of {wanted.topic}: {error}", style="red", markup=False)
         return 1
     table = Table("hits", "count", "for example")

@@ -98,7 +98,7 @@ async def test_hits_become_events_and_the_broken_ones_dead_letters(broker: Broke
 
 
 async def test_a_second_enricher_goes_on_where_the_first_stopped(broker: Broker, enricher: Enricher) -> None:
-    settings = await topics(broker)
+    settings = await topics(broker, instance=unique("one"), session_timeout_ms=6_000)
     await write(broker, settings.topic_raw, [encode_hit(hit(number)) for number in range(40)])
     async with running(settings, enricher):
         await read(broker, settings.topic_enriched, 40)
