@@ -84,7 +84,7 @@ def plot(
     high = max([*values, floor, 1e-9])
     low = 0.0
     if log:
-        positive = [value for value in values if value > 0] or [1.0]
+        positive = [value for value in values if value > 1e-6] or [1.0]
         low = 10 ** math.floor(math.log10(min(positive)))
         high = max(high * 1.1, low * 10)
     else:

@@ -88,11 +88,9 @@ def arrivals(schedule: Schedule, seed: int, lane: int = 0, lanes: int = 1) -> It
                 return
             share -= 1
             inside = mark - passed
-            if slope == 0:
-                moment = inside / stretch.from_rate
-            else:  # from_rate * t + slope * t^2 / 2 = inside
-                moment = (math.sqrt(stretch.from_rate**2 + 2 * slope * inside) - stretch.from_rate) / slope
-            yield start + moment
+            # from_rate * t + slope * t^2 / 2 = inside, solved in the form that loses nothing where the slope is small.
+            root = math.sqrt(max(0.0, stretch.from_rate**2 + 2 * slope * inside))
+            yield start + (2 * inside / (stretch.from_rate + root) if inside else 0.0)
             mark = next(marks)
         start += stretch.seconds
         passed += area
