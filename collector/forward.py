@@ -10,6 +10,8 @@ import contextlib
 import itertools
 import time
 from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -33,6 +35,8 @@ class Plan(NamedTuple):
 
     servers: str
     topic: str
+    access: Mapping[str, Any] = MappingProxyType({})
+    """See collector.kafka."""
     batch_bytes: int = 256 << 10
     linger_s: float = 0.05
     ack_timeout_s: float = 30
@@ -167,6 +171,7 @@ class Forwarder:
     def _new_producer(self, *, idempotent: bool) -> AIOKafkaProducer:
         return AIOKafkaProducer(
             bootstrap_servers=self._plan.servers,
+            **self._plan.access,
             client_id="pharos-collector",
             acks="all",
             enable_idempotence=idempotent,
@@ -180,7 +185,9 @@ class Forwarder:
             partitions = sorted(await producer.partitions_for(self._plan.topic))
         if self._plan.replays and self._offsets:
             known = [TopicPartition(self._plan.topic, p) for p in self._offsets if p in partitions]
-            consumer = AIOKafkaConsumer(bootstrap_servers=self._plan.servers, client_id="pharos-collector")
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._plan.servers, **self._plan.access, client_id="pharos-collector"
+            )
             try:
                 async with asyncio.timeout(_START_S):
                     await consumer.start()

@@ -5,6 +5,7 @@ or a malformed value stops the start and is named.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -56,6 +57,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     kafka: str = "localhost:9092"
     """Bootstrap servers, separated by commas."""
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How Kafka is spoken to; `SSL` is TLS."""
+    kafka_ca: str = ""
+    """Path of the authorities that Kafka's certificate is checked against, PEM; empty: the system's."""
+    kafka_certificate: str = ""
+    """Path of our own certificate, PEM, where Kafka wants one."""
+    kafka_key: str = ""
+    """Path of its key; empty: in the same file."""
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
+    """Under SASL: how we say who we are."""
+    kafka_user: str = ""
+    kafka_password: str = ""
+    """Under SASL, but for OAUTHBEARER."""
+    kafka_token_path: str = ""
+    """OAUTHBEARER: path of the token, read anew at each login."""
     topic_raw: str = "hits.raw"
     """Topic that takes the hits."""
     batch_bytes: Annotated[int, msgspec.Meta(ge=4096, le=900_000)] = 256 << 10
@@ -107,6 +123,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         ValueError: an unknown, missing or malformed variable; the message is one line that names it.
     """
     given = {name.removeprefix(PREFIX).lower(): text for name, text in environ.items() if name.startswith(PREFIX)}
+    given = _with_files(given)
     if unknown := sorted(given.keys() - set(Settings.__struct_fields__)):
         raise ValueError(f"{PREFIX}{unknown[0].upper()}: there is no such setting")
     try:
@@ -126,3 +143,20 @@ def read(environ: Mapping[str, str]) -> Settings:
     except ValueError as problem:
         raise ValueError(f"{PREFIX}TRUSTED_PROXIES: {problem}") from None
     return settings
+
+
+def _with_files(given: Mapping[str, str]) -> dict[str, str]:
+    """Replace each `name_file` by `name` with the file's content, without its last line end."""
+    found = dict(given)
+    for name in given:
+        field = name.removesuffix("_file")
+        if field == name or field not in Settings.__struct_fields__:
+            continue
+        variable = f"{PREFIX}{name.upper()}"
+        if field in given:
+            raise ValueError(f"{variable}: {PREFIX}{field.upper()} is set too")
+        try:
+            found[field] = Path(found.pop(name)).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{variable}: {given[name]}: {error}") from None
+    return found

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from collector import admin, log, metrics
+from collector import admin, kafka, log, metrics
 from collector.metrics import Report
 from collector.settings import Settings
 from collector.site_files import BadFile, SiteFiles
@@ -213,6 +213,10 @@ async def run(settings: Settings) -> int:
     Raises:
         Unusable: a setting cannot be used here.
     """
+    try:
+        kafka.access(settings)
+    except ValueError as problem:
+        raise Unusable(str(problem)) from None
     check_files(SiteFiles(Path(settings.sites), Path(settings.links) if settings.links else None))
     lock = own_spool(Path(settings.spool_dir))
     listeners = await _listen_patiently(settings)

@@ -18,7 +18,7 @@ from typing import Final, cast
 import msgspec
 from aiohttp import web
 
-from collector import app, door, log
+from collector import app, door, kafka, log
 from collector.fast import Lane
 from collector.forward import Forwarder, Plan
 from collector.ids import Ids
@@ -86,6 +86,7 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
         log.line("info", "found hits in the spool", worker=number, **spool.found._asdict())
     plan = Plan(
         servers=settings.kafka,
+        access=kafka.access(settings),
         topic=settings.topic_raw,
         batch_bytes=settings.batch_bytes,
         linger_s=settings.linger_ms / 1000,

@@ -13,6 +13,7 @@ import uvloop
 from enricher import explain, measure, replay, stream
 from enricher.admin import Health, serve
 from enricher.enrich import Enricher, load
+from enricher.kafka import access
 from enricher.log import log
 from enricher.metrics import Metrics
 from enricher.said import milliseconds
@@ -87,6 +88,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = read(os.environ)
+        access(settings)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from enricher.kafka import access
 from enricher.log import log
 from enricher.settings import Settings
 
@@ -77,6 +78,7 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
 def _producer(settings: Settings, transactional_id: str | None) -> AIOKafkaProducer:
     return AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
+        **access(settings),
         acks="all",
         compression_type=None if settings.compression == "none" else settings.compression,
         max_batch_size=settings.batch_bytes,

@@ -22,6 +22,7 @@ from collector.contract import Hit
 from collector.contract import decode as decode_hit
 from enricher.contract import Event, decode_dead, encode_row
 from enricher.delivery import stop_producer
+from enricher.kafka import access
 from enricher.said import Refusal
 from enricher.settings import Settings
 from enricher.stream import judge
@@ -122,12 +123,14 @@ async def replay(
     outcome = Outcome()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
+        **access(settings),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
     )
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
+        **access(settings),
         acks="all",
         compression_type=None if settings.compression == "none" else settings.compression,
         max_batch_size=settings.batch_bytes,

@@ -1,6 +1,7 @@
 """The enricher's settings: read once, at start, from `PHAROS_ENRICHER_*`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -17,6 +18,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     kafka: str = "localhost:9092"
     """Bootstrap servers, comma-separated."""
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How Kafka is spoken to; `SSL` is TLS."""
+    kafka_ca: str = ""
+    """Path of the authorities that Kafka's certificate is checked against, PEM; empty: the system's."""
+    kafka_certificate: str = ""
+    """Path of our own certificate, PEM, where Kafka wants one."""
+    kafka_key: str = ""
+    """Path of its key; empty: in the same file."""
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
+    """Under SASL: how we say who we are."""
+    kafka_user: str = ""
+    kafka_password: str = ""
+    """Under SASL, but for OAUTHBEARER."""
+    kafka_token_path: str = ""
+    """OAUTHBEARER: path of the token, read anew at each login."""
     group: str = "pharos-enricher"
     """Consumer group; transactional ids begin with it."""
     instance: str = ""
@@ -62,6 +78,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         ValueError: a variable that no field has, or a malformed value; the message names the variable.
     """
     given = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
+    given = _with_files(given)
     for name in given:
         if name not in Settings.__struct_fields__:
             raise ValueError(f"{PREFIX}{name.upper()}: no such setting")
@@ -70,3 +87,20 @@ def read(environ: Mapping[str, str]) -> Settings:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         raise ValueError(f"{PREFIX}{where.rstrip('`').upper()}: {what}") from error
+
+
+def _with_files(given: Mapping[str, str]) -> dict[str, str]:
+    """Replace each `name_file` by `name` with the file's content, without its last line end."""
+    found = dict(given)
+    for name in given:
+        field = name.removesuffix("_file")
+        if field == name or field not in Settings.__struct_fields__:
+            continue
+        variable = f"{PREFIX}{name.upper()}"
+        if field in given:
+            raise ValueError(f"{variable}: {PREFIX}{field.upper()} is set too")
+        try:
+            found[field] = Path(found.pop(name)).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{variable}: {given[name]}: {error}") from None
+    return found

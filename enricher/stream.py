@@ -22,6 +22,7 @@ from enricher.admin import Health
 from enricher.brake import Brake
 from enricher.contract import DeadHit, Event, encode_dead, encode_row
 from enricher.delivery import Chunk, Delivery, Lane
+from enricher.kafka import access
 from enricher.log import log
 from enricher.metrics import Metrics
 from enricher.said import Refusal
@@ -267,6 +268,7 @@ async def run(
     while not stopping.is_set():
         consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka,
+            **access(settings),
             group_id=settings.group,
             group_instance_id=settings.instance or None,
             enable_auto_commit=False,

@@ -9,11 +9,11 @@ from typing import Any
 
 import uvloop
 
-from sink import erase, log, migrations, reconcile, run
+from sink import erase, kafka, log, migrations, reconcile, run
 from sink.clickhouse import Retry, Stop
 from sink.log import logger
 from sink.protocol import UnknownMetadata
-from sink.settings import Settings, WrongSetting, read
+from sink.settings import Settings, read
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,7 +64,8 @@ def main() -> int:
     log.configure()
     try:
         settings = read(os.environ)
-    except WrongSetting as error:
+        kafka.access(settings)
+    except ValueError as error:
         print(f"sink: {error}", file=sys.stderr)
         return 2
     try:

@@ -96,11 +96,14 @@ async def connect(settings: Settings, timeout_s: float | None = None) -> Connect
         Retry: ClickHouse cannot be reached now.
         Stop: it refuses this user.
     """
-    options: dict[str, Any] = {"dsn": settings.clickhouse}
+    # clickhouse-connect reads no TLS out of the URL's scheme.
+    options: dict[str, Any] = {"dsn": settings.clickhouse, "secure": settings.clickhouse.startswith("https:")}
     if settings.clickhouse_user:
         options["username"] = settings.clickhouse_user
     if settings.clickhouse_password:
         options["password"] = settings.clickhouse_password
+    if settings.clickhouse_ca:
+        options["ca_cert"] = settings.clickhouse_ca
     try:
         connection: Any = await clickhouse_connect.get_async_client(
             **options,

@@ -1,6 +1,7 @@
 """The sink as a member of its consumer group: commits with metadata, read back, and what the log holds."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -14,9 +15,10 @@ from sink.log import logger
 class Member(AIOKafkaConsumer):  # type: ignore[misc]
     """A consumer whose commits count only while it is a member of its group."""
 
-    def __init__(self, *, kafka: str, group: str, **settings: Any) -> None:
-        super().__init__(bootstrap_servers=kafka, group_id=group, **settings)
+    def __init__(self, *, kafka: str, access: Mapping[str, Any], group: str, **settings: Any) -> None:
+        super().__init__(bootstrap_servers=kafka, **access, group_id=group, **settings)
         self._kafka = kafka
+        self._access = access
         self._group = group
         self._one_commit = asyncio.Lock()
 
@@ -41,7 +43,7 @@ class Member(AIOKafkaConsumer):  # type: ignore[misc]
             UnknownMetadata: see protocol.committed.
         """
         while True:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka, request_timeout_ms=10_000)
+            admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka, **self._access, request_timeout_ms=10_000)
             try:
                 await admin.start()
                 answer = await admin.list_consumer_group_offsets(self._group, partitions=partitions)
@@ -70,7 +72,7 @@ class Member(AIOKafkaConsumer):  # type: ignore[misc]
             except KafkaError as error:
                 logger.warning("waiting for a commit", extra={"fields": {"why": str(error)}})
                 await asyncio.sleep(0.5)
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka, **self._access)
         try:
             await admin.start()
             answer = await admin.list_consumer_group_offsets(self._group, partitions=[tp])

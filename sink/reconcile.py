@@ -19,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from enricher.contract import COLUMNS, ROW_FORMAT, decode_dead
 from sink.batch import is_row
 from sink.clickhouse import TABLE, Connection, Stop, connect
+from sink.kafka import access
 from sink.settings import Settings
 
 KEY: Final = COLUMNS[: COLUMNS.index("received_at") + 1]
@@ -114,6 +115,7 @@ async def _records(
     consumer = AIOKafkaConsumer(
         topic,
         bootstrap_servers=settings.kafka,
+        **access(settings),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
@@ -138,7 +140,7 @@ async def _records(
 
 
 async def _commits(settings: Settings, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, **access(settings))
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(settings.group, partitions=tps)

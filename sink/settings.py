@@ -1,7 +1,8 @@
 """What an operator can set of the sink: one frozen struct, read from `PHAROS_SINK_*`, every value with its unit."""
 
 from collections.abc import Mapping
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,12 +18,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     kafka: str = "localhost:9092"
     """Bootstrap servers, with commas between."""
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How Kafka is spoken to; `SSL` is TLS."""
+    kafka_ca: str = ""
+    """Path of the authorities that Kafka's certificate is checked against, PEM; empty: the system's."""
+    kafka_certificate: str = ""
+    """Path of our own certificate, PEM, where Kafka wants one."""
+    kafka_key: str = ""
+    """Path of its key; empty: in the same file."""
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
+    """Under SASL: how we say who we are."""
+    kafka_user: str = ""
+    kafka_password: str = ""
+    """Under SASL, but for OAUTHBEARER."""
+    kafka_token_path: str = ""
+    """OAUTHBEARER: path of the token, read anew at each login."""
     clickhouse: str = "http://localhost:8123"
     """URL of ClickHouse's HTTP interface; may hold user and password."""
     clickhouse_user: str = ""
     """Beats the user in the URL."""
     clickhouse_password: str = ""
     """Beats the password in the URL."""
+    clickhouse_ca: str = ""
+    """Path of the authorities an https:// ClickHouse's certificate is checked against, PEM; empty: the system's."""
     admin_host: str = "127.0.0.1"
     """Where /healthz, /readyz and /metrics listen."""
     admin_port: int = 9102
@@ -65,12 +83,13 @@ def read(environ: Mapping[str, str]) -> Settings:
     Raises:
         WrongSetting: a `PHAROS_SINK_*` variable is unknown, malformed or out of its range.
     """
-    given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    named = {name.removeprefix(PREFIX).lower(): text for name, text in environ.items() if name.startswith(PREFIX)}
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     values: dict[str, object] = {}
-    for name, text in given.items():
-        field = fields.get(name.removeprefix(PREFIX).lower())
-        if field is None or name != name.upper():
+    for lower, text in _with_files(named).items():
+        name = PREFIX + lower.upper()
+        field = fields.get(lower)
+        if field is None or name.removesuffix("_FILE") not in {known.removesuffix("_FILE") for known in environ}:
             raise WrongSetting(f"{name} is not a setting of the sink")
         try:
             values[field.name] = msgspec.convert(text, field.type, strict=False)
@@ -101,3 +120,20 @@ def _check(settings: Settings) -> None:
         raise WrongSetting(f"{PREFIX}DEAD_RATIO={settings.dead_ratio}: must be more than 0 and at most 1")
     if settings.cluster and not settings.cluster.replace("_", "").replace("-", "").isalnum():
         raise WrongSetting(f"{PREFIX}CLUSTER={settings.cluster!r}: letters, digits, _ and - only")
+
+
+def _with_files(given: Mapping[str, str]) -> dict[str, str]:
+    """Replace each `name_file` by `name` with the file's content, without its last line end."""
+    found = dict(given)
+    for name in given:
+        field = name.removesuffix("_file")
+        if field == name or field not in Settings.__struct_fields__:
+            continue
+        variable = f"{PREFIX}{name.upper()}"
+        if field in given:
+            raise WrongSetting(f"{variable}: {PREFIX}{field.upper()} is set too")
+        try:
+            found[field] = Path(found.pop(name)).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise WrongSetting(f"{variable}: {given[name]}: {error}") from None
+    return found

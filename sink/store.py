@@ -10,6 +10,7 @@ from sink import clickhouse, dead, metrics
 from sink.batch import Batch
 from sink.canary import ROW
 from sink.clickhouse import PROBE_TABLE, Connection, Refused, Stop
+from sink.kafka import access
 from sink.settings import Settings
 from sink.sift import Brake
 from sink.turns import Turns
@@ -56,7 +57,9 @@ class Store:
                 f"PHAROS_SINK_DEAD_RATIO={self.settings.dead_ratio}; the last: {bad[-1].words}"
             )
         if self.producer is None:
-            producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka, acks="all", compression_type="lz4")
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self.settings.kafka, **access(self.settings), acks="all", compression_type="lz4"
+            )
             try:
                 await producer.start()
             except BaseException:

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from sink import metrics, protocol
 from sink.batch import Limits
 from sink.clickhouse import Connection
+from sink.kafka import access
 from sink.log import logger
 from sink.member import Member
 from sink.partition import Worker
@@ -52,6 +53,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         self._progress: tuple[float, dict[TopicPartition, int]] = (clock(), {})
         self.consumer = Member(
             kafka=settings.kafka,
+            access=access(settings),
             group=settings.group,
             client_id="pharos-sink",
             enable_auto_commit=False,

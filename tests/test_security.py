@@ -1,0 +1,253 @@
+"""Kafka under TLS and SASL, ClickHouse under TLS, secrets from files: the whole way, and nothing of it in a log."""
+
+import asyncio
+import base64
+import contextlib
+import importlib
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests import needs
+from tests.brokers import ApacheKafka, unique
+from tests.clickhouse import ClickHouse
+from tests.ports import free_port
+from tests.processes import Program
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[1]
+MECHANISMS = ("PLAIN", "SCRAM-SHA-512", "OAUTHBEARER")
+SECRETS = {"PLAIN": "plain-s3cret", "SCRAM-SHA-512": "scram-s3cret"}
+
+
+class Certificates:
+    """An authority and a certificate of localhost, made for this run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority, self.pair = folder / "ca.pem", folder / "server.pem"
+        openssl = needs.program("openssl", "openssl")
+        key, signed = folder / "server.key", folder / "server.crt"
+        extra = folder / "extra"
+        extra.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        for command in (
+            f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout {folder}/ca.key -out {self.authority}",
+            f"req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout {key} -out {folder}/server.csr",
+            f"x509 -req -in {folder}/server.csr -CA {self.authority} -CAkey {folder}/ca.key -CAcreateserial -days 2 "
+            f"-extfile {extra} -out {signed}",
+        ):
+            subprocess.run([openssl, *command.split()], check=True, capture_output=True, timeout=60)
+        self.pair.write_text(key.read_text() + signed.read_text())
+
+
+class SecureKafka(ApacheKafka):
+    """As the other, with a second listener under SASL_SSL; the plain one stays for the test's own hands."""
+
+    def __init__(self, folder: Path, certificates: Certificates) -> None:
+        super().__init__(folder)
+        self.secure_port = free_port()
+        self._certificates = certificates
+
+    def _run_java(self, *arguments: str) -> Program:
+        if arguments[0] == "kafka.tools.StorageTool":
+            self._secure(Path(arguments[-1]))
+            arguments += ("--add-scram", f"SCRAM-SHA-512=[name=pharos,password={SECRETS['SCRAM-SHA-512']}]")
+        return super()._run_java(*arguments)
+
+    def _secure(self, settings: Path) -> None:
+        """Add what makes the second listener; of two lines with one name the later counts."""
+        modules = {
+            "plain": f'plain.PlainLoginModule required user_pharos="{SECRETS["PLAIN"]}"',
+            "scram-sha-512": "scram.ScramLoginModule required",
+            "oauthbearer": "oauthbearer.OAuthBearerLoginModule required",
+        }
+        lines = [
+            f"listeners=BROKER://127.0.0.1:{self.port},SECURE://127.0.0.1:{self.secure_port},"
+            f"CONTROLLER://127.0.0.1:{self._controller_port}",
+            f"advertised.listeners=BROKER://127.0.0.1:{self.port},SECURE://localhost:{self.secure_port}",
+            "listener.security.protocol.map=BROKER:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT",
+            "ssl.keystore.type=PEM",
+            f"ssl.keystore.location={self._certificates.pair}",
+            "listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER",
+        ]
+        for name, module in modules.items():
+            jaas = f"org.apache.kafka.common.security.{module};"
+            lines.append(f"listener.name.secure.{name}.sasl.jaas.config={jaas}")
+        with settings.open("a") as file:
+            file.write("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[SecureKafka]:
+    broker = SecureKafka(tmp_path_factory.mktemp("kafka"), certificates)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+async def https(clickhouse: ClickHouse, certificates: Certificates) -> AsyncIterator[str]:
+    """The ClickHouse endpoint behind TLS, as a load balancer would put it."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.pair)
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+            writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", clickhouse.port)
+        await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
+    server.close()
+
+
+def token() -> str:
+    """Return a token as Kafka's own unsecured validator takes it."""
+
+    def part(text: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(text).encode()).rstrip(b"=").decode()
+
+    claims = {"sub": "pharos", "iat": time.time() - 10, "exp": time.time() + 3600}
+    return f"{part({'alg': 'none'})}.{part(claims)}."
+
+
+def secured(stage: str, mechanism: str, kafka: SecureKafka, folder: Path, authority: Path) -> dict[str, str]:
+    """Return the settings of a stage, the secret in a file."""
+    prefix = f"PHAROS_{stage.upper()}_KAFKA"
+    secret = folder / f"{stage}.secret"
+    env = {
+        prefix: f"localhost:{kafka.secure_port}",
+        f"{prefix}_SECURITY": "SASL_SSL",
+        f"{prefix}_CA": str(authority),
+        f"{prefix}_MECHANISM": mechanism,
+    }
+    if mechanism == "OAUTHBEARER":
+        secret.write_text(token() + "\n")
+        return env | {f"{prefix}_TOKEN_PATH": str(secret)}
+    secret.write_text(SECRETS[mechanism] + "\n")
+    return env | {f"{prefix}_USER": "pharos", f"{prefix}_PASSWORD_FILE": str(secret)}
+
+
+ROTATIONS = range(3 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1)
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS)
+async def test_the_whole_way_encrypted_and_known_by_name(
+    rotation: int,
+    kafka: SecureKafka,
+    certificates: Certificates,
+    https: str,
+    clickhouse: ClickHouse,
+    tmp_path: Path,
+    start: Callable[..., Program],
+) -> None:
+    """Each stage with another mechanism; a hit becomes a row; no log knows a secret."""
+    raw, enriched, dead = unique("raw"), unique("enriched"), unique("dead")
+    await kafka.create_topics(raw, enriched, dead, partitions=1)
+    port = free_port()
+    own = {
+        "collector": {
+            "PORT": str(port),
+            "SITES": str(ROOT / "deploy/local/sites.toml"),
+            "SPOOL_DIR": str(tmp_path / "spool"),
+            "TOPIC_RAW": raw,
+        },
+        "enricher": {"TOPIC_RAW": raw, "TOPIC_ENRICHED": enriched, "TOPIC_DEAD": dead, "GROUP": unique("enricher")},
+        "sink": {
+            "TOPIC_ENRICHED": enriched,
+            "TOPIC_DEAD": dead,
+            "GROUP": unique("sink"),
+            "CLICKHOUSE": https,
+            "CLICKHOUSE_CA": str(certificates.authority),
+        },
+    }
+    programs = []
+    for number, (stage, settings) in enumerate(own.items()):
+        mechanism = MECHANISMS[(number + rotation) % 3]
+        env = {f"PHAROS_{stage.upper()}_{name}": value for name, value in settings.items()}
+        env |= secured(stage, mechanism, kafka, tmp_path, certificates.authority)
+        env[f"PHAROS_{stage.upper()}_ADMIN_PORT"] = str(free_port())
+        programs.append(start([sys.executable, "-m", stage], env=env, cwd=ROOT))
+    async with aiohttp.ClientSession() as http:
+        page = f"https://demo.example/{unique('page')}"
+
+        async def accepted() -> bool:
+            assert all(program.running for program in programs), "\n".join(program.output() for program in programs)
+            with contextlib.suppress(aiohttp.ClientError):
+                async with http.get(f"http://127.0.0.1:{port}/p.gif", params={"s": "demo", "u": page}) as answer:
+                    return answer.headers["X-Pharos"] == "accepted"
+            return False
+
+        await until(accepted, "the collector's answer")
+
+        async def stored() -> bool:
+            sql = f"SELECT count() FROM pharos.events WHERE url = '{page}'"
+            async with http.post(clickhouse.url, data=sql) as answer:
+                return (await answer.text()).strip() == "1"
+
+        await until(stored, "the row")
+    said = "\n".join(program.output() for program in programs)
+    for secret in (*SECRETS.values(), (tmp_path / "sink.secret").read_text().strip()):
+        assert secret not in said
+
+
+@pytest.mark.parametrize("stage", ["collector", "enricher", "sink"])
+class TestSettings:
+    """What is missing or wrong is named, and no secret said."""
+
+    def access(self, stage: str, **given: str) -> dict[str, Any]:
+        settings = importlib.import_module(f"{stage}.settings")
+        prefix = f"PHAROS_{stage.upper()}_"
+        given = {prefix + name: value for name, value in given.items()}
+        if stage == "collector":
+            given[prefix + "SITES"] = "sites.toml"
+        found: dict[str, Any] = importlib.import_module(f"{stage}.kafka").access(settings.read(given))
+        return found
+
+    def test_plain_by_default(self, stage: str) -> None:
+        assert self.access(stage) == {"security_protocol": "PLAINTEXT"}
+
+    def test_a_secret_may_come_from_a_file(self, stage: str, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("pass word \n")
+        found = self.access(
+            stage, KAFKA_SECURITY="SASL_PLAINTEXT", KAFKA_USER="u", KAFKA_PASSWORD_FILE=str(tmp_path / "secret")
+        )
+        assert found["sasl_plain_password"] == "pass word "
+
+    @pytest.mark.parametrize(
+        ("given", "named"),
+        [
+            ({"KAFKA_PASSWORD_FILE": "/nowhere"}, "KAFKA_PASSWORD_FILE: /nowhere"),
+            ({"KAFKA_PASSWORD_FILE": "/dev/null", "KAFKA_PASSWORD": "x"}, "KAFKA_PASSWORD is set too"),
+            ({"KAFKA_SECURITY": "SASL_SSL"}, "KAFKA_PASSWORD: must be set"),
+            ({"KAFKA_SECURITY": "TLS"}, "KAFKA_SECURITY"),
+            ({"KAFKA_SECURITY": "SSL", "KAFKA_CA": "/nowhere"}, "KAFKA_CA: /nowhere"),
+            ({"KAFKA_SECURITY": "SSL", "KAFKA_CERTIFICATE": "/nowhere"}, "KAFKA_CERTIFICATE: /nowhere"),
+            ({"KAFKA_SECURITY": "SASL_SSL", "KAFKA_MECHANISM": "OAUTHBEARER"}, "KAFKA_TOKEN_PATH"),
+            ({"NOPE_FILE": "/dev/null"}, "NOPE_FILE"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, stage: str, given: dict[str, str], named: str) -> None:
+        with pytest.raises(ValueError, match=named) as refused:
+            self.access(stage, **given)
+        assert f"PHAROS_{stage.upper()}_" in str(refused.value)
+        assert "\n" not in str(refused.value)
