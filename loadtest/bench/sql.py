@@ -3,8 +3,8 @@
 Twenty million events of two million visitors are generated straight into `pharos.event_log`, in SQL and seeded by hash
 functions: five million visits of four events over sixty days, one event in a hundred written twice, one purchase in
 two hundred visits. The floor of a view reads the columns that the view's definition needs from `pharos.event_log`, with
-FINAL as any answer that counts each event once must, and keeps one value of each a visitor (`max`). Each contestant's
-answer is counted, not shipped. The engine runs in a process of its own with ClickHouse's memory limit at 4 GiB, which
+FINAL as any answer that counts each event once must, and keeps one hash a visitor. Answers are made whole, and thrown
+away. The engine runs in a process of its own with ClickHouse's memory limit at 4 GiB, which
 no query may break; CPU time is that process's own.
 """
 
@@ -81,8 +81,11 @@ _ARRIVAL: Final = (
 
 
 def _floor(columns: str) -> str:
-    kept = ", ".join(f"max({column.strip()})" for column in columns.split(","))
-    return f"SELECT site, visitor_id, is_bot, {kept} FROM pharos.event_log FINAL GROUP BY site, visitor_id, is_bot"  # noqa: S608
+    """One number a visitor, made of every column of every row: nothing cheaper has read and grouped them."""
+    return (
+        f"SELECT site, visitor_id, is_bot, groupBitXor(cityHash64({columns})) "  # noqa: S608
+        "FROM pharos.event_log FINAL GROUP BY site, visitor_id, is_bot"
+    )
 
 
 FLOORS: Final = {

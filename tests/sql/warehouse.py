@@ -20,16 +20,16 @@ class Warehouse:
     """Our schema over one client. Times come back as aware datetimes in UTC."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self.client = client
 
     def apply_schema(self) -> None:
         """Apply every migration, in order."""
-        self._client.command("CREATE DATABASE IF NOT EXISTS pharos")
+        self.client.command("CREATE DATABASE IF NOT EXISTS pharos")
         for path in sorted(SCHEMA.glob("*.sql")):
             text = path.read_text().replace("{retention_days}", "3650")
             for statement in re.split(r";[ \t]*\n", text):
                 if statement.strip():
-                    self._client.command(statement)
+                    self.client.command(statement)
 
     def insert(self, events: Iterable[Event], versions: Sequence[int] = ()) -> None:
         """Write events as rows of `event_log`."""
@@ -38,11 +38,11 @@ class Warehouse:
             row = asdict(event) | {"value": Decimal(event.value) / 10_000}
             rows.append([*(row[name] for name in _COLUMNS), event.occurred_at, versions[place] if versions else 1])
         if rows:
-            self._client.insert("pharos.event_log", rows, column_names=[*_COLUMNS, "received_at", "version"])
+            self.client.insert("pharos.event_log", rows, column_names=[*_COLUMNS, "received_at", "version"])
 
     def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """Run a SELECT with ClickHouse's own parameters; return its rows by name."""
-        result = self._client.query(sql, parameters=parameters, tz_mode="aware")
+        result = self.client.query(sql, parameters=parameters, tz_mode="aware")
         return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
 
 

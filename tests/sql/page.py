@@ -1,0 +1,109 @@
+"""docs/sql.md as a test: `python -m tests.sql.page [--write]` runs its queries on the demo's month and looks at the answers.
+
+Rule: a block ```sql``` followed by a block ```text``` must give that text; a block ```sql``` alone must run. The month is the
+demo's story (seed 1, up to 2026-11-01), through the real enricher, written straight into the table.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import md5
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from clickhouse_connect.driver.client import Client
+
+from collector.contract import Hit
+from enricher.contract import Event, encode_row
+from enricher.enrich import Enricher
+from loadtest import story
+from tests.clickhouse import ClickHouse
+from tests.sql.warehouse import Warehouse
+
+PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
+END = datetime(2026, 11, 1, tzinfo=UTC)
+_BLOCK = re.compile(r"```sql\n(?P<sql>.*?)```\n(?:\n```text\n(?P<answer>.*?)```\n)?", re.DOTALL)
+_SETTINGS = {
+    "output_format_pretty_color": 0,
+    "output_format_pretty_row_numbers": 0,
+    "output_format_pretty_display_footer_column_names": 0,
+    "output_format_pretty_single_large_number_tip_threshold": 0,
+    "output_format_pretty_max_value_width": 200,
+}
+
+
+def rows() -> Iterator[bytes]:
+    """Yield the month's events as the enricher writes them; what the collector would refuse is left out."""
+    enricher = Enricher()
+    for number, hit in enumerate(_hits()):
+        event = enricher.enrich(hit)
+        if not isinstance(event, Event):
+            raise TypeError(f"the story's hit {number} was refused: {event}")
+        yield encode_row(event)
+
+
+def _hits() -> Iterator[Hit]:
+    for sending in story.month(1, END, site="demo"):
+        if sending.refused:
+            continue
+        at = round(sending.at.timestamp() * 1000)
+        if sending.method == "GET":
+            query = sending.target.partition("?")[2]
+            opener = md5(parse_qs(query)["id"][0].encode(), usedforsecurity=False).hexdigest()
+            yield _hit(at, opener, kind="open", query=query, user_agent=sending.user_agent)
+        else:
+            for said in json.loads(sending.body):
+                body = json.dumps({name: value for name, value in said.items() if name != "site"})
+                yield _hit(said["time"], sending.visitor, kind="tag", body=body, user_agent=sending.user_agent)
+
+
+def _hit(at: int, visitor: str, **fields: str) -> Hit:
+    known = {"visitor_id": visitor, "visitor_kind": "cookie" if visitor else "none"}
+    return Hit(id=f"{at:012x}70008000000000000000", at=at, site="demo", consent="assumed", **known, **fields)  # type: ignore[arg-type]
+
+
+def tell(client: Client) -> None:
+    """Write the month into `pharos.event_log`."""
+    client.raw_insert("pharos.event_log", insert_block=b"".join(rows()), fmt="JSONCompactEachRow")
+
+
+def answered(client: Client, text: str) -> str:
+    """Return the page with every printed answer replaced by what ClickHouse says now."""
+
+    def block(match: re.Match[str]) -> str:
+        answer = client.raw_query(match["sql"], fmt="PrettyCompactMonoBlock", settings=_SETTINGS).decode()
+        if match["answer"] is None:
+            return match[0]
+        return f"```sql\n{match['sql']}```\n\n```text\n{answer}```\n"
+
+    return _BLOCK.sub(block, text)
+
+
+def main() -> int:
+    """Return 0 when the page is true, or has been made so."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--write", action="store_true", help="write the answers into the page")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        endpoint = ClickHouse(Path(folder))
+        endpoint.start()
+        client = endpoint.client()
+        Warehouse(client).apply_schema()
+        tell(client)
+        old = PAGE.read_text()
+        new = answered(client, old)
+        endpoint.kill()
+    if given.write:
+        PAGE.write_text(new)
+    elif new != old:
+        sys.stderr.write("docs/sql.md: answers differ; look, then `python -m tests.sql.page --write`\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
