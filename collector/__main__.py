@@ -1,4 +1,4 @@
-"""`python -m collector`: the collector itself, and its commands `spool`, `link`, `mail-pixel` and `salt`."""
+"""`python -m collector`: the collector itself, and its commands `spool`, `link`, `mail-pixel`, `salt` and `doctor`."""
 
 import os
 import socket
@@ -32,6 +32,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
                 from collector import spool_command
 
                 return spool_command.main(rest, environ.get("PHAROS_COLLECTOR_SPOOL_DIR", "var/spool"))
+            case ["doctor", *rest]:
+                from collector import doctor
+
+                return doctor.main(rest)
             case ["link", *rest]:
                 from collector import link_command
 
@@ -45,7 +49,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
                 return salt_command.main(rest)
             case _:
-                print("usage: python -m collector [spool | link | mail-pixel | salt]", file=sys.stderr)
+                print("usage: python -m collector [spool | link | mail-pixel | salt | doctor]", file=sys.stderr)
                 return 2
     except ValueError as problem:
         print(problem, file=sys.stderr)
