@@ -275,6 +275,7 @@ class Forwarder:
         self._spool.acknowledge(sent.end, sent.partition, offset)
         self._tally.add("forwarded_hits_total", by=sent.hits)
         self._tally.add("forwarded_batches_total")
+        self._tally.add("forwarded_seconds_total", by=asyncio.get_running_loop().time() - sent.at)
 
     def _gather(self) -> tuple[list[bytes], Position] | None:
         """Take what comes next, up to a batch, and move the cursor past it; None where nothing waits."""

@@ -41,6 +41,12 @@ METRICS: Final[Mapping[str, Declared]] = {
     "salt_alone": Declared(
         "gauge_max", (), "1: the salt's folder cannot be used, cookieless ids differ between workers. Read the log."
     ),
+    "answers_total": Declared(
+        "counter",
+        ("within",),
+        "Answers by the time from the hit's reading to its answer, the spool's write between: within 0.01, 0.1, 1 s, "
+        "or inf. Slower ones rise: the disk (under fsync always), or too few workers.",
+    ),
     "requests_total": Declared(
         "counter",
         ("lane",),
@@ -74,6 +80,11 @@ METRICS: Final[Mapping[str, Declared]] = {
     "fsync_failures_total": Declared("counter", (), "fsync failed. Replace the disk."),
     "forwarded_hits_total": Declared("counter", (), "Hits that Kafka has acknowledged, repeats counted."),
     "forwarded_batches_total": Declared("counter", (), "Batches that Kafka has acknowledged."),
+    "forwarded_seconds_total": Declared(
+        "counter",
+        (),
+        "From a batch's sending to Kafka's acknowledgement, added up; by forwarded_batches_total: Kafka's latency.",
+    ),
     "oversized_hits_total": Declared(
         "counter", (), "Hits that the topic refused as too large, set aside. Raise the topic's max.message.bytes."
     ),

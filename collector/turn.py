@@ -58,10 +58,12 @@ class Turn:
         self.answered = 0
         """Number of the last turn whose answers have left."""
         self._syncing = False
+        self._began = 0.0
 
     def begin(self) -> None:
         """Have this turn end before the loop waits again."""
         self.due = True
+        self._began = self._loop.time()
         self._loop.call_soon(self.flush)
 
     def add(self, payloads: Sequence[bytes], answer: Answer) -> None:
@@ -94,7 +96,7 @@ class Turn:
         if self._syncing:
             return  # `_synced` calls again
         self.due = False
-        number = self.number
+        began, number = self._began, self.number
         self.number += 1
         payloads, self._payloads = self._payloads, []
         answers, self._answers = self._answers, []
@@ -111,15 +113,15 @@ class Turn:
                 if self._fsync == "always":
                     self._syncing = True
                     wait = self._loop.run_in_executor(self._disk, self._spool.sync)
-                    wait.add_done_callback(lambda done: self._synced(done, chunk, number, answers, fast))
+                    wait.add_done_callback(lambda done: self._synced(done, chunk, (began, number), answers, fast))
                     return
                 self._on_written(chunk)
-        self._answer(refused, number, answers, fast)
+        self._answer(refused, (began, number), answers, fast)
 
     def _answer(
         self,
         refused: SpoolRefused | None,
-        number: int,
+        turn: tuple[float, int],
         answers: list[Answer],
         fast: list[tuple[Waiting, Decision]],
     ) -> None:
@@ -134,9 +136,12 @@ class Turn:
                     shape.hits -= 1
                     self._tally.add("hits_total", shape.site, Refusal.SPOOL)
                     connection.write(unavailable())
-        self.answered = number
+        began, self.answered = turn
         for answer_slowly in answers:
             answer_slowly(refused)
+        took_s = self._loop.time() - began
+        within = "0.01" if took_s < 0.01 else "0.1" if took_s < 0.1 else "1" if took_s < 1 else "inf"
+        self._tally.add("answers_total", within, by=len(fast) + len(answers))
         if self.followers:
             followers, self.followers = self.followers, []
             for connection in followers:
@@ -146,7 +151,7 @@ class Turn:
         self,
         done: "asyncio.Future[None]",
         chunk: Chunk,
-        number: int,
+        turn: tuple[float, int],
         answers: list[Answer],
         fast: list[tuple[Waiting, Decision]],
     ) -> None:
@@ -159,7 +164,7 @@ class Turn:
             refused = SpoolRefused("fsync")
             self._tally.add("spool_refused_total", "fsync", by=len(chunk.payloads))
             log.line("error", "fsync failed", problem=str(problem))
-        self._answer(refused, number, answers, fast)
+        self._answer(refused, turn, answers, fast)
         if self.due:
             self.flush()
 

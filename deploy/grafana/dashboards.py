@@ -154,6 +154,24 @@ COLLECTOR: Final = Dashboard(
             queries={"producers": "sum(pharos_collector_kafka_up)", "workers": "sum(pharos_collector_workers)"},
         ),
         Panel(
+            title="Answers slower than 10 ms",
+            says="Share. A disk that is slow to sync, or too few workers.",
+            queries={
+                "share": 'sum(rate(pharos_collector_answers_total{within!="0.01"}[5m])) / '
+                "(sum(rate(pharos_collector_answers_total[5m])) > 0)"
+            },
+            unit="percentunit",
+        ),
+        Panel(
+            title="Kafka's acknowledgement",
+            says="Mean time from sending a batch to its acknowledgement by all replicas.",
+            queries={
+                "mean": "sum(rate(pharos_collector_forwarded_seconds_total[5m])) / "
+                "(sum(rate(pharos_collector_forwarded_batches_total[5m])) > 0)"
+            },
+            unit="s",
+        ),
+        Panel(
             title="CPU a hit",
             says="Microseconds. It rises: fewer pixels in the fast lane, or something before it rewrites requests.",
             queries={

@@ -32,8 +32,8 @@ class Local:
     def launch(self, **env: str) -> Program:
         return self._start(COMMAND, env=self.env | env, cwd=ROOT)
 
-    async def up(self) -> Program:
-        program = self.launch()
+    async def up(self, **env: str) -> Program:
+        program = self.launch(**env)
         await until(lambda: "Data, logs" in program.output() or not program.running, "the banner", START_S)
         assert program.running, program.output()
         return program

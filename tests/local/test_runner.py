@@ -15,6 +15,8 @@ import pytest
 
 from deploy.local import page, settings
 from deploy.local.programs import Place
+from tests.brokers import ApacheKafka
+from tests.clickhouse import ClickHouse
 from tests.local.running import START_S, Local, children, hit
 from tests.processes import Program
 from tests.waiting import until, until_now
@@ -81,8 +83,19 @@ async def test_a_hit_becomes_a_row_whatever_dies(local: Local) -> None:
         assert await asyncio.to_thread(program.terminate, 60) == 0, program.output()
         assert not [one for one in members if one.is_running()]
 
+        # The embedded broker keeps all in memory: killed, it comes back empty, and what it had is sent again.
         again = await local.up()
-        assert await local.events(http) == accepted + 1 + sum(late)
+        before = await local.events(http)
+        assert before == accepted + 1 + sum(late)
+        first = [await hit(http, local.collector, f"before-{number}") for number in range(20)]
+        await kill(again, "broker")
+        after = [await hit(http, local.collector, f"after-{number}") for number in range(20)]
+        assert all(first + after)
+
+        async def none_lost() -> bool:
+            return await local.events(http) == before + 40
+
+        await until(none_lost, "40 more events", 90)
         members = family(again)
         again.signal(signal.SIGKILL)
         await until(
@@ -106,20 +119,25 @@ async def _traffic(http: aiohttp.ClientSession, collector: str, seconds: float) 
     return accepted
 
 
-async def test_a_broker_that_lost_everything_costs_nothing(local: Local) -> None:
-    """The embedded broker keeps all in memory: killed, it comes back empty, and what it had is sent again."""
-    program = await local.up()
+async def test_real_parts_take_the_place_of_embedded_ones(
+    local: Local, apache_kafka: ApacheKafka, clickhouse: ClickHouse
+) -> None:
+    """With a Kafka and a ClickHouse of one's own the runner makes the topics there and starts the stages alone."""
+    env = {"PHAROS_LOCAL_KAFKA": apache_kafka.bootstrap, "PHAROS_LOCAL_CLICKHOUSE": clickhouse.url}
+    program = await local.up(**env)
+    assert set(children(program)) == {"collector", "enricher", "sink"}
+    _, _, _, sql = shell_line(program.output(), "Then")
     async with aiohttp.ClientSession() as http:
-        first = [await hit(http, local.collector, f"before-{number}") for number in range(20)]
-        await kill(program, "broker")
-        after = [await hit(http, local.collector, f"after-{number}") for number in range(20)]
-        assert all(first + after)
+        page = f"https://demo.example/{program.pid}"
+        async with http.get(f"{local.collector}/p.gif", params={"s": "demo", "u": page}) as answer:
+            assert answer.headers["X-Pharos"] == "accepted"
 
-        async def all_there() -> bool:
-            return await local.events(http) == 40
+        async def row() -> bool:
+            async with http.post(clickhouse.url, data=sql) as found:
+                return page in await found.text()
 
-        await until(all_there, "40 events", 90)
-    assert await asyncio.to_thread(program.terminate, 60) == 0
+        await until(row, "the row")
+    assert await asyncio.to_thread(program.terminate, 60) == 0, program.output()
 
 
 class TestRefusals:
