@@ -68,7 +68,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asked for."""
 
     rounds: int = 5
-    """Recorded rounds of each contestant."""
+    """Recorded rounds of each contestant; 0, in miniature, records the warm-up."""
     miniature: bool = False
     """The smallest run that still has the form."""
 
