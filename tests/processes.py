@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,15 +34,14 @@ def carrying(variable: str, value: str) -> dict[int, str]:
 def kill_all(token: str) -> dict[int, str]:
     """Kill every process that carries `token`; return those that there were, as `carrying` does."""
     killed: dict[int, str] = {}
-    while found := {pid: line for pid, line in carrying(TOKEN_NAME, token).items() if line or pid not in killed}:
-        # A zombie has no command line: it is gone as soon as its parent looks.
-        if not any(found.values()):
-            break
+    # Again and again, since what is being killed may just have started another. A zombie has no command line.
+    while found := {pid: line for pid, line in carrying(TOKEN_NAME, token).items() if line}:
         for pid, line in found.items():
-            killed[pid] = killed.get(pid) or line
+            killed.setdefault(pid, line)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    return {pid: line for pid, line in killed.items() if line}
+        time.sleep(0.02)
+    return killed
 
 
 class Guard:
