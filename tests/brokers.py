@@ -64,8 +64,9 @@ class Broker(ABC):
         """Start the process."""
 
     def start(self) -> None:
-        """Start, and return when clients are answered."""
-        if self.running:
+        """Start, or resume, and return when clients are answered."""
+        if self.program is not None and self.program.running:
+            self.program.resume()
             return
         self.program = self._launch()
         deadline = time.monotonic() + _START_TIMEOUT_S
