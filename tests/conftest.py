@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from playwright.async_api import Browser
 
@@ -14,6 +15,12 @@ from tests.browser import chromium
 from tests.clickhouse import ClickHouse
 from tests.faults.proxy import Proxy
 from tests.processes import Guard, Program
+
+# A busy machine makes an example slow, never wrong: no test may fail for its time.
+hypothesis.settings.register_profile(
+    "pharos", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("pharos")
 
 _guard = pytest.StashKey[Guard]()
 _reasons = pytest.StashKey[Counter[str]]()
