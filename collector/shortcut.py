@@ -125,38 +125,42 @@ class Shortcut:
                 return None
 
         # Lines that differ from visitor to visitor are cut out; the block of the others is mostly known.
-        at = head.find(b"\r\nReferer: ", end)
+        find = head.find
+        at = find(b"\r\nReferer: ", end)
         if at < 0:
-            at = head.find(b"\r\nreferer: ", end)
+            at = find(b"\r\nreferer: ", end)
         if at >= 0:
-            stop = head.find(b"\r\n", at + 11)
+            stop = find(b"\r\n", at + 11)
             referer = head[at + 11 : stop]
             referer_json = self._referers.get(referer)
             if referer_json is None:
                 referer_json = self._refer(referer)
                 if not referer_json:
                     return None
-            rest = head[end:at] + head[stop:]
         else:
             referer_json = b""
-            rest = head[end:]
-        cookies = visitor = b""
+            at = stop = end
+        visitor = b""
         state = 0
-        at = rest.find(b"\r\nCookie: ")
-        if at < 0:
-            at = rest.find(b"\r\ncookie: ")
-        if at >= 0:
-            stop = rest.find(b"\r\n", at + 10)
-            cookies = rest[at + 10 : stop]
-            rest = rest[:at] + rest[stop:]
-            visitor = cookies[5:]
-            if len(visitor) == 32 and cookies.startswith(b"_pid=") and not visitor.translate(None, _HEX):
+        here = find(b"\r\nCookie: ", end)
+        if here < 0:
+            here = find(b"\r\ncookie: ", end)
+        if here >= 0:
+            there = find(b"\r\n", here + 10)
+            visitor = head[here + 15 : there]
+            if len(visitor) == 32 and head.startswith(b"_pid=", here + 10) and not visitor.translate(None, _HEX):
                 state = 4
             else:
-                read = _read_cookies(cookies)
+                read = _read_cookies(head[here + 10 : there])
                 if read is None:
                     return None
                 visitor, state = read
+            if here >= stop:
+                rest = b"".join((head[end:at], head[stop:here], head[there:]))
+            else:
+                rest = b"".join((head[end:here], head[there:at], head[stop:]))
+        else:
+            rest = head[end:at] + head[stop:]
         forwarded = ""
         for name in self._forwarded_names:
             at = rest.find(name)

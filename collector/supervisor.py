@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from collector import admin, kafka, log, metrics
+from collector import admin, kafka, lifeline, log, metrics
 from collector.metrics import Report
 from collector.settings import Settings
 from collector.site_files import BadFile, SiteFiles
@@ -133,6 +133,7 @@ class Supervisor:
                 str(worker.number),
                 str(worker.listener.fileno()),
                 str(theirs.fileno()),
+                preexec_fn=lifeline.die_with_parent,
                 pass_fds=(worker.listener.fileno(), theirs.fileno()),
             )
         if self.draining:

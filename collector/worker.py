@@ -6,6 +6,7 @@ has begun and goes; the spool keeps the rest for the next one.
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -18,7 +19,7 @@ from typing import Final, cast
 import msgspec
 from aiohttp import web
 
-from collector import app, door, kafka, log
+from collector import app, door, kafka, lifeline, log
 from collector.fast import Lane
 from collector.forward import Forwarder, Plan
 from collector.ids import Ids
@@ -126,6 +127,9 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
         background.append(asyncio.create_task(sync_regularly(spool, settings.fsync_interval_ms / 1000, disk, tally)))
     forwarding = asyncio.create_task(forwarder.run())
     failures: list[BaseException] = []
+    # What was there at the start need not be looked at again by the garbage collector.
+    gc.collect()
+    gc.freeze()
 
     def ended(task: "asyncio.Task[None]") -> None:
         """A task that ends by an error takes the worker with it: the supervisor makes a new one."""
@@ -186,6 +190,7 @@ async def _report(
     """Tell the supervisor each second and whenever it asks; when it is gone, go."""
     tally = lane.intake.tally
     reader, writer = await asyncio.open_unix_connection(sock=control)
+    lifeline.outlive_parent()
     try:
         while True:
             lane.tell()
