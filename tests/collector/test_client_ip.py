@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.client_ip import PRESETS, Address, Trusted, canonical, client_address, truncate
+from tests.collector import scale
 
 TABLE: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("addresses.yml").read_text())
 
@@ -44,6 +45,7 @@ def test_truncation(ip: str, policy: Literal["truncate", "full", "none"], expect
     assert truncate(ip, policy) == expected
 
 
+@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
 @given(st.ip_addresses())
 def test_truncation_keeps_the_network_and_nothing_else(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     ip = canonical(str(address))
@@ -52,6 +54,7 @@ def test_truncation_keeps_the_network_and_nothing_else(address: ipaddress.IPv4Ad
     assert truncate(ip, "truncate") == canonical(str(ipaddress.ip_network((ip, prefix), strict=False).network_address))
 
 
+@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
 @given(
     st.text(alphabet="0123456789abcdef.:,[]% \t_\0\ud800", max_size=60),
     st.sampled_from(["chain", "single", "single_with_port"]),
@@ -63,6 +66,7 @@ def test_any_header_gives_an_address(header: str, form: Literal["chain", "single
         assert address.ip == "10.0.0.1"
 
 
+@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
 @given(st.ip_addresses())
 def test_agrees_with_the_standard_library(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

@@ -1,7 +1,6 @@
 """Requests with headers that nobody should send: an answer or a closed connection, never a 500 or a traceback."""
 
 import asyncio
-import os
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -11,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector import links
+from tests.collector import scale
 from tests.collector.running import Running
 from tests.collector.surface import LINK_KEY, LINKS, SITES, TOKEN
 
-EXAMPLES = 5_000 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 300
+EXAMPLES = scale.of(small=300, full=5_000)
 
 NAMES = [
     "Host",

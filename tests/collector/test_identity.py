@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.identity import COOKIE_MAX_AGE_S, Identity, forget, identify
 from collector.sites import Site
+from tests.collector import scale
 
 THEIRS, FRESH, HASH = "7" * 32, "f" * 32, "c" * 32
 TABLE: dict[str, list[dict[str, Any]]] = yaml.safe_load(Path(__file__).with_name("consent.yml").read_text())
@@ -136,6 +137,7 @@ def test_only_our_own_well_formed_cookie_is_taken(cookies: str, expected: str) -
     assert visitor(cookies) == expected
 
 
+@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
 @given(st.text(alphabet="_pidcsno=01f7; \tx\0é\ud800", max_size=80), st.text(max_size=4))
 def test_any_cookie_header_gives_an_identity_and_only_well_formed_answers(cookies: str, n: str) -> None:
     got = identify(

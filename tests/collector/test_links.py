@@ -3,11 +3,12 @@
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.links import BadLinks, Link, host_of, parse, passed_on, sign, verify, with_parameters, wrong_with
 from collector.sites import Site
+from tests.collector import scale
 
 KEY = b"a key of the operator"
 SITES = {"shop": Site()}
@@ -124,6 +125,7 @@ destinations = st.builds(
 pairs = st.lists(st.tuples(st.sampled_from(["utm_source", "utm_medium", "_pcl"]), st.text(max_size=20)), max_size=3)
 
 
+@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
 @given(destinations, pairs)
 def test_a_redirect_never_leaves_its_destination(url: str, added: list[tuple[str, str]]) -> None:
     led = with_parameters(url, added)
@@ -140,6 +142,7 @@ def test_a_redirect_never_leaves_its_destination(url: str, added: list[tuple[str
             assert (name, text) in got
 
 
+@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
 @given(destinations)
 def test_what_was_signed_leads_there(url: str) -> None:
     query = sign("shop", url, KEY)
@@ -151,6 +154,7 @@ def test_what_was_signed_leads_there(url: str) -> None:
     assert verify(query, []) is None
 
 
+@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
 @given(destinations, destinations, st.sampled_from(["shop", "blog"]))
 def test_a_signature_holds_for_one_site_and_one_destination(url: str, other: str, site: str) -> None:
     signature = sign("shop", url, KEY).rpartition("k=")[2]
@@ -158,6 +162,7 @@ def test_a_signature_holds_for_one_site_and_one_destination(url: str, other: str
     assert forged is None or (site, other) == ("shop", url)
 
 
+@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=30))
 def test_nobody_else_can_sign(site: str, url: str, signature: str) -> None:
     assert verify(f"s={quote(site)}&u={quote(url)}&k={quote(signature)}", [KEY]) is None

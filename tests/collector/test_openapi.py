@@ -1,7 +1,6 @@
 """docs/openapi.yaml is valid, says what the code knows, and the running collector keeps to it."""
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,11 +22,12 @@ from schemathesis.specs.openapi.checks import (
 
 from collector.events_body import _CHECKS, _OF_SERVERS
 from collector.refusal import Refusal
+from tests.collector import scale
 from tests.collector.running import Running
 from tests.collector.surface import SITES, TOKEN
 
 TEXT = (Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text()
-EXAMPLES = 500 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 25
+EXAMPLES = scale.of(small=25, full=500)
 
 CHECKS = [
     not_a_server_error,
