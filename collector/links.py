@@ -149,11 +149,12 @@ def with_parameters(url: str, pairs: Iterable[tuple[str, str]]) -> str:
     A parameter that the destination's own query holds already is not added again.
     """
     head, mark, fragment = url.partition("#")
-    own = {unquote(pair.partition("=")[0]) for pair in _query_of(url).split("&")}
+    query = _query_of(url)
+    own = {unquote(pair.partition("=")[0]) for pair in query.split("&")}
     added = "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in pairs if name not in own)
     if added:
         if "?" in head:
-            head += added if head[-1] in "?&" else "&" + added
+            head += added if not query or query[-1] == "&" else "&" + added
         else:
             head += ("" if "/" in head.partition("://")[2] else "/") + "?" + added
     return head + mark + fragment

@@ -45,7 +45,7 @@ def test_truncation(ip: str, policy: Literal["truncate", "full", "none"], expect
     assert truncate(ip, policy) == expected
 
 
-@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(st.ip_addresses())
 def test_truncation_keeps_the_network_and_nothing_else(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     ip = canonical(str(address))
@@ -54,7 +54,7 @@ def test_truncation_keeps_the_network_and_nothing_else(address: ipaddress.IPv4Ad
     assert truncate(ip, "truncate") == canonical(str(ipaddress.ip_network((ip, prefix), strict=False).network_address))
 
 
-@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(
     st.text(alphabet="0123456789abcdef.:,[]% \t_\0\ud800", max_size=60),
     st.sampled_from(["chain", "single", "single_with_port"]),
@@ -66,7 +66,7 @@ def test_any_header_gives_an_address(header: str, form: Literal["chain", "single
         assert address.ip == "10.0.0.1"
 
 
-@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(st.ip_addresses())
 def test_agrees_with_the_standard_library(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

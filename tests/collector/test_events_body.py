@@ -116,7 +116,7 @@ def test_a_coding_that_is_not_gzip(raw: bytes, coding: str) -> None:
         inflate(raw, coding)
 
 
-@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(["", "gzip", "br", "x"]))
 def test_any_bytes_are_read_or_refused(raw: bytes, coding: str) -> None:
     try:
@@ -233,7 +233,7 @@ json_values = st.recursive(
 events = st.dictionaries(st.sampled_from([*FULL, "visitor_id", "ip", "user_agent", "x"]), json_values, max_size=6)
 
 
-@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(events | json_values, st.booleans())
 def test_any_json_value_is_judged(event: object, server: bool) -> None:
     good = judged(event, server=server)
@@ -244,7 +244,7 @@ def test_any_json_value_is_judged(event: object, server: bool) -> None:
         assert all(isinstance(value, str) for value in body.get("props", {}).values())
 
 
-@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(st.lists(events | st.just(FULL), max_size=8))
 def test_an_event_is_judged_alike_alone_and_in_company(batch: list[object]) -> None:
     together = [judged(event) for event in split(json.dumps(batch).encode())]

@@ -100,6 +100,7 @@ def toml_string(text: str) -> bytes:
         ("https://a.example#top", "https://a.example/?x=1&y=%20%C3%BC#top"),
         ("https://a.example/p?b=2#/r?c=3", "https://a.example/p?b=2&x=1&y=%20%C3%BC#/r?c=3"),
         ("https://a.example/p?b=2&", "https://a.example/p?b=2&x=1&y=%20%C3%BC"),
+        ("https://a.example/p??", "https://a.example/p??&x=1&y=%20%C3%BC"),
         ("https://a.example/p?x=own", "https://a.example/p?x=own&y=%20%C3%BC"),
         ("https://a.example/p?%78=own&y", "https://a.example/p?%78=own&y"),
         ("https://a.example/%2F?b=%2f;c&&d", "https://a.example/%2F?b=%2f;c&&d&x=1&y=%20%C3%BC"),
@@ -125,7 +126,7 @@ destinations = st.builds(
 pairs = st.lists(st.tuples(st.sampled_from(["utm_source", "utm_medium", "_pcl"]), st.text(max_size=20)), max_size=3)
 
 
-@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(destinations, pairs)
 def test_a_redirect_never_leaves_its_destination(url: str, added: list[tuple[str, str]]) -> None:
     led = with_parameters(url, added)
@@ -136,13 +137,13 @@ def test_a_redirect_never_leaves_its_destination(url: str, added: list[tuple[str
     assert led.isascii()
     assert led.isprintable()
     own = {name for name, _ in parse_qsl(before.query, keep_blank_values=True)}
-    got = parse_qsl(after.query, keep_blank_values=True, errors="surrogatepass", encoding="utf-8")
+    got = parse_qsl(after.query, keep_blank_values=True, errors="replace")
     for name, text in added:
         if name not in own:
             assert (name, text) in got
 
 
-@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(destinations)
 def test_what_was_signed_leads_there(url: str) -> None:
     query = sign("shop", url, KEY)
@@ -154,7 +155,7 @@ def test_what_was_signed_leads_there(url: str) -> None:
     assert verify(query, []) is None
 
 
-@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(destinations, destinations, st.sampled_from(["shop", "blog"]))
 def test_a_signature_holds_for_one_site_and_one_destination(url: str, other: str, site: str) -> None:
     signature = sign("shop", url, KEY).rpartition("k=")[2]
@@ -162,7 +163,7 @@ def test_a_signature_holds_for_one_site_and_one_destination(url: str, other: str
     assert forged is None or (site, other) == ("shop", url)
 
 
-@settings(max_examples=scale.of(small=100, full=10_000), deadline=None)
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=30))
 def test_nobody_else_can_sign(site: str, url: str, signature: str) -> None:
     assert verify(f"s={quote(site)}&u={quote(url)}&k={quote(signature)}", [KEY]) is None
