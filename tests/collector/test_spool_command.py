@@ -1,0 +1,66 @@
+"""`python -m collector spool`: lists, prints and checks; only reads."""
+
+import io
+from pathlib import Path
+
+import orjson
+import pytest
+
+from collector import spool_command
+from collector.contract import Hit, decode, encode
+from collector.spool import Limits, Spool, segment_name
+
+
+def hits(count: int) -> list[bytes]:
+    return [encode(Hit(id=f"{number:032x}", at=number, kind="pixel", site="demo")) for number in range(count)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    spool = Spool(tmp_path / "0", Limits(most_bytes=1 << 20, segment_bytes=4096))
+    ends = [spool.append([payload]).end for payload in hits(200)]
+    spool.acknowledge(ends[120])
+    spool.sweep()
+    spool.close()
+    return tmp_path
+
+
+def test_list_adds_up(folder: Path) -> None:
+    out = io.StringIO()
+    assert spool_command.list_segments(folder, out, json=True, now=2e9) == 0
+    *rows, total = map(orjson.loads, out.getvalue().splitlines())
+    size = sum(path.stat().st_size for path in folder.glob("0/*.seg"))
+    assert total["total"]["bytes"] == sum(row["bytes"] for row in rows) == size
+    assert 0 < total["total"]["unsent_bytes"] < size
+    assert total["total"]["oldest_unsent_s"] > 0
+
+
+def test_cat_prints_what_kafka_lacks(folder: Path) -> None:
+    out = io.BytesIO()
+    assert spool_command.cat(folder, out, unsent=True) == 0
+    assert [decode(line).at for line in out.getvalue().splitlines()] == list(range(121, 200))
+
+
+def test_verify_finds_damage_and_records_that_are_no_hits(folder: Path) -> None:
+    out = io.StringIO()
+    assert spool_command.verify(folder, out) == 0
+    newest = max(folder.glob("0/*.seg"))
+    text = bytearray(newest.read_bytes())
+    text[30] ^= 1
+    newest.write_bytes(text)
+    assert spool_command.verify(folder, out) == 1
+    assert f"{newest.name}: 1 damaged" in out.getvalue()
+    spool = Spool(folder / "1", Limits(most_bytes=1 << 20))
+    spool.append([b"no hit"])
+    spool.close()
+    spool_command.verify(folder, out)
+    assert f"{segment_name(1)}: 0 damaged stretches, 0 bytes; 1 records that are no hit" in out.getvalue()
+
+
+def test_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert spool_command.main([], str(folder)) == 0
+    assert "segments" in capsys.readouterr().out
+    assert spool_command.main(["verify"], str(folder)) == 0
+    assert spool_command.main(["--dir", str(folder / "none"), "list"], "x") == 2
+    assert "none" in capsys.readouterr().err
+    assert spool_command.main(["burn"], str(folder)) == 2
