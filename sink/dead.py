@@ -24,13 +24,19 @@ def letter(partition: TopicPartition, rows: Batch, bad: Bad) -> DeadHit:
     )
 
 
-async def find(rows: Sequence[bytes], ask: Callable[[bytes], Awaitable[None]]) -> list[Bad]:
-    """Return the bad rows, in order; `ask` inserts where nothing is kept, and raises Refused, Retry or Stop."""
+async def find(
+    rows: Sequence[bytes], ask: Callable[[bytes], Awaitable[None]], *, careful: bool = False, most: int = 2**62
+) -> list[Bad]:
+    """Return the bad rows, in order, or the first `most` of them.
+
+    `ask` inserts where nothing is kept, and raises Refused, Retry or Stop. `careful`: see sift.
+    """
     formed = [index for index, row in enumerate(rows) if is_row(row)]
     bad = [
         Bad(index, "not a row: one line with brackets around it") for index, row in enumerate(rows) if not is_row(row)
     ]
-    search = sift(len(formed))
+    search = sift(len(formed), careful=careful)
+    named: list[Bad] = []
     words: str | None = None
     try:
         first, end = next(search)
@@ -40,9 +46,13 @@ async def find(rows: Sequence[bytes], ask: Callable[[bytes], Awaitable[None]]) -
                 words = None
             except Refused as error:
                 words = str(error)
+                named += [Bad(first, words)] if end - first == 1 else []
+            if len(bad) + len(named) >= most:
+                break
             first, end = search.send(words)
     except StopIteration as found:
-        bad += [Bad(formed[one.index], one.words) for one in found.value]
+        named = found.value
+    bad += [Bad(formed[one.index], one.words) for one in named]
     return sorted(bad, key=lambda one: one.index)
 
 

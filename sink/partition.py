@@ -28,7 +28,7 @@ class Storage(Protocol):
     async def insert(self, body: bytes, token: str | None) -> None:
         """Store rows; raises Retry, Refused or Stop."""
 
-    async def sift(self, partition: TopicPartition, rows: Batch) -> frozenset[int]:
+    async def sift(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
         """Send the bad rows to the dead letters; return their indexes. Raises Retry or Stop."""
 
     def room(self, begun: bool) -> int:
@@ -147,6 +147,7 @@ class Worker:
         """Bring one batch through the protocol, from its intent to its commit; ends the turn."""
         self.state = protocol.step(self.state, protocol.Batch(intent), intents=self.intents)
         left_out: frozenset[int] = frozenset()
+        turn = True
         token = protocol.token(self.partition.topic, self.partition.partition, intent) if self.intents else None
         try:
             attempt = 0
@@ -167,7 +168,13 @@ class Worker:
                             await self._back_off(attempt)
                     case protocol.Sifting():
                         try:
-                            left_out |= await self.storage.sift(self.partition, rows.unpack())
+                            if turn:  # others may insert meanwhile
+                                turn = False
+                                self.storage.give_back()
+                            left_out |= await self.storage.sift(self.partition, rows.unpack(), careful=bool(left_out))
+                            while wait_s := self.storage.turn(full=True):
+                                await self.storage.turn_given_back(wait_s)
+                            turn = True
                         except Retry as error:
                             attempt += 1
                             self.why_waiting = f"ClickHouse: {error}"
@@ -184,7 +191,8 @@ class Worker:
                 self.state = protocol.step(self.state, event, intents=self.intents)
         finally:
             self.in_hand.remove(rows)
-            self.storage.give_back()
+            if turn:
+                self.storage.give_back()
 
     async def _insert(self, rows: Batch, left_out: frozenset[int], token: str | None) -> protocol.Event:
         if not rows.offsets:

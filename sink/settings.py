@@ -65,7 +65,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     session_timeout_ms: int = 10_000
     """Without a heartbeat for so long, Kafka gives this sink's partitions to another."""
     dead_ratio: float = 0.5
-    """The brake: once more than this share of at least 1,000 rows was refused, the sink stops."""
+    """The brake: once more than this share of rows was refused, the sink stops."""
+    dead_least_rows: int = 1_000
+    """The brake judges no fewer rows than these, so that a single bad sender at night stops nothing."""
     migrate: bool = True
     """Apply outstanding migrations at start; false where the sink's user may only insert."""
     retention_days: int = 0
@@ -74,7 +76,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Name of a ClickHouse cluster: makes replicated tables ON CLUSTER. Empty: a single node."""
 
 
-_WHOLE: Final = ("admin_port", "batch_rows", "batch_bytes", "batch_age_ms", "buffer_bytes", "inserts")
+_WHOLE: Final = (
+    "admin_port",
+    "batch_rows",
+    "batch_bytes",
+    "batch_age_ms",
+    "buffer_bytes",
+    "inserts",
+    "dead_least_rows",
+)
 
 
 def read(environ: Mapping[str, str]) -> Settings:

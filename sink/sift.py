@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
-WINDOW: Final = 4096
-"""Rows asked about at once: small enough that a question about many bad rows stays cheap."""
+WINDOW: Final = 512
+"""Rows asked about at once: few, so that many questions stay cheap."""
 
-_AT_ROW: Final = re.compile(r"\(at row (\d+)\)")
+_AT_ROW: Final = re.compile(r"\bat row (\d+)")
 
 
 class Bad(msgspec.Struct, frozen=True):
@@ -23,11 +23,12 @@ class Bad(msgspec.Struct, frozen=True):
     words: str
 
 
-def sift(count: int) -> Generator[tuple[int, int], str | None, list[Bad]]:
+def sift(count: int, *, careful: bool) -> Generator[tuple[int, int], str | None, list[Bad]]:
     """Yield (first, end) of the rows to ask about; expect None for good, or ClickHouse's words. Return the bad rows.
 
-    Where the words name a row ("at row 7"), the rows are parted there rather than in the middle; each part is asked
-    about again, so a wrong name costs questions and nothing else.
+    Where the words name a row ("at row 7"), that row is asked about alone, and those after it; those before it are
+    taken for good, as ClickHouse reads in order. Should the insert of the rest be refused all the same, sift again,
+    `careful`: then every part is asked about.
     """
     bad: list[Bad] = []
     todo = [(first, min(first + WINDOW, count)) for first in range(0, count, WINDOW)][::-1]
@@ -39,15 +40,15 @@ def sift(count: int) -> Generator[tuple[int, int], str | None, list[Bad]]:
         if end - first == 1:
             bad.append(Bad(first, words))
             continue
-        todo += reversed(_part(first, end, words))
+        todo += reversed(_part(first, end, words, careful))
     return bad
 
 
-def _part(first: int, end: int, words: str) -> list[tuple[int, int]]:
+def _part(first: int, end: int, words: str, careful: bool) -> list[tuple[int, int]]:
     named = _AT_ROW.search(words)
     row = first + int(named[1]) - 1 if named else -1
     if first <= row < end:
-        parts = [(first, row), (row, row + 1), (row + 1, end)]
+        parts = [(first, row)] * careful + [(row, row + 1), (row + 1, end)]
     else:
         middle = (first + end) // 2
         parts = [(first, middle), (middle, end)]
@@ -57,7 +58,7 @@ def _part(first: int, end: int, words: str) -> list[tuple[int, int]]:
 class Brake:
     """Stops the sink when most rows are refused: then the schema is wrong, not the rows."""
 
-    def __init__(self, ratio: float, least: int = 1_000) -> None:
+    def __init__(self, ratio: float, least: int) -> None:
         self.ratio = ratio
         self.least = least
         self.taken = 0

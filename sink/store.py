@@ -25,7 +25,7 @@ class Store:
         self.turns = turns
         self.held: Callable[[], int] = lambda: 0
         """Tells the bytes of rows in hand, over all partitions."""
-        self.brake = Brake(settings.dead_ratio)
+        self.brake = Brake(settings.dead_ratio, settings.dead_least_rows)
         self.producer: AIOKafkaProducer | None = None
 
     async def insert(self, body: bytes, token: str | None) -> None:
@@ -42,16 +42,17 @@ class Store:
         metrics.INSERTS.labels("stored").inc()
         metrics.INSERT_SECONDS.observe(time.monotonic() - began)
 
-    async def sift(self, partition: TopicPartition, rows: Batch) -> frozenset[int]:
+    async def sift(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
         """Send the bad rows to the dead letters; return their indexes."""
         try:
             await self._ask(ROW)
         except Refused as error:
             raise Stop(f"{PROBE_TABLE} refuses a sound row, so the schema does not fit: {error}") from None
-        bad = await dead.find(rows.rows, self._ask)
+        most = max(self.brake.least, int(self.brake.ratio * len(rows.rows))) + 1
+        bad = await dead.find(rows.rows, self._ask, careful=careful, most=most)
         if not bad:
             raise Stop(f"ClickHouse refuses offsets {rows.offsets[0]}-{rows.offsets[-1]}, but no row of them alone")
-        if self.brake.count(len(rows.rows) - len(bad), len(bad)):
+        if self.brake.count(len(rows.rows) - len(bad), len(bad)) or len(bad) >= most:
             raise Stop(
                 f"ClickHouse refuses {self.brake.refused} of {self.brake.taken + self.brake.refused} rows, more than "
                 f"PHAROS_SINK_DEAD_RATIO={self.settings.dead_ratio}; the last: {bad[-1].words}"

@@ -62,7 +62,7 @@ class Rows:
             self.fail -= 1
             raise Retry("no answer")
 
-    async def sift(self, partition: TopicPartition, rows: Batch) -> frozenset[int]:
+    async def sift(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
         return frozenset()
 
     def room(self, begun: bool) -> int:
