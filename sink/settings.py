@@ -94,6 +94,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         WrongSetting: a `PHAROS_SINK_*` variable is unknown, malformed or out of its range.
     """
     named = {name.removeprefix(PREFIX).lower(): text for name, text in environ.items() if name.startswith(PREFIX)}
+    for name in environ:
+        if name.startswith(PREFIX) and name != name.upper():
+            raise WrongSetting(f"{name} is not a setting of the sink")
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     values: dict[str, object] = {}
     for lower, text in _with_files(named).items():
