@@ -25,6 +25,7 @@ from rich.text import Text
 from deploy.local import page, ports, programs, settings
 from deploy.local.programs import Place
 from deploy.local.runner import Runner, Unusable
+from deploy.local.terminal import foreground
 
 LOOK_S: Final = 1.0
 PLAIN_LOOK_S: Final = 10.0
@@ -108,7 +109,7 @@ async def run(place: Place, environ: Mapping[str, str], console: Console) -> int
             await signals.or_done(watching_task)
             watching_task.cancel()
             await asyncio.gather(watching_task, return_exceptions=True)
-        console.print("draining: collector, enricher, sink (once more to stop at once)")
+        console.print("draining: collector, enricher, sink (once more to stop at once)", highlight=False)
         signals.again()
         stopping = asyncio.create_task(runner.stop(http, gently=True))
         await signals.or_done(stopping)
@@ -161,7 +162,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except (ValueError, Unusable) as problem:
         print(problem, file=sys.stderr)
         return 2
-    return uvloop.run(run(place, environ, Console()))
+    with foreground():
+        return uvloop.run(run(place, environ, Console()))
 
 
 if __name__ == "__main__":

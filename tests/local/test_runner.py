@@ -1,12 +1,17 @@
 """`make run` as a person has it: one command, a hit, a row; a kill -9 here and there; an end that leaves nothing."""
 
 import asyncio
+import fcntl
 import os
+import pty
 import re
 import shlex
 import signal
 import socket
+import sys
+import termios
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -17,7 +22,7 @@ from deploy.local import page, settings
 from deploy.local.programs import Place
 from tests.brokers import ApacheKafka
 from tests.clickhouse import ClickHouse
-from tests.local.running import START_S, Local, children, hit
+from tests.local.running import COMMAND, START_S, Local, children, hit
 from tests.processes import Program
 from tests.waiting import until, until_now
 
@@ -138,6 +143,44 @@ async def test_real_parts_take_the_place_of_embedded_ones(
 
         await until(row, "the row")
     assert await asyncio.to_thread(program.terminate, 60) == 0, program.output()
+
+
+PARENT = """
+import signal, subprocess, sys
+def interrupted(*_): print("the parent was interrupted")
+signal.signal(signal.SIGINT, interrupted)
+print("code", subprocess.call(sys.argv[1:]))
+"""
+
+
+async def test_ctrl_c_on_a_terminal_is_the_runners_alone(local: Local) -> None:
+    """`make` before us would turn it into exit code 130."""
+    control, terminal = pty.openpty()
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, *COMMAND,
+        env=os.environ | local.env, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(terminal)
+    said = bytearray()
+
+    def listen() -> None:
+        with suppress(OSError):  # the terminal's last owner has gone
+            said.extend(os.read(control, 65536))
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(control, listen)
+    try:
+        await until(lambda: b"hits/s" in said, "the status line", START_S)
+        os.write(control, b"\x03")
+        assert await asyncio.wait_for(child.wait(), START_S) == 0
+        listen()
+    finally:
+        loop.remove_reader(control)
+        os.close(control)
+    assert b"draining" in said
+    assert b"code 0" in said
+    assert b"interrupted" not in said
 
 
 class TestRefusals:
