@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from loadtest import lane
+from loadtest import verdict
 from loadtest.shots import hit_id
 from loadtest.store import Store, StoreAway
 
@@ -72,12 +72,12 @@ def compare(
     """Return the audit of a run: for each lane one byte a hit, against (lane, number) of every row stored."""
     audit = Audit(
         sent=sum(map(len, outcomes)),
-        accepted=sum(book.count(lane.ACCEPTED) for book in outcomes),
-        refused=sum(book.count(lane.REFUSED) for book in outcomes),
-        wrongly_refused=sum(book.count(lane.WRONGLY_REFUSED) for book in outcomes),
-        wrongly_accepted=sum(book.count(lane.WRONGLY_ACCEPTED) for book in outcomes),
-        failed=sum(book.count(lane.FAILED) for book in outcomes),
-        unanswered=sum(book.count(lane.UNANSWERED) for book in outcomes),
+        accepted=sum(book.count(verdict.ACCEPTED) for book in outcomes),
+        refused=sum(book.count(verdict.REFUSED) for book in outcomes),
+        wrongly_refused=sum(book.count(verdict.WRONGLY_REFUSED) for book in outcomes),
+        wrongly_accepted=sum(book.count(verdict.WRONGLY_ACCEPTED) for book in outcomes),
+        failed=sum(book.count(verdict.FAILED) for book in outcomes),
+        unanswered=sum(book.count(verdict.UNANSWERED) for book in outcomes),
     )
     counts = [array("H", bytes(2 * len(book))) for book in outcomes]
 
@@ -94,20 +94,20 @@ def compare(
             note(index, number, "stored but never sent")
     for index, (book, count) in enumerate(zip(outcomes, counts, strict=True)):
         for number, (outcome, times) in enumerate(zip(book, count, strict=True)):
-            if times == 1 and outcome == lane.ACCEPTED:
+            if times == 1 and outcome == verdict.ACCEPTED:
                 audit.stored += 1
             elif times > 1:
                 audit.doubled += 1
-                audit.stored += outcome == lane.ACCEPTED
+                audit.stored += outcome == verdict.ACCEPTED
                 note(index, number, f"stored {times} times")
-            elif times == 0 and outcome == lane.ACCEPTED:
+            elif times == 0 and outcome == verdict.ACCEPTED:
                 audit.missing += 1
                 note(index, number, "accepted but missing")
-            elif times and outcome == lane.UNANSWERED:
+            elif times and outcome == verdict.UNANSWERED:
                 audit.unanswered_stored += 1
-            elif times and outcome in (lane.REFUSED, lane.WRONGLY_REFUSED, lane.FAILED):
+            elif times and outcome in (verdict.REFUSED, verdict.WRONGLY_REFUSED, verdict.FAILED):
                 audit.refused_but_stored += 1
-                note(index, number, f"{lane.NAMES[outcome]} but stored")
+                note(index, number, f"{verdict.NAMES[outcome]} but stored")
     visible = sum(sum(count) for count in counts) + audit.unknown
     logged = sum(1 for _ in log_rows)
     audit.repeats = max(0, logged - visible) if logged else 0

@@ -22,9 +22,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from loadtest.lane import Slice, Target
 from loadtest.measured import Measured
-from loadtest.plan import Book, Plan
+from loadtest.plan import Book, Plan, Slice, Target
 
 LATE_BOUND_MS: Final = 5.0
 """Above this 99th percentile of its own lateness the driver, not the server, is what was measured."""
@@ -159,7 +158,7 @@ def drive(plan: Plan, tell: Callable[[Measured], None] = lambda measured: None) 
                 raise RuntimeError("a driver process did not become ready within 60 s")
             try:
                 pipe.recv()
-            except EOFError:
+            except (EOFError, OSError):
                 raise RuntimeError("a driver process died before it began") from None
         start = time.perf_counter() + 0.05
         started_at = time.time() + 0.05

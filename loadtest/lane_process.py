@@ -13,8 +13,8 @@ import uvloop
 
 from loadtest import schedule as schedules
 from loadtest import traffic
-from loadtest.lane import Lane, Slice
-from loadtest.plan import Book, Plan
+from loadtest.lane import Lane
+from loadtest.plan import Book, Plan, Slice
 
 
 async def serve(pipe: Pipe, plan: Plan, index: int) -> None:

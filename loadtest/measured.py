@@ -10,7 +10,7 @@ from statistics import fmean
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from loadtest.lane import Slice
+from loadtest.plan import Slice
 from loadtest.schedule import Schedule
 
 HIGHEST_US = 600_000_000

@@ -1,10 +1,25 @@
 """What goes to a lane's process, and what comes back at its end."""
 
+from array import array
+
 import msgspec
 
-from loadtest.lane import Target
 from loadtest.schedule import Schedule
 from loadtest.traffic import Surface
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to, and how."""
+
+    host: str
+    port: int
+    tls: bool = False
+    connections: int = 128
+    """Of one lane, all open from the start."""
+    churn: float = 0.01
+    """Share of answers after which the connection is closed and another one opened."""
+    timeout_s: float = 10.0
+    """An answer later than this counts as none."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,11 +41,35 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Shots of a lane, at most, sent round and round with new ids."""
 
 
+class Slice:
+    """What a lane counted in a tenth of a second; times in whole microseconds."""
+
+    def __init__(self) -> None:
+        self.latencies = array("I")
+        """From the scheduled moment to the whole answer."""
+        self.service = array("I")
+        """From sending to the whole answer: what a closed-loop tool would report."""
+        self.late = array("I")
+        """How far behind its schedule the driver itself was, where a connection was free."""
+        self.probes: list[tuple[int, float]] = []
+        """Some accepted hits: number, scheduled moment on the clock."""
+        self.failed = 0
+        """Requests without an answer, and answers 5xx."""
+        self.until = 0.0
+        """When it ended, on the clock."""
+        self.numbers = self.requests = self.waiting = self.alive = 0
+        """As of its end: ids given out, requests sent, moments that wait for a connection, connections."""
+        self.cpu_s = 0.0
+        """CPU time of the lane's process so far."""
+        self.starved_s = 0.0
+        """How long it was ready to run, but had no core, so far (Linux)."""
+
+
 class Book(msgspec.Struct, frozen=True, kw_only=True):
     """What a lane hands in at its end."""
 
     outcomes: bytes
-    """One byte a hit, by its number: lane.NOT_SENT ... lane.FAILED."""
+    """One byte a hit, by its number: see verdict.py."""
     errors: dict[str, int]
     requests: int
     answers: int

@@ -7,8 +7,8 @@ from hdrh.histogram import HdrHistogram
 
 from loadtest.audit import Audit
 from loadtest.driver import LATE_BOUND_MS, Drive
-from loadtest.lane import FAILED, UNANSWERED, WRONGLY_ACCEPTED, WRONGLY_REFUSED
 from loadtest.measured import Second
+from loadtest.verdict import FAILED, UNANSWERED, WRONGLY_ACCEPTED, WRONGLY_REFUSED
 from loadtest.watch import Fresh, Sample
 
 CLEAN: Final = 0

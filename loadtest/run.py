@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from loadtest import audit as auditing
-from loadtest import driver, lane, result
+from loadtest import driver, result, verdict
 from loadtest.bench.frame import machine_facts
 from loadtest.faults import Faults
 from loadtest.measured import Measured
-from loadtest.plan import Plan
+from loadtest.plan import Plan, Target
 from loadtest.schedule import Schedule
 from loadtest.store import Store
 from loadtest.traffic import Surface
@@ -22,7 +22,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str = "Load test"
     url: str
-    target: lane.Target
+    target: Target
     surface: Surface
     schedule: Schedule
     schedule_name: str
@@ -83,7 +83,7 @@ def run(
             faults.finish()
     audit = None
     if store:
-        accepted = drive.count(lane.ACCEPTED)
+        accepted = drive.count(verdict.ACCEPTED)
         settled_s = auditing.settle(
             store,
             plan.run,

@@ -21,6 +21,7 @@ from loadtest.bench.frame import Bench, Contestant, Figures, Options
 from loadtest.faults import find
 from loadtest.plan import Plan
 from loadtest.processes import cpu_s, wait_until
+from loadtest.verdict import ACCEPTED
 from loadtest.watch import scrape
 
 PARTS: Final = {
@@ -109,7 +110,7 @@ def _try(system: here.System, rate: float, seconds: float) -> Step:
     return Step(
         hits_per_s=hits / seconds,
         growth_per_s=growth,
-        held=growth <= GROWTH * rate and offered and drive.count(2) == hits,
+        held=growth <= GROWTH * rate and offered and drive.count(ACCEPTED) == hits,
         cpu_us={part: s * 1e6 / hits for part, s in cpu.items()},
         behind_s=statistics.median([y for _, y in late] or [0.0]) / rate,
     )

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest import audit, lane
+from loadtest import audit, verdict
 from loadtest.store import StoreAway
 
-outcome = st.sampled_from([lane.UNANSWERED, lane.ACCEPTED, lane.REFUSED, lane.WRONGLY_REFUSED, lane.FAILED])
+outcome = st.sampled_from(
+    [verdict.UNANSWERED, verdict.ACCEPTED, verdict.REFUSED, verdict.WRONGLY_REFUSED, verdict.FAILED]
+)
 hit = st.tuples(outcome, st.sampled_from([0, 0, 1, 1, 1, 2, 3]))
 """What was answered, and how many rows there are."""
 
@@ -26,16 +28,16 @@ def test_every_kind_of_fault_is_counted(lanes: list[list[tuple[int, int]]], stra
     every = [hit for hits in lanes for hit in hits]
     counts = Counter(every)
     assert found.sent == len(every)
-    assert found.accepted == sum(1 for outcome, _ in every if outcome == lane.ACCEPTED)
-    assert found.missing == counts[lane.ACCEPTED, 0]
+    assert found.accepted == sum(1 for outcome, _ in every if outcome == verdict.ACCEPTED)
+    assert found.missing == counts[verdict.ACCEPTED, 0]
     assert found.stored == found.accepted - found.missing
     assert found.doubled == sum(1 for _, times in every if times > 1)
     assert found.unknown == strange
-    wrong = (lane.REFUSED, lane.WRONGLY_REFUSED, lane.FAILED)
+    wrong = (verdict.REFUSED, verdict.WRONGLY_REFUSED, verdict.FAILED)
     assert found.refused_but_stored == sum(counts[each, 1] for each in wrong)
-    assert found.unanswered_stored == counts[lane.UNANSWERED, 1]
+    assert found.unanswered_stored == counts[verdict.UNANSWERED, 1]
     assert found.repeats == len(rows)
-    wrongly = any(outcome == lane.WRONGLY_REFUSED for outcome, _ in every)
+    wrongly = any(outcome == verdict.WRONGLY_REFUSED for outcome, _ in every)
     bad = found.missing + found.doubled + found.unknown + found.refused_but_stored
     assert bool(found.faults()) == (wrongly or bad > 0)
     assert len(found.examples) <= audit.EXAMPLES

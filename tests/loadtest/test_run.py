@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from loadtest import __main__ as command
-from loadtest import driver, lane, result, run, schedule, traffic
+from loadtest import driver, result, run, schedule, traffic
 from loadtest.measured import Measured
-from loadtest.plan import Plan
+from loadtest.plan import Plan, Slice, Target
 from tests.loadtest.faulty import Collector, running
 
 SCALE = 10 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1
@@ -187,13 +187,13 @@ def test_it_says_when_the_driver_was_the_bottleneck() -> None:
 
 def _measured_late(late_us: int) -> driver.Drive:
     plan = Plan(
-        target=lane.Target(host="127.0.0.1", port=1),
+        target=Target(host="127.0.0.1", port=1),
         surface=traffic.Surface(),
         schedule=schedule.Schedule(schedule.constant(1, 1)),
         run="00000000",
     )
     measured = Measured(plan.schedule, 1, 0.0)
-    cut = lane.Slice()
+    cut = Slice()
     cut.until = 0.5
     cut.late.extend([late_us] * 100)
     measured.add(0, cut)
