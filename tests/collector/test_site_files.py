@@ -93,6 +93,11 @@ async def test_a_running_collector_takes_a_new_site_and_keeps_the_old_ones_when_
     path = running.folder / "sites.toml"
     await running.start()
 
+    def replace(text: str) -> None:
+        """Put a whole new file there at once, as editors and deployments do."""
+        path.with_suffix(".new").write_text(text)
+        path.with_suffix(".new").replace(path)
+
     async def verdict(site: str) -> str:
         async with aiohttp.ClientSession() as session, session.get(f"{running.url}/p.gif?s={site}") as answer:
             return answer.headers["X-Pharos"]
@@ -101,16 +106,16 @@ async def test_a_running_collector_takes_a_new_site_and_keeps_the_old_ones_when_
         return {await verdict(site) for _ in range(8)} == {"accepted"}
 
     assert await verdict("later") == "refused; unknown_site"
-    path.write_text(path.read_text() + "\n[sites.later]\n")
+    replace(path.read_text() + "\n[sites.later]\n")
     running.program.signal(signal.SIGHUP)
     await until(lambda: everywhere("later"), "both workers know the new site")
-    path.write_text("[sites.later]\nip = 'some'\n")
+    replace("[sites.later]\nip = 'some'\n")
     complaint = "the old sites and links stay in force"
     await until(lambda: len(running.said(complaint)) == 2, "both workers complain")
     assert "line 2: site 'later': Invalid enum value 'some'" in running.said(complaint)[0]["problem"]
     assert (await running.metrics())["files_stale"] == 1
     assert await everywhere("later")
-    path.write_text("[sites.other]\n")
+    replace("[sites.other]\n")
     await until(lambda: everywhere("other"), "the mended file is taken")
     assert await verdict("later") == "refused; unknown_site"
     assert (await running.metrics())["files_stale"] == 0
