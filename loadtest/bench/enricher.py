@@ -47,10 +47,12 @@ def hits(count: int) -> Iterator[Hit]:
         for field, text in again.items():
             if _GCLID in text:
                 again[field] = text.replace(_GCLID, f"EAIaIQobChMI{number:012x}")
-        agent = next(agents) if hit.kind in {"pixel", "tag"} and not hit.sec_ch_ua else hit.user_agent
-        yield msgspec.structs.replace(
-            hit, id=f"{at:012x}{hit.id[12:20]}{number:012x}", at=at, user_agent=agent, **again
-        )
+        again["id"] = f"{at:012x}{hit.id[12:20]}{number:012x}"
+        if hit.kind in {"pixel", "tag"}:
+            again["user_agent"] = next(agents)
+            if "Chrome/" not in again["user_agent"]:
+                again |= {"sec_ch_ua": "", "sec_ch_ua_mobile": "", "sec_ch_ua_platform": ""}
+        yield msgspec.structs.replace(hit, at=at, **again)
 
 
 async def _topics(kafka: str, *names: str) -> None:
