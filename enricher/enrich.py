@@ -38,8 +38,6 @@ class Client(NamedTuple):
     user_agent: str
     agent: Agent
     bot_reason: str
-    open_kind: OpenKind
-    open_rule: str
 
 
 class Arrival(NamedTuple):
@@ -98,6 +96,7 @@ class Enricher:
         self._clients: Cache[ClientKey, Client] = Cache(
             self._client, entries=50_000, max_bytes=48 * _MIB, size=lambda key: sum(map(len, key))
         )
+        self._opens = remember_texts(self._open, 8)
         self._pages = remember_texts(self._page, 32)
         self._senders = remember_texts(self._sender, 16)
         self._reader = Reader()
@@ -137,10 +136,10 @@ class Enricher:
             click_id_name, click_id = OWN_CLICK_ID, said.click_id
 
         client = self._clients[hit.user_agent, hit.sec_ch_ua, hit.sec_ch_ua_mobile, hit.sec_ch_ua_platform]
-        agent_text, (browser, browser_version, os, os_version, device), bot_reason, open_as, open_rule = client
+        agent_text, (browser, browser_version, os, os_version, device), bot_reason = client
         open_kind: OpenKind | Literal[""] = ""
         if kind == "open":
-            open_kind = open_as
+            open_kind, open_rule = self._opens[hit.user_agent]
             bot_reason = open_rule if open_kind == "scanner" else ""
         elif kind == "server" and not hit.user_agent:
             bot_reason = ""  # a server need not say whose browser it speaks for
@@ -220,6 +219,7 @@ class Enricher:
         """What is remembered, by name."""
         return {
             "user_agents": self._clients,
+            "mail_openers": self._opens,
             "pages": self._pages,
             "referrers": self._senders,
             "encoded_urls": self._reader.urls,
@@ -236,11 +236,13 @@ class Enricher:
     def _client(self, key: ClientKey) -> Client:
         agent, brands, mobile, platform = key
         reason = self._bots.reason(agent)
-        kind, rule = self._mail.opened_by(agent, reason)
         stored = agent[:_AGENT_LONGEST].strip()
         if not stored.isprintable():
             stored = "".join(each if each.isprintable() else " " for each in stored)
-        return Client(stored, self._agents.parse(agent, Hints(brands, mobile, platform)), reason, kind, rule)
+        return Client(stored, self._agents.parse(agent, Hints(brands, mobile, platform)), reason)
+
+    def _open(self, agent: str) -> tuple[OpenKind, str]:
+        return self._mail.opened_by(agent, self._bots.reason(agent))
 
     def _page(self, text: str) -> Page:
         if not text:
