@@ -11,6 +11,7 @@ from loadtest import __main__ as command
 from loadtest import driver, result, run, schedule, traffic
 from loadtest.measured import Measured
 from loadtest.plan import Plan, Slice, Target
+from loadtest.watch import Watch
 from tests.loadtest.faulty import Collector, running
 
 SCALE = 10 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1
@@ -166,6 +167,31 @@ def test_two_lanes_share_one_schedule() -> None:
     assert done.requests == RATE * SECONDS
     assert {lane for lane, _ in collector.kept} == {0, 1}
     assert done.broken == []
+
+
+class Impatient(run.News):
+    """Presses Ctrl-C once, when some answers are there."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def driving(self, measured: Measured, watch: Watch) -> None:
+        if not self.pressed and measured.latency.get_total_count() > 100:
+            self.pressed = True
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_still_audits_what_was_sent() -> None:
+    collector = Collector()
+    collector.forget_every = 50
+    with running(collector) as url:
+        long = schedule.Schedule(schedule.constant(300, 600))
+        done = run.run(order(url, schedule=long), collector, Impatient())
+    assert done.stopped_early
+    assert done.audit
+    assert 100 < done.requests < 300 * 600
+    assert done.audit.missing == collector.forgotten > 0
+    assert done.exit_code == result.BROKEN
 
 
 def test_the_bound_on_requests_holds() -> None:
