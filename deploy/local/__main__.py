@@ -24,7 +24,7 @@ from rich.text import Text
 
 from deploy.local import page, ports, programs, settings
 from deploy.local.programs import Place
-from deploy.local.runner import Runner, Unusable
+from deploy.local.runner import NotReady, Runner, Unusable
 from deploy.local.terminal import foreground
 
 LOOK_S: Final = 1.0
@@ -98,9 +98,9 @@ async def run(place: Place, environ: Mapping[str, str], console: Console) -> int
             return 0
         if (error := starting.exception()) is not None:
             await runner.stop(http, gently=False)
-            if isinstance(error, Unusable):
+            if isinstance(error, (Unusable, NotReady)):
                 print(error, file=sys.stderr)
-                return 2
+                return 2 if isinstance(error, Unusable) else 1
             raise error
         shown = await _serve_page(place)
         console.print(_banner(place), highlight=False, markup=False, soft_wrap=True)

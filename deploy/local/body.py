@@ -81,6 +81,6 @@ async def _limited(request: web.Request, most: int) -> bytes:
     async for piece in request.content.iter_chunked(PIECE_BYTES):
         length += len(piece)
         if length > most:
-            raise QueryError.named(66, "QUERY_IS_TOO_LARGE", f"Compressed body is longer than {most} bytes")
+            raise QueryError.named(229, "QUERY_IS_TOO_LARGE", f"Compressed body is longer than {most} bytes")
         parts.append(piece)
     return b"".join(parts)

@@ -62,6 +62,8 @@ class Endpoint:
         if request.method in ("GET", "HEAD") and not request.query_string:
             return await self._ok(request)
         query_id = request.query.get("query_id") or str(uuid.uuid4())
+        if not query_id.isprintable() or not query_id.isascii():
+            query_id = str(uuid.uuid4())
         try:
             return await self._answer(request, read(request, self._users, query_id))
         except QueryError as error:
@@ -97,6 +99,15 @@ class Endpoint:
                 result = await self._insert(handle, statement, head, body)
             return self._empty(how, result)
         sql = await body.rest(head)
+        # The head may have been cut off: what ends the statement counts too.
+        statement = read_statement(sql.encode())
+        if isinstance(statement, Rows) or statement.files:
+            raise QueryError.named(358, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE and FROM INFILE are not allowed")
+        if statement.several:
+            raise QueryError.named(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")
+        if how.user.read_only and not statement.only_reads:
+            text = f"{how.user.name}: Cannot execute query in readonly mode."
+            raise QueryError.named(164, "READONLY", text)
         async with self._engine.lane(writes=not statement.answers), self._prepared(how, statement) as handle:
             if not statement.answers:
                 return self._empty(how, await self._engine.whole(handle.query, sql, "TabSeparated", how.parameters))

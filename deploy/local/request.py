@@ -68,7 +68,7 @@ def read(request: web.Request, users: Mapping[str, User], query_id: str) -> Requ
         settings=settings,
         parameters={name[6:]: value for name, value in asked.items() if name.startswith("param_")},
         session_id=asked.get("session_id", ""),
-        session_s=min(float(asked.get("session_timeout", "60") or 60), SESSION_MAX_S),
+        session_s=_session_s(asked.get("session_timeout", "60")),
         default_format=asked.get("default_format", "") or request.headers.get("X-ClickHouse-Format", "TabSeparated"),
         coding=coding.choose(request.headers.get("Accept-Encoding", "")) if compressed else "",
         native=asked.get("compress") in ("1", "true"),
@@ -94,6 +94,12 @@ def _user(request: web.Request, users: Mapping[str, User]) -> User:
             f"{name}: Authentication failed: password is incorrect, or there is no user with such name.",
         )
     return user
+
+
+def _session_s(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > SESSION_MAX_S:
+        raise QueryError.named(374, "INVALID_SESSION_TIMEOUT", f"Invalid session timeout: '{text}'")
+    return int(text)
 
 
 def _basic(header: str) -> tuple[str, str]:

@@ -19,6 +19,10 @@ CATCH_UP_S: Final = 10
 """How long a drain waits for a stage to have nothing left before it stops it."""
 
 
+class NotReady(Exception):
+    """A part that did not come up in time; the text is one line that names it and its log."""
+
+
 class Unusable(Exception):
     """Something to set right before a start; the text is one line that names it."""
 
@@ -35,7 +39,7 @@ class Runner:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, http: aiohttp.ClientSession) -> None:
-        """Start everything and return when it is ready; raises Unusable."""
+        """Start everything and return when it is ready; raises Unusable or NotReady."""
         await self._group(programs.embedded(self._place), http)
         await self._replaced()
         await self._group(programs.stages(self._place, self._environ), http)
@@ -96,7 +100,7 @@ class Runner:
                         return
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise Unusable(f"{program.name} is not ready after {READY_S} s: {why}; log: {keeper.log}") from None
+            raise NotReady(f"{program.name} is not ready after {READY_S} s: {why}; log: {keeper.log}") from None
 
     async def watch(self, http: aiohttp.ClientSession, show: Callable[[str], None], pause_s: float) -> None:
         """Show a status line again and again, until cancelled."""

@@ -4,6 +4,7 @@ Rule: pure and total. This is no SQL parser: it knows quotes, comments and brack
 them; what it does not understand it hands to the engine as it is, whose error is better than ours.
 """
 
+import itertools
 import re
 from typing import Final
 
@@ -50,6 +51,10 @@ class Query(msgspec.Struct, frozen=True):
     """The FORMAT clause's name, empty where there is none."""
     temporary: bool = False
     """Whether it makes a temporary table, which lives in a session."""
+    several: bool = False
+    """Whether another statement follows after a semicolon."""
+    files: bool = False
+    """Whether it names a file of the client (INTO OUTFILE, FROM INFILE), which here would be the server's."""
 
     @property
     def answers(self) -> bool:
@@ -60,6 +65,11 @@ class Query(msgspec.Struct, frozen=True):
     def streams(self) -> bool:
         """Whether its result can be had block by block."""
         return self.keyword in _STREAMS
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether a read-only user may ask it at all; what it then may see is the engine's to say."""
+        return self.keyword in _READS - {"CHECK", "KILL"} | _KEEPS | {""}
 
     @property
     def keeps_state(self) -> bool:
@@ -105,7 +115,14 @@ def read(text: bytes) -> Rows | Query:
     words = _words(text)
     keyword = "SELECT" if text[start : start + 1] == b"(" else words[0].text if words else ""
     temporary = keyword == "CREATE" and any(word.text == "TEMPORARY" for word in words[1:4])
-    return Query(keyword, _format(text, words), temporary)
+    pairs = {(one.text, other.text) for one, other in itertools.pairwise(words)}
+    return Query(
+        keyword,
+        _format(text, words),
+        temporary,
+        several=any(word.text == ";" and word.depth == 0 for word in words[:-1]),
+        files=bool(pairs & {("INTO", "OUTFILE"), ("FROM", "INFILE")}),
+    )
 
 
 def _first(text: bytes) -> int | None:

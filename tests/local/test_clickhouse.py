@@ -117,6 +117,9 @@ async def test_a_query_ends_when_its_client_goes(http: aiohttp.ClientSession, cl
         ("SELECT 1 FORMAT Nope", 404, "73"),
         ("SELECT throwIf(1)", 500, "395"),
         ("SELECT 1 SETTINGS nope = 1", 404, "115"),
+        ("SELECT 1; SELECT 2", 400, "62"),
+        ("SELECT 1 INTO OUTFILE '/tmp/never'", 500, "358"),
+        ("SELECT 1 /*" + "x" * 300_000 + "*/", 400, "62"),
     ],
 )
 async def test_errors_are_clickhouses_own(http: aiohttp.ClientSession, sql: str, status: int, code: str) -> None:
@@ -187,6 +190,9 @@ async def test_the_analyst_only_reads(http: aiohttp.ClientSession) -> None:
         "INSERT INTO local_test.t VALUES (1, '')",
         "DROP TABLE local_test.t",
         "SET readonly = 0",
+        "SYSTEM STOP MERGES",
+        "KILL QUERY WHERE 1",
+        "BACKUP TABLE local_test.t TO File('x')",
         "SELECT * FROM file('/etc/passwd', 'LineAsString')",
         "SELECT * FROM url('http://127.0.0.1:1', 'LineAsString')",
     ):
@@ -199,6 +205,13 @@ async def test_the_analyst_only_reads(http: aiohttp.ClientSession) -> None:
 def test_the_analyst_with_clickhouse_connect(clickhouse: ClickHouse, client: Client) -> None:
     with clickhouse.client("analyst") as analyst:
         assert analyst.query("SELECT count() FROM local_test.t").result_rows == [(0,)]
+
+
+async def test_wrong_parameters_are_no_fault_of_ours(http: aiohttp.ClientSession) -> None:
+    async with http.post("/", params={"session_timeout": "soon"}, data="SELECT 1") as answer:
+        assert answer.headers["X-ClickHouse-Exception-Code"] == "374"
+    async with http.post("/", params={"query_id": "a\r\nX-Evil: 1"}, data="SELECT 1") as answer:
+        assert (answer.status, "X-Evil" in answer.headers) == (200, False)
 
 
 async def test_a_page_of_another_site_is_turned_away(http: aiohttp.ClientSession) -> None:
