@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import secrets
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -25,7 +26,7 @@ BACKOFF_S: Final = (0.1, 10.0)
 class Storage(Protocol):
     """Where rows go."""
 
-    async def insert(self, body: bytes, token: str | None) -> None:
+    async def insert(self, body: bytes, token: str) -> None:
         """Store rows; raises Retry, Refused or Stop."""
 
     async def sift(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
@@ -66,6 +67,8 @@ class Worker:
         self.storage = storage
         self.limits = limits
         self.intents = intents
+        # Without an intent a later sink may cut the same offsets otherwise: the token must not outlive this one.
+        self.salt = "" if intents else f":{secrets.token_hex(8)}"
         self.stale_after_s = stale_after_s
         self.clock = clock
         self.crash_at = crash_at
@@ -148,7 +151,7 @@ class Worker:
         self.state = protocol.step(self.state, protocol.Batch(intent), intents=self.intents)
         left_out: frozenset[int] = frozenset()
         turn = True
-        token = protocol.token(self.partition.topic, self.partition.partition, intent) if self.intents else None
+        token = protocol.token(self.partition.topic, self.partition.partition, intent) + self.salt
         try:
             attempt = 0
             while True:
@@ -194,7 +197,7 @@ class Worker:
             if turn:
                 self.storage.give_back()
 
-    async def _insert(self, rows: Batch, left_out: frozenset[int], token: str | None) -> protocol.Event:
+    async def _insert(self, rows: Batch, left_out: frozenset[int], token: str) -> protocol.Event:
         if not rows.offsets:
             return protocol.Stored()  # retention took every record of an intent
         if left_out:
@@ -218,6 +221,7 @@ class Worker:
             )
             return protocol.InsertRefused()
         self.why_waiting = ""
+        metrics.BATCH_ROWS.observe(len(rows.offsets) - len(left_out))
         self.crash_at("after insert")
         return protocol.Stored()
 

@@ -28,7 +28,7 @@ class Store:
         self.brake = Brake(settings.dead_ratio, settings.dead_least_rows)
         self.producer: AIOKafkaProducer | None = None
 
-    async def insert(self, body: bytes, token: str | None) -> None:
+    async def insert(self, body: bytes, token: str) -> None:
         """Insert into `pharos.event_log`; raises Retry, Refused or Stop."""
         began = time.monotonic()
         try:

@@ -51,12 +51,12 @@ class Rows:
     """ClickHouse's side."""
 
     def __init__(self, fail: int = 0) -> None:
-        self.inserted: list[tuple[bytes, str | None]] = []
+        self.inserted: list[tuple[bytes, str]] = []
         self.fail = fail
         self.turns = 0
         self.most = 10**6
 
-    async def insert(self, body: bytes, token: str | None) -> None:
+    async def insert(self, body: bytes, token: str) -> None:
         self.inserted.append((body, token))
         if self.fail:
             self.fail -= 1
@@ -103,11 +103,16 @@ async def test_each_batch_is_declared_inserted_and_closed() -> None:
     assert rows.turns == 0
 
 
-async def test_without_metadata_there_is_neither_intent_nor_token() -> None:
-    log, rows = Log([0, 1]), Rows()
-    await drained(worker(log, rows, Idle(0), intents=False), log)
-    assert log.commits == [(2, "")]
-    assert rows.inserted == [(b"[0]\n[1]\n", None)]
+async def test_without_metadata_there_is_no_intent_and_no_token_outlives_the_sink() -> None:
+    tokens = []
+    for _ in range(2):
+        log, rows = Log([0, 1]), Rows(fail=1)
+        await drained(worker(log, rows, Idle(0), intents=False), log)
+        assert log.commits == [(2, "")]
+        assert [body for body, _ in rows.inserted] == [b"[0]\n[1]\n"] * 2
+        tokens.append({token for _, token in rows.inserted})
+    assert [len(one) for one in tokens] == [1, 1]
+    assert tokens[0] != tokens[1]
 
 
 async def test_a_retry_is_the_same_insert() -> None:
