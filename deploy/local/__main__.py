@@ -30,6 +30,8 @@ from deploy.local.terminal import foreground
 LOOK_S: Final = 1.0
 PLAIN_LOOK_S: Final = 10.0
 """Between status lines where there is no terminal."""
+TWICE_S: Final = 1.0
+"""A signal so soon after another is the same one."""
 
 
 def prepare(chosen: settings.Settings) -> Place:
@@ -127,8 +129,16 @@ class _Signals:
 
     def __init__(self) -> None:
         self._come = asyncio.Event()
+        self._heard_at = -TWICE_S
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._come.set)
+            asyncio.get_running_loop().add_signal_handler(number, self._hear)
+
+    def _hear(self) -> None:
+        """Take one sent to a whole process group once: make hears it too, and hands SIGTERM on."""
+        now = asyncio.get_running_loop().time()
+        if now - self._heard_at >= TWICE_S:
+            self._come.set()
+            self._heard_at = now
 
     def again(self) -> None:
         """Forget what came."""
