@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import distribution
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -98,6 +99,15 @@ def test_systemd_takes_the_unit_and_finds_it_confined(stage: str, tmp_path: Path
     unit.write_text(text.replace("/opt/pharos/bin/python", "/bin/true"))
     run(analyze, "verify", "--man=no", unit)
     run(analyze, "security", "--offline=true", "--threshold=15", "--no-pager", unit)
+
+
+def test_grafana_may_only_read() -> None:
+    """Whoever sees a dashboard may send SQL through it."""
+    users = ElementTree.parse(DEPLOY / "clickhouse/analyst.xml").getroot()
+    assert [grant.text for grant in users.iterfind("users/analyst/grants/query")] == ["GRANT SELECT ON pharos.*"]
+    assert users.findtext("profiles/analyst/readonly") == "2"
+    sources = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/pharos.yaml").read_text())["datasources"]
+    assert [one["jsonData"]["username"] for one in sources if "clickhouse" in one["type"]] == ["analyst"]
 
 
 def copied() -> list[str]:
