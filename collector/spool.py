@@ -21,6 +21,7 @@ from collector.mark import Mark, Position
 from collector.segment import HEADER_BYTES, LARGEST_PAYLOAD, frame, scan
 
 _READ_BYTES: Final = 512 << 10
+_READ_AHEAD_BYTES: Final = 64 << 10
 _SUFFIX: Final = ".seg"
 
 
@@ -301,6 +302,7 @@ class Spool:
     def read(self, start: Position, most_bytes: int = _READ_BYTES) -> Chunk | None:
         """Return the next whole records from `start`, or None where there are none yet. Steps over damage."""
         number, offset = start
+        ahead = most_bytes + _READ_AHEAD_BYTES
         while True:
             known = sorted(n for n in self._sizes if n >= number)
             if not known:
@@ -313,8 +315,7 @@ class Spool:
                     return None
                 number, offset = number + 1, 0
                 continue
-            piece = os.pread(self._open(number), _READ_BYTES + HEADER_BYTES + LARGEST_PAYLOAD, offset)
-            piece = piece[: size - offset]
+            piece = os.pread(self._open(number), min(size - offset, ahead), offset)
             whole = offset + len(piece) >= size
             seen = scan(piece, last=whole, most_bytes=most_bytes)
             for damaged_from, damaged_to in seen.damage:
@@ -322,6 +323,9 @@ class Spool:
             if not piece:
                 # The file is shorter than it was: cut by somebody else, and nothing more to be had from it.
                 offset = size
+                continue
+            if not (seen.payloads or whole or seen.damage):
+                ahead = HEADER_BYTES + LARGEST_PAYLOAD  # one record longer than was looked at
                 continue
             if seen.payloads:
                 return Chunk(Position(number, offset), Position(number, offset + seen.ends[-1]), seen.payloads)
