@@ -100,7 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Addresses and networks, separated by commas, whose word about the client's address counts; empty: nobody's."""
     cdn: Literal["nginx", "cloudfront", "cloudflare", "fastly", "akamai"] = "nginx"
     """Whose headers to read for address and place; `nginx`: X-Forwarded-For, as most proxies write it."""
-    client_ip_header: str = ""
+    client_ip_header: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9-]*\Z")] = ""
     """A header with one address to read instead of the preset's."""
     max_event_age_h: Annotated[int, msgspec.Meta(ge=1)] = 72
     """How old an event with a `time` of its own may be."""
@@ -112,7 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Folder of the daily salt, the same for all workers and, by a mount or a copy, all hosts; empty: a folder in
     `/dev/shm`, for a single host. Never on a disk that is backed up."""
 
-    cookie_domain: str = ""
+    cookie_domain: Annotated[str, msgspec.Meta(pattern=r"\A([a-z0-9-]+\.)*[a-z0-9-]*\Z")] = ""
     """`Domain` of our cookies, such as "example.com"; empty: the collector's own host only."""
 
 

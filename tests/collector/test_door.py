@@ -70,6 +70,10 @@ def test_keys_ages_and_the_salts_folder(tmp_path: Path) -> None:
     [
         ("TRUSTED_PROXIES", "10.0.0.0/33", r"PHAROS_COLLECTOR_TRUSTED_PROXIES: .*10\.0\.0\.0/33"),
         ("TRUSTED_PROXIES", "proxy.example", "PHAROS_COLLECTOR_TRUSTED_PROXIES: .*proxy.example"),
+        ("COOKIE_DOMAIN", "a.example; Path=/x", "PHAROS_COLLECTOR_COOKIE_DOMAIN: "),
+        ("COOKIE_DOMAIN", "a.example\r\nX: y", "PHAROS_COLLECTOR_COOKIE_DOMAIN: "),
+        ("COOKIE_DOMAIN", ".a.example", "PHAROS_COLLECTOR_COOKIE_DOMAIN: "),
+        ("CLIENT_IP_HEADER", "X-Real-IP:", "PHAROS_COLLECTOR_CLIENT_IP_HEADER: "),
         ("CDN", "other", "PHAROS_COLLECTOR_CDN: "),
         ("LINK_KEY", "short", "PHAROS_COLLECTOR_LINK_KEY: must have at least 16 characters"),
         ("MAX_EVENT_AGE_H", "0", "PHAROS_COLLECTOR_MAX_EVENT_AGE_H: "),
