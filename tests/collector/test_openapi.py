@@ -27,7 +27,7 @@ from tests.collector.running import Running
 from tests.collector.surface import SITES, TOKEN
 
 TEXT = (Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text()
-EXAMPLES = scale.of(small=25, full=500)
+EXAMPLES = scale.of(small=12, full=500)
 
 CHECKS = [
     not_a_server_error,
@@ -64,9 +64,13 @@ async def test_the_collector_keeps_to_it(
     (running.folder / "sites.toml").write_text(SITES)
     await running.start()
     told = document()
-    # A site that there is, and no coding that the body does not have: else every answer were the same refusal.
+    del told["paths"]["/e"]["post"]["requestBody"]["content"]["text/plain"]  # any text at all
     for name in ("PageEvent", "ServerEvent"):
-        told["components"]["schemas"][name]["properties"]["site"]["enum"] = ["shop", "demo", "strict"]
+        fields = told["components"]["schemas"][name]["properties"]
+        # What a description cannot say: which sites there are, what time it is, how addresses are written.
+        fields["site"]["enum"] = ["shop"]
+        del fields["time"]
+        fields.get("ip", {})["enum"] = ["203.0.113.9", "2001:db8::1"]
     told["components"]["parameters"]["ContentEncoding"]["schema"]["enum"] = ["identity"]
     operation = schemathesis.openapi.from_dict(told)[path]["POST"]
     statuses: Counter[int] = Counter()
@@ -82,7 +86,5 @@ async def test_the_collector_keeps_to_it(
     await asyncio.to_thread(ask)
     with capsys.disabled():
         print(f"\n{path} {mode.value}: {dict(sorted(statuses.items()))}")
-    assert statuses.keys() <= {202, 400, 401, 403}
-    if mode is GenerationMode.POSITIVE:
-        assert statuses[202] > 0
+    assert statuses.keys() <= ({202} if mode is GenerationMode.POSITIVE else {202, 400, 401, 403, 413})
     assert "Traceback" not in running.program.output()
