@@ -43,7 +43,7 @@ async def _run(settings: Settings, enricher: Enricher) -> int:
     health.waits_for = f"Kafka at {settings.kafka}"
     watching = asyncio.create_task(_watch_locations(settings, enricher))
     try:
-        await stream.run(settings, enricher.enrich, metrics, health, stopping)
+        await stream.run(settings, enricher, metrics, health, stopping)
     except stream.Brakes as error:
         log("error", f"stopped: {error}")
         return 1

@@ -4,7 +4,7 @@ Rule: a hit costs no more than a dict look-up. Entries go into the young generat
 bytes, it becomes the old one, and the old one is forgotten. What is asked for again moves back to the young one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
@@ -41,21 +41,34 @@ class Cache(dict[Key, Value], Generic[Key, Value]):
         """Results computed so far."""
 
     def __missing__(self, key: Key) -> Value:
-        size = self._size(key)
         try:
             value = self._old[key]
         except KeyError:
-            self.misses += 1
             value = self._compute(key)
+            self.misses += 1
+        self._keep(key, value)
+        return value
+
+    def lacking(self, keys: Iterable[Key]) -> list[Key]:
+        """Return those of `keys` that nothing is remembered of, each once."""
+        old = self._old
+        return list(dict.fromkeys(key for key in keys if key not in self and key not in old))
+
+    def learn(self, key: Key, value: Value) -> None:
+        """Remember what was computed elsewhere."""
+        self.misses += 1
+        self._keep(key, value)
+
+    def _keep(self, key: Key, value: Value) -> None:
+        size = self._size(key)
         if size > self._max_key_bytes:
-            return value
+            return
         if len(self) >= self._half_entries or self._bytes >= self._half_bytes:
             self._old = dict(self)
             self.clear()
             self._bytes = 0
         self._bytes += size + _ENTRY_BYTES
         self[key] = value
-        return value
 
     @property
     def held(self) -> int:

@@ -5,6 +5,7 @@ costs is remembered, in bounded caches, and remembering changes no answer.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -94,7 +95,10 @@ class Enricher:
         self._channels = channel.load()
         self.locations = locations
         self._clients: Cache[ClientKey, Client] = Cache(
-            self._client, entries=50_000, max_bytes=48 * _MIB, size=lambda key: sum(map(len, key))
+            lambda key: self._clients_of([key])[0],
+            entries=50_000,
+            max_bytes=48 * _MIB,
+            size=lambda key: sum(map(len, key)),
         )
         self._opens = remember_texts(self._open, 8)
         self._pages = remember_texts(self._page, 32)
@@ -233,13 +237,24 @@ class Enricher:
         """Look every address up anew: the file behind `locations` has changed."""
         self._places.forget()
 
-    def _client(self, key: ClientKey) -> Client:
-        agent, brands, mobile, platform = key
-        reason = self._bots.reason(agent)
-        stored = agent[:_AGENT_LONGEST].strip()
-        if not stored.isprintable():
-            stored = "".join(each if each.isprintable() else " " for each in stored)
-        return Client(stored, self._agents.parse(agent, Hints(brands, mobile, platform)), reason)
+    def meet(self, hits: Iterable[Hit]) -> None:
+        """Look at the user agents of `hits` that are new, all at once: a third of what they cost one by one.
+
+        It changes no answer of `enrich`.
+        """
+        new = self._clients.lacking(
+            (hit.user_agent, hit.sec_ch_ua, hit.sec_ch_ua_mobile, hit.sec_ch_ua_platform) for hit in hits
+        )
+        if new:
+            for key, client in zip(new, self._clients_of(new), strict=True):
+                self._clients.learn(key, client)
+
+    def _clients_of(self, keys: Sequence[ClientKey]) -> list[Client]:
+        agents = self._agents.parse_all([(key[0], Hints(*key[1:])) for key in keys])
+        reasons = [self._bots.reason(key[0]) for key in keys]
+        return [
+            Client(_stored(key[0]), agent, reason) for key, agent, reason in zip(keys, agents, reasons, strict=True)
+        ]
 
     def _open(self, agent: str) -> tuple[OpenKind, str]:
         return self._mail.opened_by(agent, self._bots.reason(agent))
@@ -282,6 +297,12 @@ class Enricher:
 
     def _place(self, ip: str) -> Place:
         return self.locations.find(ip) if self.locations else NOWHERE
+
+
+def _stored(agent: str) -> str:
+    """Return a user agent as it is stored: bounded, on one line."""
+    text = agent[:_AGENT_LONGEST].strip()
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
 
 
 def _default_url(hit: Hit) -> str:

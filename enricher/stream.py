@@ -22,6 +22,7 @@ from enricher.admin import Health
 from enricher.brake import Brake
 from enricher.contract import DeadHit, Event, encode_dead, encode_row
 from enricher.delivery import Chunk, Delivery, Lane
+from enricher.enrich import Enricher
 from enricher.kafka import access
 from enricher.log import log
 from enricher.metrics import Metrics
@@ -29,8 +30,8 @@ from enricher.said import Refusal
 from enricher.settings import Settings
 
 _POLL_MS: Final = 200
-_SLICE: Final = 250
-"""Records enriched before the network gets its turn: some 5 ms."""
+_SLICE: Final = 1000
+"""Records enriched before the network gets its turn: some 15 ms."""
 _CLOSE_S: Final = 10.0
 _FIRST_BACKOFF_S: Final = 0.2
 _LONGEST_BACKOFF_S: Final = 10.0
@@ -47,16 +48,21 @@ class Stalled(Exception):
     """Records wait, and the consumer takes none."""
 
 
-def judge(enrich: Callable[[Hit], Event | Refusal], record: bytes) -> Event | Refusal:
-    """Return what a record of `hits.raw` becomes; never fails."""
+def to_hit(record: bytes) -> Hit | Refusal:
+    """Return the hit that a record of `hits.raw` holds; never fails."""
     try:
-        hit = decode_hit(record)
+        return decode_hit(record)
     except msgspec.ValidationError as error:
         unknown = str(error).endswith("`$.v`")
         return Refusal("unknown_version" if unknown else "undecodable", str(error)[:200])
     except (msgspec.DecodeError, UnicodeError):
         return Refusal("undecodable", "not JSON")
-    return enrich(hit)
+
+
+def judge(enrich: Callable[[Hit], Event | Refusal], record: bytes) -> Event | Refusal:
+    """Return what a record of `hits.raw` becomes; never fails."""
+    hit = to_hit(record)
+    return enrich(hit) if isinstance(hit, Hit) else hit
 
 
 class _Batches:
@@ -84,14 +90,14 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(
         self,
         settings: Settings,
-        enrich: Callable[[Hit], Event | Refusal],
+        enricher: Enricher,
         consumer: AIOKafkaConsumer,
         out: Delivery,
         brake: Brake,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
-        self._enrich = enrich
+        self._enricher = enricher
         self._consumer = consumer
         self._out = out
         self._brake = brake
@@ -174,10 +180,13 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         chunk = Chunk(source, records[-1].offset + 1, [], records[0].timestamp, {})
         good = _Batches(self._settings.topic_enriched, lane, chunk, self._partitions)
         dead = _Batches(self._settings.topic_dead, lane, chunk, self._partitions)
-        enrich, enriched = self._enrich, 0
+        enrich, enriched = self._enricher.enrich, 0
         for start in range(0, len(records), _SLICE):
-            for record in records[start : start + _SLICE]:
-                judged = judge(enrich, record.value or b"")
+            piece = records[start : start + _SLICE]
+            hits = [to_hit(record.value or b"") for record in piece]
+            self._enricher.meet(hit for hit in hits if isinstance(hit, Hit))
+            for record, hit in zip(piece, hits, strict=True):
+                judged = enrich(hit) if isinstance(hit, Hit) else hit
                 if isinstance(judged, Event):
                     enriched += 1
                     good.add(record.timestamp, record.key, encode_row(judged))
@@ -252,7 +261,7 @@ async def _sleep(seconds: float, stopping: asyncio.Event) -> None:
 
 async def run(
     settings: Settings,
-    enrich: Callable[[Hit], Event | Refusal],
+    enricher: Enricher,
     metrics: Metrics,
     health: Health,
     stopping: asyncio.Event,
@@ -286,7 +295,7 @@ async def run(
                 metrics.exactly_once.set(exactly_once)
             await consumer.start()
             out = await delivery.begin(settings, consumer, exactly_once=exactly_once)
-            session = _Session(settings, enrich, consumer, out, brake, metrics)
+            session = _Session(settings, enricher, consumer, out, brake, metrics)
             consumer.subscribe([settings.topic_raw], listener=session)
             log("info", "ready", topic=settings.topic_raw, group=settings.group)
             health.waits_for = ""

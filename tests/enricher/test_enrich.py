@@ -174,6 +174,14 @@ def test_enrichment_is_deterministic_whatever_is_remembered(enricher: Enricher) 
         assert len(rows) == 1
 
 
+def test_meeting_hits_beforehand_changes_no_answer(enricher: Enricher) -> None:
+    hits = [decode(line) for line in (GOLDEN / "hit.jsonl").read_bytes().splitlines()]
+    fresh = load("")
+    fresh.meet([*hits, *hits])
+    assert fresh.caches["user_agents"].misses == len({(hit.user_agent, hit.sec_ch_ua) for hit in hits})
+    assert [fresh.enrich(hit) for hit in hits] == [enricher.enrich(hit) for hit in hits]
+
+
 _ANY: Enricher | None = None
 
 

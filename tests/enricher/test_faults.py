@@ -132,7 +132,7 @@ async def test_the_brake_stops_before_the_topic_is_emptied_into_the_dead_letters
     settings = await topics(broker, brake_window_hits=100)
     await write(broker, settings.topic_raw, [b"broken"] * 1_000)
     with pytest.raises(Brakes, match="most of them undecodable"):
-        await asyncio.wait_for(run(settings, enricher.enrich, Metrics(), Health(), asyncio.Event()), 60)
+        await asyncio.wait_for(run(settings, enricher, Metrics(), Health(), asyncio.Event()), 60)
 
 
 async def test_a_replay_makes_the_same_rows_again(broker: Broker, enricher: Enricher) -> None:

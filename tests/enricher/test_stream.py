@@ -72,7 +72,7 @@ async def read(broker: Broker, topic: str, count: int) -> list[bytes]:
 async def running(settings: Settings, enricher: Enricher) -> AsyncIterator[Callable[[], None]]:
     """An enricher at work; drained at the end."""
     stopping = asyncio.Event()
-    task = asyncio.create_task(stream.run(settings, enricher.enrich, Metrics(), Health(), stopping))
+    task = asyncio.create_task(stream.run(settings, enricher, Metrics(), Health(), stopping))
     try:
         yield stopping.set
     finally:
