@@ -126,6 +126,8 @@ async def insert(connection: Connection, body: bytes, token: str | None, table: 
         Retry, Refused, Stop: see there. After Refused and Stop nothing of `body` is stored.
     """
     settings = dict(INSERT_SETTINGS)
+    if table not in (TABLE, PROBE_TABLE):
+        settings["distributed_foreground_insert"] = 1  # the answer of every shard, each told the token
     if token is not None:
         settings["insert_deduplication_token"] = token
     try:

@@ -48,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     topic_dead: str = "hits.dead"
     group: str = "pharos-sink"
     """Consumer group: its committed offsets are the sink's only memory."""
+    table: str = "event_log"
+    """Table of the database pharos to insert into: on several shards a Distributed one, see docs/sink.md."""
     batch_rows: int = 50_000
     batch_bytes: int = 33_554_432
     batch_age_ms: int = 1_000
@@ -124,6 +126,8 @@ def _check(settings: Settings) -> None:
         raise WrongSetting(f"{PREFIX}CLICKHOUSE must be an http:// or https:// URL")
     if not settings.kafka.strip():
         raise WrongSetting(f"{PREFIX}KAFKA is empty")
+    if not settings.table.isidentifier():
+        raise WrongSetting(f"{PREFIX}TABLE={settings.table!r}: letters, digits and _ only")
     if settings.retention_days < 0:
         raise WrongSetting(f"{PREFIX}RETENTION_DAYS={settings.retention_days}: must be 0 (keep for ever) or more")
     for name in ("inserts_per_s", "insert_timeout_s", "drain_s", "session_timeout_ms"):

@@ -32,7 +32,7 @@ class Store:
         """Insert into `pharos.event_log`; raises Retry, Refused or Stop."""
         began = time.monotonic()
         try:
-            await clickhouse.insert(self.connection, body, token)
+            await clickhouse.insert(self.connection, body, token, f"pharos.{self.settings.table}")
         except clickhouse.Retry:
             metrics.INSERTS.labels("retry").inc()
             raise

@@ -38,6 +38,7 @@ def test_values_are_read_by_their_types() -> None:
         ("PHAROS_SINK_INSERTS_PER_S", "0"),
         ("PHAROS_SINK_DEAD_RATIO", "1.5"),
         ("PHAROS_SINK_MIGRATE", "maybe"),
+        ("PHAROS_SINK_TABLE", "t; DROP"),
         ("PHAROS_SINK_CLUSTER", "main'; DROP"),
     ],
 )
