@@ -126,6 +126,7 @@ def settle(
 ) -> float:
     """Wait until `accepted` events of the run are visible, or none has come for `quiet_s`, or `at_most_s` are over.
 
+    Where all are there, it waits a second more: a doubled one may follow.
     Returns seconds from the call to the last change. `tell` hears how many are visible.
     """
     start = last_change = time.monotonic()
@@ -139,10 +140,7 @@ def settle(
         if visible != seen:
             seen, last_change = visible, now
             tell(visible)
-        if (
-            (visible >= accepted and now - last_change >= 1.0)
-            or now - last_change >= quiet_s
-            or now - start >= at_most_s
-        ):
+        quiet = now - last_change
+        if (visible >= accepted and quiet >= min(1.0, quiet_s / 2)) or quiet >= quiet_s or now - start >= at_most_s:
             return last_change - start
-        time.sleep(0.5)
+        time.sleep(min(0.5, quiet_s / 8))
