@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from collector.contract import Hit
-from tests.brokers import Broker, unique
+from tests.brokers import Broker, Tansu, unique
 from tests.collector.running import Running, hits_in
 from tests.waiting import until
 
@@ -73,10 +73,10 @@ async def test_hits_accepted_before_kafka_is_there_arrive_later(broker: Broker, 
     await until(arrived, "all hits are in Kafka")
 
 
-async def test_a_killed_worker_is_replaced_and_nobody_is_refused_meanwhile(broker: Broker, collector: Make) -> None:
+async def test_a_killed_worker_is_replaced_and_nobody_is_refused_meanwhile(tansu: Tansu, collector: Make) -> None:
     topic = unique("hits.raw")
-    await broker.create_topics(topic)
-    running = collector(kafka=broker.bootstrap, topic_raw=topic)
+    await tansu.create_topics(topic)
+    running = collector(kafka=tansu.bootstrap, topic_raw=topic)
     await running.start()
     await running.ready()
     (worker,) = running.worker_pids()
