@@ -31,8 +31,10 @@ FROM
                   groupArray((occurred_at, event_id, kind, visitor_id, user_id, value, currency))) AS copies,
         copies[greatest(1, arrayFirstIndex(c -> c.3 != 'server' AND c.1 - copies[1].1 <= 172800, copies))] AS stands,
         stands.4 AS stands_visitor_id
-    FROM pharos.events
-    WHERE site = {site:String} AND event = {event:String} AND NOT is_bot
+    -- `events`, with a filter before FINAL: all copies of an event have one site and one name.
+    FROM pharos.event_log FINAL
+    PREWHERE event = {event:String} AND site = {site:String}
+    WHERE NOT is_bot
     GROUP BY site, event, client_event_id, if(client_event_id = '', event_id, toUUID('00000000-0000-0000-0000-000000000000'))
 ) AS found
 LEFT JOIN (SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:String}) AS known
@@ -103,13 +105,31 @@ FROM
                         '' AS user_id,
                         toDecimal64(0, 4) AS value,
                         toLowCardinality('') AS currency
-                    FROM (SELECT * FROM pharos.touches WHERE site = {site:String}) AS found
+                    FROM
+                    (
+                        SELECT *
+                        FROM pharos.touches
+                        WHERE site = {site:String}
+                            -- Only the visitors of those who converted: this goes down to the scan of events.
+                            AND ({everyone:UInt8} = 1 OR visitor_id = '' OR visitor_id IN (
+                                SELECT arrayJoin(groupUniqArray(visitor_id))
+                                FROM
+                                (
+                                    SELECT concat('user ', user_id) AS person, visitor_id, false AS converts
+                                    FROM pharos.people
+                                    WHERE site = {site:String}
+                                    UNION ALL
+                                    SELECT person, visitor_id, true
+                                    FROM pharos.conversions(site = {site:String}, event = {conversion:String})
+                                    WHERE occurred_at >= {since:DateTime64(3, 'UTC')}
+                                        AND occurred_at < {until:DateTime64(3, 'UTC')}
+                                )
+                                GROUP BY person
+                                HAVING max(converts)))
+                    ) AS found
                     LEFT JOIN (SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:String}) AS known
                         ON known.visitor_id = found.visitor_id
-                    WHERE occurred_at < {until:DateTime64(3, 'UTC')} AND person != '' AND ({everyone:UInt8} = 1 OR person IN (
-                        SELECT person
-                        FROM pharos.conversions(site = {site:String}, event = {conversion:String})
-                        WHERE occurred_at >= {since:DateTime64(3, 'UTC')} AND occurred_at < {until:DateTime64(3, 'UTC')}))
+                    WHERE occurred_at < {until:DateTime64(3, 'UTC')} AND person != ''
                     UNION ALL
                     SELECT person, true, occurred_at, event_id, '', '', '', '', visitor_id, user_id, value, currency
                     FROM pharos.conversions(site = {site:String}, event = {conversion:String})
