@@ -112,6 +112,7 @@ def plot(
         label = html.escape(label)
         out.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{label}</text>')
     out.append(f'<text class="unit" x="{LEFT}" y="{TOP - 9}" text-anchor="start">{html.escape(unit)}</text>')
+    labels: list[str] = []  # drawn last, so that no line crosses them
     for row, (at, label) in enumerate(marks):
         x = x_of(at)
         out.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
@@ -133,7 +134,7 @@ def plot(
                 f'<path class="f{one.colour}" d="{path}L{points[-1][0]:.1f},{base}L{points[0][0]:.1f},{base}Z"/>'
             )
         out.append(f'<path class="l{one.colour}" d="{path}"/>')
-    out.append("</svg>")
+    out += [*labels, "</svg>"]
     return "".join(out)
 
 
