@@ -6,7 +6,7 @@ tenth less size. Kafka's readers take any level. Format: Kafka's documentation, 
 
 import struct
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 import cramjam
@@ -25,7 +25,7 @@ _BODY: Final = struct.Struct(">hiqqqhii")
 """Attributes, last offset delta, first and last timestamp, producer id, its epoch, base sequence, count."""
 
 
-@cache
+@lru_cache(maxsize=1 << 14)
 def varint(number: int) -> bytes:
     """Return a number from 0 up as Kafka's zigzag varint."""
     left = number << 1
@@ -37,7 +37,7 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-@cache
+@lru_cache(maxsize=1 << 13)
 def _around(size: int, delta_bytes: int) -> tuple[bytes, bytes]:
     """Return what stands around the offset delta of a record, for a payload's size and the delta's own length.
 

@@ -244,8 +244,8 @@ class Shortcut:
             site, consent = judged.site, judged.consent
         if site not in self.door.sites:
             return Asked("pixel", "", "", method == b"GET", b"", {}, Refusal.UNKNOWN_SITE)
-        if len(consent) > 8:
-            return None  # nothing to remember shapes by
+        if consent not in ("", "0", "1"):
+            return None  # shapes are remembered by it: only of these there is an end
         kind: Kind = "pixel" if letter == b"p" else "open"
         json = b',"kind":"%b","site":"%b","query":"%b' % (kind.encode(), site.encode(), query)
         shapes = self._shapes.setdefault((kind, site, consent), {})

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from collector import log
 from collector.metrics import Tally
 from collector.refusal import Refusal
+from collector.segment import LARGEST_PAYLOAD
 from collector.shortcut import Decision, unavailable
 from collector.spool import Chunk, Fsync, Spool, SpoolRefused
 
@@ -79,6 +80,8 @@ class Turn:
         Raises:
             SpoolRefused: they are not.
         """
+        if any(len(payload) > LARGEST_PAYLOAD for payload in payloads):
+            raise SpoolRefused("oversized")  # the limits on fields keep hits far smaller
         done: asyncio.Future[None] = self._loop.create_future()
 
         def answer(refused: SpoolRefused | None) -> None:

@@ -40,7 +40,8 @@ def client_ids(hits: list[Hit]) -> list[str]:
 async def test_accepted_hits_are_in_kafka_once_and_the_drain_leaves_nothing(broker: Broker, collector: Make) -> None:
     topic = unique("hits.raw")
     await broker.create_topics(topic)
-    running = collector(kafka=broker.bootstrap, topic_raw=topic, workers=2)
+    fsync = "always" if broker.durable else "interval"
+    running = collector(kafka=broker.bootstrap, topic_raw=topic, workers=2, fsync=fsync)
     await running.start()
     await running.ready()
     accepted = await send(running.url, range(300))

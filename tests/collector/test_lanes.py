@@ -1,7 +1,7 @@
 """Both lanes answer alike: same status, headers, cookie and Hit, whatever is sent; and the fast one is really used."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from pathlib import Path
 
 import pytest
@@ -174,3 +174,41 @@ def test_any_pixel_request_means_the_same_in_both_lanes(tmp_path: Path) -> None:
 
         alike()
         assert answered > tried / 10, "the fast lane hardly took part"
+
+
+def test_what_the_fast_lane_remembers_has_an_end(tmp_path: Path) -> None:
+    with both(tmp_path) as (fast, _):
+        shortcut = fast.lane.shortcut
+        shortcut.tick(1)
+        for number in range(6000):
+            name = str(number).encode()
+            target = b"/p.gif?s=demo&t=" + name + b"&n=" + name
+            lines = (b"User-Agent: " + name, b"Referer: https://a.example/" + name, b"X-Forwarded-For: 10.1.2." + name)
+            shortcut.decide(request(target, *lines[:2]), f"10.0.{number >> 8}.{number & 255}")
+            shortcut.decide(request(b"/p.gif?s=demo&t=" + name, *lines), "127.0.0.1")
+        kept: list[Sized] = [shortcut._asked, shortcut._shapes, shortcut._referers, shortcut._places]
+        kept.append(shortcut._heads.blocks)
+        kept += [shape.places for shapes in shortcut._shapes.values() for shape in shapes.values()]
+        assert all(len(memory) <= 4097 for memory in kept)
+        assert len(shortcut._shapes) < 10
+
+
+@pytest.mark.parametrize("fsync_fails", [False, True])
+def test_under_always_answers_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync_fails: bool
+) -> None:
+    with both(tmp_path) as (fast, full):
+        for one in (fast, full):
+            monkeypatch.setattr(one.intake.turn, "_fsync", "always")
+            synced: list[bool] = []
+
+            def sync(one: One = one, synced: list[bool] = synced) -> None:
+                if fsync_fails:
+                    raise OSError("EIO")
+                synced.append(True)
+
+            monkeypatch.setattr(one.spool, "sync", sync)
+            answers, _ = one.ask(QUICK[0] * 5, expected=5)
+            assert [answer.status for answer in answers] == [503 if fsync_fails else 200] * 5
+            assert bool(synced) != fsync_fails
+            assert all(answer.header("retry-after") for answer in answers) == fsync_fails
