@@ -46,6 +46,8 @@ class Event:
     currency: str = ""
     is_bot: bool = False
     open_kind: str = ""
+    message_id: str = ""
+    consent: str = "given"
 
     @property
     def key(self) -> tuple[datetime, str]:
