@@ -108,5 +108,5 @@ async def measure(stream: Stream, why: list[str]) -> None:
         why[0] = stream.not_ready()
         # A rebalance may take a partition between two lines; a broker that is away answers nothing.
         with contextlib.suppress(IllegalStateError, KafkaError, TimeoutError):
-            await stream.measure()
+            await asyncio.wait_for(stream.measure(), 10)
         await asyncio.sleep(0.25)

@@ -47,6 +47,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         self.workers: dict[TopicPartition, Worker] = {}
         self.store.held = self.held
         self.intents: bool | None = None
+        self.joined = False
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._opening: asyncio.Task[None] | None = None
@@ -88,12 +89,14 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._end(self.settings.drain_s)
         finally:
             await self._end(0.0)
-            await self.store.close()
-            await asyncio.wait_for(self.consumer.stop(), 15)
+            try:
+                await self.store.close()
+            finally:  # a consumer left behind would keep its partitions
+                await asyncio.wait_for(self.consumer.stop(), 15)
 
     def not_ready(self) -> str:
         """Return why no rows are taken now, or ""."""
-        if self.intents is None:
+        if not self.joined:
             return f"waiting for partitions of {self.settings.topic_enriched} from Kafka at {self.settings.kafka}"
         return next((worker.why_waiting for worker in self.workers.values() if worker.why_waiting), "")
 
@@ -108,7 +111,9 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Give each partition a worker, once the group's commits are read."""
-        self._opening = asyncio.create_task(self._watched(self._open(sorted(assigned))))
+        assigned = sorted(assigned)
+        self.joined = not assigned  # one sink more than there are partitions is ready, too
+        self._opening = asyncio.create_task(self._watched(self._open(assigned)))
 
     async def _end(self, patience_s: float) -> None:
         if self._opening is not None:
@@ -164,6 +169,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             )
             self.workers[tp] = worker
             self._tasks[tp] = asyncio.create_task(self._watched(worker.run()))
+        self.joined = True
 
     async def measure(self) -> None:
         """Set the gauges that are read, not counted."""
