@@ -34,6 +34,8 @@ PARTS: Final = {
 STEP: Final = 1.35
 GROWTH: Final = 0.04
 """What is not stored may grow by this share of the rate, and the rate still holds."""
+SOON_S: Final = 1.0
+"""Whatever the trend: what waits at best for no longer than this is the sink's batch, not a queue."""
 
 
 ENOUGH: Final = 5
@@ -110,10 +112,11 @@ def _try(system: here.System, rate: float, seconds: float) -> Step:
     cpu["driver"] = sum(book.cpu_s for book in drive.books)
     hits = max(1, drive.hits())
     growth = growth_per_s(samples)
+    soon = min((value for _, value in samples[2 * len(samples) // 3 :]), default=0.0) <= SOON_S * rate
     return Step(
         hits_per_s=hits / seconds,
         growth_per_s=growth,
-        held=growth <= GROWTH * rate and not drive.lost_lanes and drive.count(ACCEPTED) == hits,
+        held=(growth <= GROWTH * rate or soon) and not drive.lost_lanes and drive.count(ACCEPTED) == hits,
         cpu_us={part: s * 1e6 / hits for part, s in cpu.items()},
         behind_s=statistics.median([value for _, value in samples] or [0.0]) / rate,
     )
@@ -145,9 +148,9 @@ def _climb(system: here.System, first: float, seconds: float, most_steps: int) -
 @contextmanager
 def prepare(options: Options) -> Iterator[Bench]:
     """Start a system of our own, climb in rounds, drain it."""
-    first = options.scaled(600, 100)
-    seconds = options.scaled(10, 2)
-    steps = options.scaled(9, 1)
+    first = options.scaled(500, 100)
+    seconds = options.scaled(18, 2)
+    steps = options.scaled(8, 1)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, here.own(Path(folder)) as (system, _):
         yield Bench(
             title="Pipeline: request to row, everything on this machine",
@@ -155,6 +158,6 @@ def prepare(options: Options) -> Iterator[Bench]:
             facts={
                 "profile": "pixel, Poisson arrivals",
                 "parts": "1 collector worker, 1 enricher, 1 sink, embedded broker and ClickHouse, 1 driver process",
-                "holds": f"accepted but not stored grows by less than {GROWTH:.0%} of the rate",
+                "holds": f"accepted but not stored grows by less than {GROWTH:.0%} of the rate, or stays under a second's",
             },
         )
