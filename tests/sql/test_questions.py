@@ -1,4 +1,4 @@
-"""Funnel and retention against loops in Python; mail opens, audience and top pages on an example that shows each rule."""
+"""Funnel and retention against loops in Python; mail opens and audience on examples that show each rule."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
