@@ -3,6 +3,7 @@
 Rule: whatever goes wrong with a producer ends it. A new one begins at the spool's mark, so that hits may be repeated,
 with the same ids, and never left out. Every wait on aiokafka is bounded: its send and stop can hang without Kafka. By
 `asyncio.timeout`, never `wait_for`: Python 3.11's can swallow a cancellation (cpython#86296), and then nobody ends us.
+Over 250 lines: connecting, sending and settling share the cursor and what is under way.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The collector's first process: owns the port, keeps the workers running, answers on the admin port for all of them.
 
 Rule: the supervisor makes one listening socket a worker (SO_REUSEPORT) and keeps it open, so that what connects while a
-worker is being replaced waits in the queue instead of being refused.
+worker is being replaced waits in the queue instead of being refused. Over 250 lines with what must be refused at start.
 """
 
 import asyncio

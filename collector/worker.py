@@ -30,6 +30,7 @@ from collector.spool import Busy, Limits, Spool
 from collector.turn import Turn, sync_regularly, tend
 
 _OWNED_WITHIN_S: Final = 15.0
+_GONE_WITHIN_S: Final = 10.0
 RELOAD: Final = b"reload\n"
 """What the supervisor writes to have the files read again."""
 
@@ -143,6 +144,8 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
         task.add_done_callback(ended)
 
     await going.wait()
+    if orphaned.is_set():
+        loop.call_later(_GONE_WITHIN_S, os._exit, 1)  # whatever hangs: the port and the spool belong to the next one
     intake.draining = True
     lane.drain()
     if not orphaned.is_set():
