@@ -94,6 +94,13 @@ def client_address(peer: str, forwarded: str, trusted: Trusted) -> Address:
 
 
 @lru_cache(maxsize=8192)
+def believed(peer: str, trusted: Trusted) -> bool:
+    """Tell whether `peer` is a trusted proxy: only then do a CDN's place headers count."""
+    near = _packed(peer)
+    return near is not None and near in trusted
+
+
+@lru_cache(maxsize=8192)
 def truncate(ip: str, policy: Literal["truncate", "full", "none"]) -> str:
     """Return what the site's policy leaves of an `Address.ip`: its /24 or /48, all, or nothing."""
     if policy == "none" or not ip:

@@ -41,6 +41,8 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
     """The query's closing quote, and `,"user_agent":"..."` where one was sent."""
     rest_json: bytes
     """`,"accept_language":"..."` and what follows it in a Hit, up to the place names."""
+    placed: bool
+    """A CDN's place headers are in it."""
     signals: int
     """1: `Sec-GPC: 1`, 2: `DNT: 1`, added up."""
 
@@ -62,6 +64,7 @@ class Heads:
                 named[name.encode()] = field
         self._fragments: Final = named
         self._fields: Final = tuple(named.values())
+        self._places: Final = tuple(name.encode() for name in geo_headers if name)
         self.blocks: Final[dict[bytes, Fields]] = {}
 
     def read(self, block: bytes) -> Fields | None:
@@ -99,5 +102,6 @@ class Heads:
             user_agent=agent.decode("ascii"),
             agent_json=b'","user_agent":' + json_text(agent) if agent else b'"',
             rest_json=b"".join(b',"%b":%b' % (f.encode(), json_text(said[f])) for f in self._fields if f in said),
+            placed=any(name in seen for name in self._places),
             signals=(seen.get(b"sec-gpc") == b"1") + 2 * (seen.get(b"dnt") == b"1"),
         )

@@ -33,6 +33,7 @@ def peer_of(sent: web.BaseRequest) -> str:
 def client_of(sent: web.Request) -> request.Client:
     """Return what the headers say of the client; an address header that is not believed is counted."""
     intake = sent.app[INTAKE]
-    client = request.client(fields_of(sent.headers), intake.door)
-    intake.doubt(peer_of(sent), client.forwarded)
+    peer = peer_of(sent)
+    client = request.client(fields_of(sent.headers), intake.door, peer)
+    intake.doubt(peer, client.forwarded)
     return client

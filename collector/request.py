@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
 from collector import form
-from collector.client_ip import Trusted, client_address, truncate
+from collector.client_ip import Trusted, believed, client_address, truncate
 from collector.contract import Hit, Kind
 from collector.identity import identify
 from collector.links import Links
@@ -131,9 +131,12 @@ def text_of(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def client(fields: Mapping[str, str], door: Door) -> Client:
-    """Read the headers; `fields` has lower-case names, repeated headers joined by commas (cookies by semicolons)."""
-    country, region, city = door.geo_headers
+def client(fields: Mapping[str, str], door: Door, peer: str) -> Client:
+    """Read the headers; `fields` has lower-case names, repeated headers joined by commas (cookies by semicolons).
+
+    A CDN's place headers are read only where `peer` is a trusted proxy: anybody else could have made them up.
+    """
+    country, region, city = door.geo_headers if believed(peer, door.trusted) else ("", "", "")
     return Client(
         fields.get("user-agent", ""),
         fields.get("referer", ""),

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from collector import pixel
-from collector.client_ip import client_address, truncate
+from collector.client_ip import believed, client_address, truncate
 from collector.contract import HIT_VERSION, Kind
 from collector.head import Heads, json_text
 from collector.identity import identify
@@ -178,6 +178,8 @@ class Shortcut:
             fields = self._heads.read(rest)
             if fields is None:
                 return None
+        if fields.placed and not believed(peer, self.door.trusted):
+            return None  # the full lane leaves the place out
 
         shape = asked.shapes.get(state + fields.signals)
         if shape is None:

@@ -44,15 +44,19 @@ def made(**extra: str) -> Door:
 )
 def test_presets(cdn: str, headers: dict[str, str], place: tuple[str, str, str]) -> None:
     through = made(CDN=cdn)
-    sent = client(headers, through)
+    sent = client(headers, through, "10.1.2.3")
     assert client_address("10.1.2.3", sent.forwarded, through.trusted) == ("203.0.113.9", "")
     assert client_address("198.51.100.1", sent.forwarded, through.trusted) == ("198.51.100.1", "untrusted")
     assert (sent.geo_country, sent.geo_region, sent.geo_city) == place
+    forged = client(headers, through, "198.51.100.1")
+    assert (forged.geo_country, forged.geo_region, forged.geo_city) == ("", "", "")
 
 
 def test_a_header_of_ones_own_keeps_the_presets_place() -> None:
     through = made(CDN="cloudflare", CLIENT_IP_HEADER="X-Real-IP")
-    sent = client({"x-real-ip": "203.0.113.9", "cf-ipcountry": "AT", "cf-connecting-ip": "6.6.6.6"}, through)
+    sent = client(
+        {"x-real-ip": "203.0.113.9", "cf-ipcountry": "AT", "cf-connecting-ip": "6.6.6.6"}, through, "192.0.2.7"
+    )
     assert client_address("192.0.2.7", sent.forwarded, through.trusted).ip == "203.0.113.9"
     assert sent.geo_country == "AT"
 

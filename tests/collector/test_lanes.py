@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collector.client_ip import Trusted
 from collector.contract import Hit
 from tests.collector import scale
-from tests.collector.lanes import Answer, One, both
+from tests.collector.lanes import DOOR, Answer, One, both
 
 UA = b"Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 ID = b"9f86d081884c7d659a2feaa0c55ad015"
@@ -212,3 +213,13 @@ def test_under_always_answers_wait_for_the_disk(
             assert [answer.status for answer in answers] == [503 if fsync_fails else 200] * 5
             assert bool(synced) != fsync_fails
             assert all(answer.header("retry-after") for answer in answers) == fsync_fails
+
+
+@pytest.mark.parametrize(("proxies", "country"), [(["127.0.0.0/8"], "AT"), (["192.0.2.0/24"], ""), ([], "")])
+def test_a_place_counts_only_from_a_trusted_proxy(tmp_path: Path, proxies: list[str], country: str) -> None:
+    raw = request(b"/p.gif?s=shop", b"User-Agent: " + UA, b"CF-IPCountry: AT")
+    with both(tmp_path, DOOR._replace(trusted=Trusted(proxies))) as pair:
+        for one in pair:
+            for _ in range(2):  # the second finds the block of lines remembered
+                one.ask(raw)
+            assert {hit.geo_country for hit in one.hits()} == {country}
