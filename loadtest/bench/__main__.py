@@ -27,7 +27,9 @@ def show(report: frame.Report, console: Console) -> None:
         table.add_row(figure, *cells)
     console.print(table)
     floors = sorted({f"{row.name} / {row.floor}" for row in report.rows if row.floor})
-    console.print(f"Medians of {report.options.rounds} rounds in turn; in brackets: {', '.join(floors) or 'no ratios'}")
+    console.print(
+        f"Medians of {max(1, report.options.rounds)} rounds in turn; in brackets: {', '.join(floors) or 'no ratios'}"
+    )
     for name, value in {**report.facts, **report.machine}.items():
         console.print(f"  {name}: {value}", style="dim", highlight=False)
 

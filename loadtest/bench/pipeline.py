@@ -158,6 +158,6 @@ def prepare(options: Options) -> Iterator[Bench]:
             facts={
                 "profile": "pixel, Poisson arrivals",
                 "parts": "1 collector worker, 1 enricher, 1 sink, embedded broker and ClickHouse, 1 driver process",
-                "holds": f"accepted but not stored grows by less than {GROWTH:.0%} of the rate, or stays under a second's",
+                "holds": f"accepted but not stored grows by less than {GROWTH:.0%} of the rate, or is under a second",
             },
         )
