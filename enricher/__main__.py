@@ -97,17 +97,17 @@ def main() -> int:
     except (OSError, ValueError, RuntimeError) as error:
         sys.stderr.write(f"PHAROS_ENRICHER_GEO_MMDB: {settings.geo_mmdb}: {error}\n")
         return 2
+    # The tables stay for good, and records hold no cycles: collect rarely, and never look through the tables.
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
     if arguments.command == "explain":
         return explain.main(enricher.enrich)
     if arguments.command == "measure":
-        return measure.main(enricher.enrich)
+        return measure.main(enricher)
     if arguments.command == "replay":
         topic = settings.topic_dead if arguments.origin == "hits.dead" else settings.topic_raw
         wanted = replay.Wanted(topic, arguments.since, arguments.until, arguments.site, arguments.dry_run)
         return replay.run(settings, wanted, enricher.enrich)
-    # The tables stay for good, and records hold no cycles: collect rarely, and never look through the tables.
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
     return uvloop.run(_run(settings, enricher))
 
 
