@@ -64,6 +64,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=max(100, settings.session_timeout_ms // 5),
             rebalance_timeout_ms=max(60_000, settings.session_timeout_ms),
             max_poll_interval_ms=600_000,
+            metadata_max_age_ms=30_000,  # a topic made late, or a new partition, is seen so soon
             fetch_max_bytes=16 * 2**20,
             max_partition_fetch_bytes=4 * 2**20,
             fetch_max_wait_ms=200,
@@ -98,6 +99,8 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         """Return why no rows are taken now, or ""."""
         if not self.joined:
             return f"waiting for partitions of {self.settings.topic_enriched} from Kafka at {self.settings.kafka}"
+        if not self.workers and not self.consumer.partitions_for_topic(self.settings.topic_enriched):
+            return f"Kafka at {self.settings.kafka} has no topic {self.settings.topic_enriched}"
         return next((worker.why_waiting for worker in self.workers.values() if worker.why_waiting), "")
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+from tests.brokers import unique
 from tests.sink.conftest import Bench
 from tests.sink.kafka import dead, send
 from tests.sink.rows import BAD, row
@@ -55,4 +56,14 @@ async def test_refused_rows_go_to_the_dead_letters(bench: Bench) -> None:
     assert sorted(letter.record for letter in letters) == sorted([BAD, BAD, BAD, b"nonsense"])
     assert {letter.reason for letter in letters} == {"refused_by_clickhouse"}
     assert all("UUID" in letter.detail for letter in letters if letter.record == BAD)
+    assert await asyncio.to_thread(sink.terminate) == 0
+
+
+async def test_a_sink_waits_for_its_topic(kafka_bench: Bench) -> None:
+    bench = kafka_bench
+    bench.enriched = unique("made.later")
+    sink = bench.sink()
+    url = f"http://127.0.0.1:{bench.ports[sink.pid]}/readyz"
+    said = (503, f"Kafka at {bench.broker.bootstrap} has no topic {bench.enriched}\n")
+    await until(lambda: asyncio.to_thread(lambda: bench.get(url) == said), "the missing topic's name")
     assert await asyncio.to_thread(sink.terminate) == 0
