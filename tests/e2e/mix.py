@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,18 +40,22 @@ class Request:
     """Bytes that the dead letter's record must hold."""
 
 
-def load(path: Path, *, token: str) -> list[Request]:
-    """Expand the file. `token` is the site's, for `server` entries that name none.
+def load(path: Path, *, token: str, scale: int = 1) -> list[Request]:
+    """Expand the file, each entry `scale` times as often as it says, in an order that is mixed but always the same.
+
+    `token` is the site's, for `server` entries that name none.
 
     Raises:
         ValueError: an entry with a key that nobody knows.
     """
     numbers = itertools.count(1)
-    return [
+    requests = [
         _request(_filled(entry, next(numbers)), token)
         for entry in yaml.safe_load(path.read_text())
-        for _ in range(_times(entry))
+        for _ in range(_times(entry) * scale)
     ]
+    random.Random(17).shuffle(requests)
+    return requests
 
 
 def _times(entry: Mapping[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """The whole way of a varied mix: the accepted are in `pharos.events`, the broken in `hits.dead`, and nothing else."""
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.e2e.wire import Answer, ask_all
 from tests.waiting import until
 
 _MIX = Path(__file__).parent / "mix.yml"
+_SCALE = 20 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1
 
 
 def _wrong(request: mix.Request, answer: Answer) -> str:
@@ -68,7 +70,7 @@ async def _look_at_a_page(system: System, browser: Browser) -> tuple[dict[str, A
 async def test_exactly_the_accepted_are_stored_and_exactly_the_broken_are_dead(
     system: System, browser: Browser
 ) -> None:
-    requests = mix.load(_MIX, token=TOKEN)
+    requests = mix.load(_MIX, token=TOKEN, scale=_SCALE)
     assert len(requests) >= 1000
     wrong: Counter[tuple[str, str]] = Counter()
 
