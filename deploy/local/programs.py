@@ -94,8 +94,8 @@ def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
         # Tansu holds a member's joining back for half its session, and waits a session for one that was killed.
         open_to_choice |= {
             "PHAROS_COLLECTOR_SPOOL_KEEP_S": str(settings.spool_keep_s),
-            "PHAROS_ENRICHER_SESSION_TIMEOUT_MS": "3000",
-            "PHAROS_SINK_SESSION_TIMEOUT_MS": "3000",
+            "PHAROS_ENRICHER_SESSION_TIMEOUT_MS": "2000",
+            "PHAROS_SINK_SESSION_TIMEOUT_MS": "2000",
         }
     env = {name: value for name, value in open_to_choice.items() if name not in environ}
     collector = {
