@@ -100,6 +100,10 @@ class Campaigns:
         campaign = self.normal("campaign", utm[2] or utm[5])
         return Campaign(cast(Utm, tuple(utm)), clicked_name, clicked_value, source, medium, campaign)
 
+    def named_in(self, params: Pairs) -> bool:
+        """Tell whether `params` hold any name of the tables."""
+        return any(name.lower() in self._known for name, _ in params)
+
     def normal(self, field: str, raw: str) -> str:
         """Return the value trimmed, in lower case, and by the name that the table prefers."""
         plain = " ".join(raw.lower().split())

@@ -166,14 +166,14 @@ async def has_transactions(settings: Settings) -> bool:
     """Ask the broker for a transactional producer's id, and see.
 
     Raises:
-        KafkaConnectionError: the broker is not there to ask.
+        KafkaConnectionError, TimeoutError: the broker is not there to ask, or does not answer: no verdict.
     """
     producer = _producer(settings, f"{settings.group}-probe")
     try:
         await asyncio.wait_for(producer.start(), _PROBE_S)
     except KafkaConnectionError:
         raise
-    except (KafkaError, TimeoutError) as error:
+    except KafkaError as error:
         log("info", "broker refuses transactions", error=repr(error))
         return False
     finally:

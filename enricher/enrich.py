@@ -118,7 +118,8 @@ class Enricher:
             return said
 
         # Tuples are unpacked rather than asked field by field: this is the hot path.
-        page = self._pages[said.url or _default_url(hit)]
+        text = said.url or _default_url(hit)
+        page = self._pages[text]
         if page.problem:
             if said.url:
                 return Refusal("bad_url", page.problem)
@@ -130,8 +131,9 @@ class Enricher:
         if ref_site and ref_site == site:
             ref_name, ref_kind, term, sent_arrival = "", "internal", "", DIRECT
 
-        if said.own:
-            found, arrival = self._with_own_query(said, page)
+        if said.own and self._campaigns.named_in(said.own):
+            found = self._campaigns.read((clean(text).params if url else ()) + said.own)
+            arrival = self._arrival(found)
         if arrival is None:
             arrival = _of_open(said) if kind == "open" else sent_arrival
         source, medium, campaign_name, channel_name = arrival
@@ -289,11 +291,6 @@ class Enricher:
             return None
         kind = self._referrers.kind_of(source)
         return Arrival(source, medium, found.campaign, self._channels.of(source, kind, medium, found.campaign))
-
-    def _with_own_query(self, said: Said, page: Page) -> tuple[Campaign, Arrival | None]:
-        params = clean(said.url).params if said.url and page.url else ()
-        found = self._campaigns.read(params + said.own)
-        return found, self._arrival(found)
 
     def _place(self, ip: str) -> Place:
         return self.locations.find(ip) if self.locations else NOWHERE

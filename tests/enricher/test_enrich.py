@@ -115,6 +115,13 @@ def test_the_hits_own_query_speaks_where_the_page_is_silent(enricher: Enricher) 
     assert (made.source, made.medium) == ("page", "qr")
 
 
+def test_a_cache_buster_in_the_query_hides_no_campaign(enricher: Enricher) -> None:
+    made = event(enricher, query="s=shop&cb=123", referer="https://shop.example/?utm_source=page")
+    assert made.source == "page"
+    made = event(enricher, query="s=shop&utm_medium=qr", referer="https://shop.example/?utm_source=page")
+    assert (made.source, made.medium) == ("page", "qr")
+
+
 def test_a_click_id_alone_implies_source_and_medium(enricher: Enricher) -> None:
     made = event(enricher, query="u=https%3A%2F%2Fshop.example%2F%3Fgclid%3Dabc")
     assert (made.click_id_name, made.click_id, made.source, made.channel) == ("gclid", "abc", "google", "Paid Search")
