@@ -86,7 +86,8 @@ async def watch(
     """Read the files again on a change, or when `hangup` is set. Runs until cancelled."""
     while True:
         try:
-            await asyncio.wait_for(hangup.wait(), look_s)
+            async with asyncio.timeout(look_s):
+                await hangup.wait()
         except TimeoutError:
             if not files.changed():
                 continue

@@ -150,7 +150,8 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
     lane.drain()
     if not orphaned.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(orphaned.wait(), settings.grace_s)
+            async with asyncio.timeout(settings.grace_s):
+                await orphaned.wait()
     server.close()
     turn.flush()
     lane.drain()

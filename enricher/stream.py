@@ -256,7 +256,8 @@ def bury(refusal: Refusal, source: TopicPartition, record: ConsumerRecord) -> De
 
 async def _sleep(seconds: float, stopping: asyncio.Event) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
 
 
 async def run(

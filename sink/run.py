@@ -78,7 +78,8 @@ async def until(
                 logger.warning("waiting for %s", what, extra={"fields": {"why": str(error)[:300]}})
                 said = True
         try:
-            await asyncio.wait_for(stop.wait(), pause_s)
+            async with asyncio.timeout(pause_s):
+                await stop.wait()
         except TimeoutError:
             pause_s = min(5.0, pause_s * 2)
     return None
@@ -108,5 +109,6 @@ async def measure(stream: Stream, why: list[str]) -> None:
         why[0] = stream.not_ready()
         # A rebalance may take a partition between two lines; a broker that is away answers nothing.
         with contextlib.suppress(IllegalStateError, KafkaError, TimeoutError):
-            await asyncio.wait_for(stream.measure(), 10)
+            async with asyncio.timeout(10):
+                await stream.measure()
         await asyncio.sleep(0.25)

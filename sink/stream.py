@@ -205,7 +205,8 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             self._progress = (now, positions)
         elif now - since > STALLED_S:
             self._progress = (now, positions)
-            ends = await asyncio.wait_for(self.consumer.end_offsets(list(positions)), 10)
+            async with asyncio.timeout(10):
+                ends = await self.consumer.end_offsets(list(positions))
             if any(ends[tp] > at for tp, at in positions.items()) and not self.failed.done():
                 self.failed.set_exception(Stalled(f"no record for {STALLED_S:.0f} s, though some wait"))
 

@@ -66,6 +66,7 @@ class Turns:
         """Return when a turn ends, or after so many seconds."""
         self._given_back.clear()
         try:
-            await asyncio.wait_for(self._given_back.wait(), wait_s)
+            async with asyncio.timeout(wait_s):
+                await self._given_back.wait()
         except TimeoutError:
             return
