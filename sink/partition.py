@@ -1,4 +1,7 @@
-"""Works one partition while it is ours: gather, declare, insert, close. The protocol decides, this acts."""
+"""Works one partition while it is ours: gather, declare, insert, close. The protocol decides, this acts.
+
+One class, longer than most: a batch, its turn and its state stay together from the first record to the commit.
+"""
 
 import asyncio
 import random
