@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from prometheus_client.parser import text_string_to_metric_families
 
 from enricher.contract import DeadHit, decode_dead
-from tests.brokers import Broker, unique
+from tests.brokers import Broker, Tansu, unique
 from tests.clickhouse import ClickHouse
 from tests.ports import free_port
 from tests.processes import Program
@@ -55,8 +55,9 @@ class System:
                 "grace_s": 0,
             }
         else:
-            # Tansu lets a group in after half its session timeout.
-            own |= {"group": f"{stage}.{self.topics['raw']}", "session_timeout_ms": 3000}
+            # Tansu lets a group in after half its session timeout; elsewhere a busy machine must not look dead.
+            session_ms = 3000 if isinstance(self.broker, Tansu) else 10_000
+            own |= {"group": f"{stage}.{self.topics['raw']}", "session_timeout_ms": session_ms}
         if stage == "sink":
             own |= {"clickhouse": self.clickhouse.url}
         return {f"PHAROS_{stage}_{name}".upper(): str(value) for name, value in own.items()}
