@@ -42,7 +42,7 @@ FROM pharos.events
 WHERE visitor_id != '' AND kind != 'open'
 GROUP BY site, visitor_id, is_bot
 -- Past this, groups go to disk for a while: twenty million events are answered within 4 GiB, and more too.
-SETTINGS max_bytes_before_external_group_by = 1500000000;
+SETTINGS max_bytes_before_external_group_by = 2500000000;
 
 -- One row a session. `value` is by currency: read it as value['EUR'], add it up with sumMap(value).
 CREATE OR REPLACE VIEW pharos.sessions AS
