@@ -2,7 +2,8 @@
 
 Rule: consuming, enriching and delivering overlap. While a chunk is on its way, the next one is enriched and the one
 after it fetched; each input partition has one chunk on its way at most. Any error of Kafka ends the session; the next
-one begins at the committed offsets, so that there is one way to recover and not many.
+one begins at the committed offsets, so that there is one way to recover and not many. Longer than most modules: a
+session's parts share its lanes, and read best together.
 """
 
 import asyncio
