@@ -1,7 +1,7 @@
 """What the sender said: a hit's query string or JSON body, read into one vocabulary.
 
-Rule: the collector has judged the form; what cannot be meant all the same is refused by name, never guessed at. Longer than most modules: both
-vocabularies, the query's and the body's, stand side by side to stay one.
+Rule: the collector has judged the form; what cannot be meant all the same is refused by name, never guessed at.
+Longer than most modules: both vocabularies, the query's and the body's, stand side by side to stay one.
 """
 
 import re
