@@ -44,7 +44,9 @@ async def run(kafka: str, group: str, origin: str, target: str) -> None:
         session_timeout_ms=6000,
         heartbeat_interval_ms=1200,
     )
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", compression_type="lz4", max_batch_size=BATCH_BYTES)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka, acks="all", compression_type="zstd", max_batch_size=BATCH_BYTES
+    )
     await consumer.start()
     await producer.start()
     under_way: dict[TopicPartition, asyncio.Task[None]] = {}
