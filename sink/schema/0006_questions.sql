@@ -84,30 +84,78 @@ ORDER BY cohort, day;
 
 -- One row a message: opens by who opened, human beside raw; people among the human opens (a user, a visitor, or else an
 -- address with its user agent); clicks of people on links with the message's id or of its campaign.
+-- Mail scanners that no signature knows are told by what they do. A client is a site, an address and a user agent,
+-- neither empty. An open is a scanner's, whatever its open_kind, if the same client followed `scan_links` different links
+-- (by code, or else by URL without query and fragment) of that message from `scan_before_ms` before it to
+-- `scan_within_ms` after it. The client's clicks on that message from `scan_before_ms` before such an open to
+-- `scan_rest_ms` after it are `scanner_clicks`, not `clicks`. All bounds are inclusive.
 CREATE OR REPLACE VIEW pharos.mail_opens AS
+WITH
+    -- Two clicks in a hurry are a person's. Which links a mail has no column says, so three stand for all of them.
+    3 AS scan_links,
+    -- Nobody reads a mail and follows three links of it in five seconds; ten would do for an eager reader's new tabs.
+    5000 AS scan_within_ms,
+    -- A machine that fetches everything at once may be seen to follow a link just before it loads the picture.
+    1000 AS scan_before_ms,
+    -- A scanner that takes one link after the other needs a while for a long mail.
+    60000 AS scan_rest_ms
 SELECT
     message_id AS message,
     max(list_id) AS list,
     countIf(is_open) AS opens,
-    countIf(is_open AND open_kind = 'human') AS human,
-    countIf(is_open AND open_kind = 'proxy') AS proxy,
-    countIf(is_open AND open_kind = 'prefetch') AS prefetch,
-    countIf(is_open AND open_kind = 'scanner') AS scanner,
-    uniqExactIf(reader, is_open AND open_kind = 'human') AS unique_human,
-    countIf(NOT is_open) AS clicks
+    countIf(is_open AND opener = 'human') AS human,
+    countIf(is_open AND opener = 'proxy') AS proxy,
+    countIf(is_open AND opener = 'prefetch') AS prefetch,
+    countIf(is_open AND opener = 'scanner') AS scanner,
+    uniqExactIf(reader, is_open AND opener = 'human') AS unique_human,
+    countIf(NOT is_open AND NOT after_scan) AS clicks,
+    countIf(NOT is_open AND after_scan) AS scanner_clicks
 FROM
 (
     SELECT
-        if(kind = 'open' OR e.message_id != '', toString(e.message_id), if(e.utm_id != '', e.utm_id, toString(e.campaign))) AS message_id,
-        list_id,
-        kind = 'open' AS is_open,
-        open_kind,
-        multiIf(e.user_id != '', concat('user ', e.user_id), e.visitor_id != '', concat('visitor ', e.visitor_id),
-                concat('address ', ip, ' ', user_agent)) AS reader
-    FROM pharos.events AS e
-    WHERE site = {site:String} AND occurred_at >= {since:DateTime64(3, 'UTC')} AND occurred_at < {until:DateTime64(3, 'UTC')}
-        AND (kind = 'open' OR (kind = 'click' AND NOT is_bot))
+        *,
+        if(scans, 'scanner', toString(open_kind)) AS opener,
+        max(scans) OVER (PARTITION BY message_id, client, alone ORDER BY at_ms
+                         RANGE BETWEEN scan_rest_ms PRECEDING AND scan_before_ms FOLLOWING) AS after_scan
+    FROM
+    (
+        SELECT
+            *,
+            is_open AND client != ('', '') AND uniqExactIf(link, NOT is_open) OVER (
+                PARTITION BY message_id, client, alone ORDER BY at_ms
+                RANGE BETWEEN scan_before_ms PRECEDING AND scan_within_ms FOLLOWING) >= scan_links AS scans
+        FROM
+        (
+            SELECT
+                *,
+                -- Who followed too few links at all is looked at event by event: a proxy's opens are many.
+                if(uniqExactIf(link, NOT is_open) OVER (PARTITION BY message_id, client) >= scan_links AND client != ('', ''),
+                   toUUID('00000000-0000-0000-0000-000000000000'), event_id) AS alone
+            FROM
+            (
+                SELECT
+                    event_id,
+                    occurred_at,
+                    toUnixTimestamp64Milli(e.occurred_at) AS at_ms,
+                    if(kind = 'open' OR e.message_id != '', toString(e.message_id),
+                       if(e.utm_id != '', e.utm_id, toString(e.campaign))) AS message_id,
+                    list_id,
+                    kind = 'open' AS is_open,
+                    open_kind,
+                    if(e.link_code != '', concat('code ', e.link_code), concat('url ', cutQueryStringAndFragment(e.url))) AS link,
+                    if(e.ip = '' OR e.user_agent = '', ('', ''), (e.ip, toString(e.user_agent))) AS client,
+                    multiIf(e.user_id != '', concat('user ', e.user_id), e.visitor_id != '', concat('visitor ', e.visitor_id),
+                            concat('address ', ip, ' ', user_agent)) AS reader
+                FROM pharos.events AS e
+                -- A little more than asked for, so that a scan across midnight is seen from both days.
+                WHERE site = {site:String} AND (kind = 'open' OR (kind = 'click' AND NOT is_bot))
+                    AND occurred_at >= {since:DateTime64(3, 'UTC')} - toIntervalMillisecond(scan_rest_ms + scan_before_ms)
+                    AND occurred_at < {until:DateTime64(3, 'UTC')} + toIntervalMillisecond(scan_within_ms + scan_before_ms)
+            )
+        )
+    )
 )
+WHERE occurred_at >= {since:DateTime64(3, 'UTC')} AND occurred_at < {until:DateTime64(3, 'UTC')}
 GROUP BY message_id
 HAVING opens > 0
 ORDER BY message;

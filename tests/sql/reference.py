@@ -47,6 +47,9 @@ class Event:
     is_bot: bool = False
     open_kind: str = ""
     message_id: str = ""
+    link_code: str = ""
+    ip: str = ""
+    user_agent: str = ""
     consent: str = "given"
 
     @property

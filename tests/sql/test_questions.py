@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,7 +135,119 @@ def test_mail_opens_by_who_opened(warehouse: Warehouse) -> None:
         site=site,
     )
     expected = {"message": "m1", "opens": 6, "human": 3, "proxy": 1, "prefetch": 1, "scanner": 1}
-    assert rows == [{**expected, "unique_human": 2, "clicks": 1}]
+    assert rows == [{**expected, "unique_human": 2, "clicks": 1, "scanner_clicks": 0}]
+
+
+RECENT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
+"""Addresses are erased after 30 days."""
+
+OFFICE = ("192.0.2.0", "Firefox")
+
+# What one client did, as (ms, link; "" is the open), and then: human, scanner, clicks, scanner_clicks.
+BEHAVIOURS = {
+    "a person, two links over a minute": ([(0, ""), (20_000, "a"), (60_000, "b")], (1, 0, 2, 0)),
+    "a person, three links over a minute": ([(0, ""), (20_000, "a"), (40_000, "b"), (60_000, "c")], (1, 0, 3, 0)),
+    "a person, two links at once": ([(0, ""), (1_000, "a"), (1_000, "b")], (1, 0, 2, 0)),
+    "one link three times": ([(0, ""), (1_000, "a"), (2_000, "a"), (3_000, "a")], (1, 0, 3, 0)),
+    "a scanner": ([(0, ""), (100, "a"), (200, "b"), (300, "c"), (400, "d")], (0, 1, 0, 4)),
+    "the third link after 5 s": ([(0, ""), (1, "a"), (2, "b"), (5_000, "c")], (0, 1, 0, 3)),
+    "the third link past 5 s": ([(0, ""), (1, "a"), (2, "b"), (5_001, "c")], (1, 0, 3, 0)),
+    "links 1 s before the open": ([(1_000, ""), (0, "a"), (0, "b"), (0, "c")], (0, 1, 0, 3)),
+    "a link over 1 s before the open": ([(1_001, ""), (0, "a"), (1, "b"), (1, "c")], (1, 0, 3, 0)),
+    "a slow scanner's last link": ([(0, ""), (1, "a"), (2, "b"), (3, "c"), (60_000, "d")], (0, 1, 0, 4)),
+    "back after a minute": ([(0, ""), (1, "a"), (2, "b"), (3, "c"), (60_001, "d"), (60_001, "")], (1, 1, 1, 3)),
+    "three links without an open": ([(0, "a"), (1, "b"), (2, "c"), (90_000, "")], (1, 0, 3, 0)),
+    "links by URL": (
+        [(0, ""), (1, "https://a.example/1"), (2, "https://a.example/2"), (3, "https://a.example/3")],
+        (0, 1, 0, 3),
+    ),
+    "one page, three queries": (
+        [(0, ""), (1, "https://a.example/?p=1"), (2, "https://a.example/?p=2"), (3, "https://a.example/#3")],
+        (1, 0, 3, 0),
+    ),
+}
+
+
+def _did(
+    steps: list[tuple[int, str]],
+    client: tuple[str, str] = OFFICE,
+    start: datetime = RECENT + timedelta(hours=9),
+    message: str = "m1",
+    open_kind: str = "human",
+) -> list[Event]:
+    return [
+        Event(
+            event_id=uuid4(),
+            occurred_at=start + timedelta(milliseconds=ms),
+            event="click" if link else "open",
+            kind="click" if link else "open",
+            open_kind="" if link else open_kind,
+            message_id="" if link else message,
+            utm_id=message if link else "",
+            link_code="" if link.startswith("https:") else link,
+            url=link if link.startswith("https:") else "",
+            ip=client[0],
+            user_agent=client[1],
+        )
+        for ms, link in steps
+    ]
+
+
+def _mail(warehouse: Warehouse, site: str, since: datetime = RECENT, days: int = 2) -> list[tuple[int, int, int, int]]:
+    rows = warehouse.rows(
+        "SELECT * FROM pharos.mail_opens(site = {site:String}, since = {since:String}, until = {until:String})",
+        site=site,
+        since=text(since),
+        until=text(since + timedelta(days=days)),
+    )
+    return [(row["human"], row["scanner"], row["clicks"], row["scanner_clicks"]) for row in rows]
+
+
+SCAN = [(0, ""), (100, "a"), (200, "b"), (300, "c")]
+
+
+@pytest.mark.parametrize("name", BEHAVIOURS)
+def test_a_mail_scanner_is_told_by_what_it_does(warehouse: Warehouse, name: str) -> None:
+    steps, expected = BEHAVIOURS[name]
+    site, _ = stored(warehouse, _did(steps))
+    assert _mail(warehouse, site) == [expected]
+
+
+def test_a_scan_is_one_clients_on_one_message(warehouse: Warehouse) -> None:
+    colleague = _did([(50, ""), (150, "a")], ("192.0.2.0", "Chrome"))
+    site, _ = stored(warehouse, _did(SCAN) + colleague)
+    assert _mail(warehouse, site) == [(1, 1, 1, 3)]
+    site, _ = stored(warehouse, _did([(0, ""), (1, "a")]) + _did([(0, "b"), (1, "c")], ("198.51.100.0", "Firefox")))
+    assert _mail(warehouse, site) == [(1, 0, 3, 0)]
+    site, _ = stored(warehouse, _did([(0, ""), (1, "a"), (2, "b")]) + _did([(0, ""), (1, "c")], message="m2"))
+    assert _mail(warehouse, site) == [(1, 0, 2, 0), (1, 0, 1, 0)]
+    for unknown in (("", "Firefox"), ("192.0.2.0", ""), ("", "")):
+        site, _ = stored(warehouse, _did(SCAN, unknown))
+        assert _mail(warehouse, site) == [(1, 0, 3, 0)]
+
+
+def test_a_scan_outweighs_the_kind_of_the_open_but_not_others(warehouse: Warehouse) -> None:
+    site, _ = stored(
+        warehouse, _did(SCAN, open_kind="proxy") + _did([(9, "")], ("192.0.2.0", "Mail"), open_kind="proxy")
+    )
+    rows = warehouse.rows(
+        "SELECT opens, proxy, scanner, unique_human FROM pharos.mail_opens(site = {site:String}, "
+        "since = {since:String}, until = {until:String})",
+        site=site,
+        since=text(RECENT),
+        until=text(RECENT + timedelta(days=1)),
+    )
+    assert rows == [{"opens": 2, "proxy": 1, "scanner": 1, "unique_human": 0}]
+
+
+def test_a_scan_across_midnight_is_seen_from_both_days(warehouse: Warehouse) -> None:
+    midnight = RECENT + timedelta(days=1)
+    steps = [(0, ""), (1_000, "a"), (2_000, "b"), (5_000, "c"), (59_000, "d")]
+    other = _did([(3_600_000, "")], ("198.51.100.0", "Firefox"), midnight)
+    site, _ = stored(warehouse, _did(steps, start=midnight - timedelta(milliseconds=500)) + other)
+    assert _mail(warehouse, site, RECENT, 1) == [(0, 1, 0, 0)]
+    assert _mail(warehouse, site, midnight, 1) == [(1, 0, 0, 4)]
+    assert _mail(warehouse, site, RECENT, 2) == [(1, 1, 0, 4)]
 
 
 def test_an_audience_leaves_out_who_refused_at_last(warehouse: Warehouse) -> None:
