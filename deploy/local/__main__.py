@@ -56,7 +56,7 @@ def prepare(chosen: settings.Settings) -> Place:
             raise Unusable(f"port {port} on {host} is taken ({settings.variable(name)} chooses another)")
         if port in found.values():
             raise Unusable(f"port {port} is given twice ({settings.variable(name)})")
-        found[name] = port or ports.find(host)
+        found[name] = port or ports.find(host, found.values())
     return Place(chosen, folder, found)
 
 

@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections.abc import Container
 from typing import Final
 
 _LOWEST: Final = 20_000
@@ -20,9 +21,9 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def find(host: str) -> int:
-    """Return a port that nobody listens on."""
+def find(host: str, besides: Container[int] = ()) -> int:
+    """Return a port that nobody listens on, and that is none of `besides`."""
     while True:
         port = random.SystemRandom().randint(_LOWEST, _HIGHEST)
-        if is_free(host, port):
+        if port not in besides and is_free(host, port):
             return port

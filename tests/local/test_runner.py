@@ -204,8 +204,8 @@ class TestRefusals:
 
     def test_a_second_runner_on_one_folder(self, local: Local, tmp_path: Path, start: Callable[..., Program]) -> None:
         first = local.launch()
-        lock = tmp_path / "var/.lock"
-        until_now(lambda: lock.exists() or not first.running, "the first runner's lock")
+        until_now(lambda: children(first) or not first.running, "the first runner's children: then it has the lock")
+        assert first.running, first.output()
         said = self.refused(Local(tmp_path / "var", start).launch())
         assert said == f"{tmp_path}/var: another `make run` uses this folder (PHAROS_LOCAL_DIR)"
 
