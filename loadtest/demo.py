@@ -22,7 +22,6 @@ import aiohttp
 import clickhouse_connect
 import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -132,7 +131,10 @@ def show(found: dict[str, dict[str, float]], console: Console) -> None:
         return
     channels = sorted(found, key=lambda channel: -found[channel].get("markov", 0))
     table = Table(
-        title="Which channel brought the purchases (EUR, last 30 days)", title_justify="left", box=SIMPLE_HEAD
+        title="Which channel brought the purchases (EUR, last 30 days)",
+        title_justify="left",
+        box=None,
+        padding=(0, 0, 0, 1),  # eight models and a channel's name fit into 80 columns
     )
     table.add_column("channel", no_wrap=True)
     for model in COLUMNS:
