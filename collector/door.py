@@ -71,4 +71,5 @@ async def _forget(salt: DailySalt, tally: Tally) -> None:
         except OSError as problem:
             log.line("error", "cannot destroy yesterday's salt", problem=str(problem))
         tally.set("salt_alone", int(salt.alone))
+        tally.set("salt_fingerprint", salt.fingerprint())
         await asyncio.sleep(_FORGET_S)

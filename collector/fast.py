@@ -12,6 +12,7 @@ Over 250 lines: the states of a connection only make sense side by side.
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, Final, cast
@@ -83,6 +84,7 @@ class Lane:
         self.shortcut = Shortcut(intake.door, intake.ids)
         self.decide = self.shortcut.decide
         self.now = loop.time()
+        self.lent_for: Final = intake.tally.histogram("answer_seconds", "full")
         self._most: Final = most_connections
         self._head_timeout_s: Final = head_timeout_s
         self._keepalive_s: Final = keepalive_s
@@ -168,6 +170,7 @@ class Connection(asyncio.Protocol):
         "_held",
         "_lane",
         "_lent",
+        "_lent_at",
         "_partial",
         "_paused",
         "_peer",
@@ -188,6 +191,7 @@ class Connection(asyncio.Protocol):
         self._peer = ""
         self._held = b""
         self._lent: Lent | None = None
+        self._lent_at = 0.0
         self.lending = False
         self._given = False
         self._body_left = 0
@@ -353,6 +357,7 @@ class Connection(asyncio.Protocol):
         self.lending = self._used = True
         self._plain = False
         self._since = self._lane.now
+        self._lent_at = time.perf_counter()
         if self._lent is None:
             self._lent = self._lane.lend(self._finished)
             self._lent.connection_made(self._transport)
@@ -376,6 +381,7 @@ class Connection(asyncio.Protocol):
 
     def _finished(self, keep: bool) -> None:
         """aiohttp's answer is out; its task goes on first, and may close."""
+        self._lane.lent_for.observe(time.perf_counter() - self._lent_at)
         self._lane.loop.call_soon(self._returned, keep)
 
     def _returned(self, keep: bool) -> None:

@@ -65,6 +65,7 @@ class Forwarder:
         self._spool: Final = spool
         self._plan: Final = plan
         self._tally: Final = tally
+        self._took: Final = tally.histogram("kafka_seconds", "produce")
         self._memory: deque[Chunk] = deque()
         self._memory_bytes = 0
         self._cursor = spool.mark
@@ -276,7 +277,7 @@ class Forwarder:
         self._spool.acknowledge(sent.end, sent.partition, offset)
         self._tally.add("forwarded_hits_total", by=sent.hits)
         self._tally.add("forwarded_batches_total")
-        self._tally.add("forwarded_seconds_total", by=asyncio.get_running_loop().time() - sent.at)
+        self._took.observe(asyncio.get_running_loop().time() - sent.at)
 
     def _gather(self) -> tuple[list[bytes], Position] | None:
         """Take what comes next, up to a batch, and move the cursor past it; None where nothing waits."""

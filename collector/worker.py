@@ -202,7 +202,7 @@ async def _report(
             not_ready = spool.trouble and f"spool: {spool.trouble}"
             if not forwarder.ever_connected:
                 not_ready = "waiting for Kafka"
-            writer.write(msgspec.json.encode(Report(not_ready, list(tally.values.items()))) + b"\n")
+            writer.write(msgspec.json.encode(Report(not_ready, tally.snapshot())) + b"\n")
             await writer.drain()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):

@@ -154,21 +154,18 @@ COLLECTOR: Final = Dashboard(
             queries={"producers": "sum(pharos_collector_kafka_up)", "workers": "sum(pharos_collector_workers)"},
         ),
         Panel(
-            title="Answers slower than 10 ms",
-            says="Share. A disk that is slow to sync, or too few workers.",
+            title="Time to answer",
+            says="99th percentile, by lane; milliseconds. Slower: a disk that is slow to sync, or too few workers.",
             queries={
-                "share": 'sum(rate(pharos_collector_answers_total{within!="0.01"}[5m])) / '
-                "(sum(rate(pharos_collector_answers_total[5m])) > 0)"
+                "{{lane}}": "histogram_quantile(0.99, "
+                "sum by (lane, le) (rate(pharos_collector_answer_seconds_bucket[5m])))"
             },
-            unit="percentunit",
+            unit="s",
         ),
         Panel(
             title="Kafka's acknowledgement",
-            says="Mean time from sending a batch to its acknowledgement by all replicas.",
-            queries={
-                "mean": "sum(rate(pharos_collector_forwarded_seconds_total[5m])) / "
-                "(sum(rate(pharos_collector_forwarded_batches_total[5m])) > 0)"
-            },
+            says="99th percentile of the time from sending a batch to its acknowledgement by all replicas.",
+            queries={"p99": "histogram_quantile(0.99, sum by (le) (rate(pharos_collector_kafka_seconds_bucket[5m])))"},
             unit="s",
         ),
         Panel(

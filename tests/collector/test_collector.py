@@ -49,6 +49,10 @@ async def test_accepted_hits_are_in_kafka_once_and_the_drain_leaves_nothing(brok
     metrics = await running.metrics()
     assert metrics['hits_total{result="accepted",site="demo"}'] == 300
     assert metrics["workers"] == 2
+    assert (
+        metrics['answer_seconds_count{lane="fast"}'] == metrics['answer_seconds_bucket{lane="fast",le="+Inf"}'] == 300
+    )
+    assert metrics['kafka_seconds_count{step="produce"}'] == metrics["forwarded_batches_total"]
     assert running.program.terminate() == 0
     hits = await hits_in(broker.bootstrap, topic)
     assert sorted(client_ids(hits)) == sorted(accepted)

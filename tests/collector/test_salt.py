@@ -56,6 +56,20 @@ def test_midnight_changes_every_id_and_destroys_the_old_salt(tmp_path: Path) -> 
     assert not salt.alone
 
 
+def test_the_fingerprint_tells_salts_apart_and_nothing_else(tmp_path: Path) -> None:
+    clock = Clock()
+    one, two, other = worker(tmp_path / "a", clock), worker(tmp_path / "a", clock), worker(tmp_path / "b", clock)
+    assert one.fingerprint() == 0, "no salt is made for it where none is needed"
+    assert not (tmp_path / "a").exists()
+    ids = [salt("shop", "203.0.113.9", "Firefox") for salt in (one, two, other)]
+    assert one.fingerprint() == two.fingerprint() != other.fingerprint()
+    assert 0 < one.fingerprint() < 2**32
+    assert f"{one.fingerprint():08x}" not in ids[0] + (tmp_path / "a" / TODAY).read_bytes().hex()
+    clock.ms += DAY_MS
+    one.forget()
+    assert one.fingerprint() == 0
+
+
 def test_a_restart_on_the_same_day_keeps_the_ids(tmp_path: Path) -> None:
     assert worker(tmp_path, Clock())("a", "b", "c") == worker(tmp_path, Clock())("a", "b", "c")
 

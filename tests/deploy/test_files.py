@@ -51,7 +51,7 @@ def test_everything_the_compose_file_mounts_is_there_and_every_image_is_pinned()
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `kubectl apply -k` would send, in a file."""
     built = run(BIN / "kubectl", "kustomize", DEPLOY / "kubernetes" / request.param)
-    file = tmp_path_factory.mktemp("cluster") / "all.yaml"
+    file = tmp_path_factory.mktemp(request.param) / "all.yaml"
     file.write_text(built)
     return file
 
@@ -84,6 +84,23 @@ def test_every_pod_is_confined_and_drains_in_time(cluster: Path) -> None:
         drain = sum(float(settings.get(f"PHAROS_COLLECTOR_{name}_S", 0)) for name in ("GRACE", "DRAIN"))
         assert waits + max(drain, 20) + 10 <= pod["terminationGracePeriodSeconds"]
     assert not labels, "without a disruption budget"
+
+
+def test_the_example_shares_the_salt_among_collectors(cluster: Path) -> None:
+    resources = [one for one in yaml.safe_load_all(cluster.read_text()) if one]
+    claims = [one for one in resources if one["kind"] == "PersistentVolumeClaim"]
+    if "example" not in cluster.parent.name:
+        assert not claims, "a cluster without shared volumes takes the base"
+        return
+    assert [one["spec"]["accessModes"] for one in claims] == [["ReadWriteMany"]]
+    (stateful,) = (one for one in resources if one["kind"] == "StatefulSet")
+    pod = stateful["spec"]["template"]["spec"]
+    volume = {"name": "salt", "persistentVolumeClaim": {"claimName": claims[0]["metadata"]["name"]}}
+    assert volume in pod["volumes"]
+    (container,) = pod["containers"]
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "salt")
+    settings = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert Path(mount["mountPath"]) in Path(settings["PHAROS_COLLECTOR_SALT_DIR"]).parents
 
 
 def test_cloudfront_would_take_the_template() -> None:
