@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
+from prometheus_client import Histogram
 
 from enricher.kafka import access
 from enricher.log import log
@@ -88,20 +89,27 @@ def _producer(settings: Settings, transactional_id: str | None) -> AIOKafkaProdu
     )
 
 
+async def _produce(producer: AIOKafkaProducer, chunk: Chunk, took: Histogram) -> None:
+    """Send the chunk's batches; return when every replica has them."""
+    with took.labels("produce").time():
+        sent = [
+            await producer.send_batch(batch, topic, partition=partition) for topic, partition, batch in chunk.batches
+        ]
+        await asyncio.gather(*sent)
+
+
 class _TransactionalLane:
-    def __init__(self, producer: AIOKafkaProducer, group: str) -> None:
+    def __init__(self, producer: AIOKafkaProducer, group: str, took: Histogram) -> None:
         self.producer = producer
         self._group = group
+        self._took = took
 
     async def deliver(self, chunk: Chunk) -> None:
         await self.producer.begin_transaction()
-        sent = [
-            await self.producer.send_batch(batch, topic, partition=partition)
-            for topic, partition, batch in chunk.batches
-        ]
-        await asyncio.gather(*sent)
-        await self.producer.send_offsets_to_transaction({chunk.source: chunk.next_offset}, self._group)
-        await self.producer.commit_transaction()
+        await _produce(self.producer, chunk, self._took)
+        with self._took.labels("commit").time():
+            await self.producer.send_offsets_to_transaction({chunk.source: chunk.next_offset}, self._group)
+            await self.producer.commit_transaction()
 
     async def close(self) -> None:
         await stop_producer(self.producer)
@@ -112,8 +120,9 @@ class Transactional:
 
     exactly_once = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, took: Histogram) -> None:
         self._settings = settings
+        self._took = took
 
     async def open(self, source: TopicPartition) -> Lane:
         name = f"{self._settings.group}-{source.topic}-{source.partition}"
@@ -123,24 +132,22 @@ class Transactional:
         except BaseException:
             await stop_producer(producer)
             raise
-        return _TransactionalLane(producer, self._settings.group)
+        return _TransactionalLane(producer, self._settings.group, self._took)
 
     async def close(self) -> None:
         return None
 
 
 class _AtLeastOnceLane:
-    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, took: Histogram) -> None:
         self.producer = producer
         self._consumer = consumer
+        self._took = took
 
     async def deliver(self, chunk: Chunk) -> None:
-        sent = [
-            await self.producer.send_batch(batch, topic, partition=partition)
-            for topic, partition, batch in chunk.batches
-        ]
-        await asyncio.gather(*sent)
-        await self._consumer.commit({chunk.source: chunk.next_offset})
+        await _produce(self.producer, chunk, self._took)
+        with self._took.labels("commit").time():
+            await self._consumer.commit({chunk.source: chunk.next_offset})
 
     async def close(self) -> None:
         return None
@@ -151,12 +158,13 @@ class AtLeastOnce:
 
     exactly_once = False
 
-    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, took: Histogram) -> None:
         self._producer = producer
         self._consumer = consumer
+        self._took = took
 
     async def open(self, source: TopicPartition) -> Lane:
-        return _AtLeastOnceLane(self._producer, self._consumer)
+        return _AtLeastOnceLane(self._producer, self._consumer, self._took)
 
     async def close(self) -> None:
         await stop_producer(self._producer)
@@ -191,14 +199,14 @@ async def choose(settings: Settings) -> bool:
     return exactly_once
 
 
-async def begin(settings: Settings, consumer: AIOKafkaConsumer, *, exactly_once: bool) -> Delivery:
-    """Return the delivery for a stream that reads by `consumer`."""
+async def begin(settings: Settings, consumer: AIOKafkaConsumer, took: Histogram, *, exactly_once: bool) -> Delivery:
+    """Return the delivery for a stream that reads by `consumer`; `took` hears how long each step takes Kafka."""
     if exactly_once:
-        return Transactional(settings)
+        return Transactional(settings, took)
     producer = _producer(settings, None)
     try:
         await producer.start()
     except BaseException:
         await stop_producer(producer)
         raise
-    return AtLeastOnce(producer, consumer)
+    return AtLeastOnce(producer, consumer, took)

@@ -1,10 +1,14 @@
 """How to reach Kafka: what aiokafka's clients take besides the servers, from the settings; plain, TLS, SASL."""
 
 import ssl
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.protocol.fetch import FetchRequest
 
 from enricher.settings import PREFIX, Settings
 
@@ -56,3 +60,20 @@ def _tls(settings: Settings) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise ValueError(f"{PREFIX}KAFKA_CERTIFICATE: {settings.kafka_certificate}: {error}") from None
     return context
+
+
+def time_fetches(consumer: AIOKafkaConsumer, took: Callable[[float], object]) -> None:
+    """Have the seconds of each fetch told, from the request to the broker's answer.
+
+    aiokafka has no place to ask: so where its requests leave.
+    """
+    send = consumer._client.send
+
+    async def timed(node: int, request: Any, **options: Any) -> Any:
+        began = time.perf_counter()
+        answer = await send(node, request, **options)
+        if isinstance(request, FetchRequest):
+            took(time.perf_counter() - began)
+        return answer
+
+    consumer._client.send = timed

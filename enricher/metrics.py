@@ -32,6 +32,22 @@ class Metrics:
             registry=self._registry,
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
         )
+        self.kafka = Histogram(
+            "pharos_enricher_kafka_seconds",
+            "Kafka's latency by step: fetch (an idle one waits 0.5 s by itself), produce, commit (with the end of the "
+            "transaction). Rising: look at Kafka.",
+            ["step"],
+            registry=self._registry,
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+        )
+        for step in ("fetch", "produce", "commit"):
+            self.kafka.labels(step)
+        self.kafka_errors = Counter(
+            "pharos_enricher_kafka_errors",
+            "Errors of Kafka that ended a session, by aiokafka's name of them. Rising: look at the log and at Kafka.",
+            ["why"],
+            registry=self._registry,
+        )
         self.deliveries = Counter(
             "pharos_enricher_deliveries",
             "Transactions, or batches with their commit. With hits: how large the chunks are.",

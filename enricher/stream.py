@@ -24,7 +24,7 @@ from enricher.brake import Brake
 from enricher.contract import DeadHit, Event, encode_dead, encode_row
 from enricher.delivery import Chunk, Delivery, Lane
 from enricher.enrich import Enricher
-from enricher.kafka import access
+from enricher.kafka import access, time_fetches
 from enricher.log import log
 from enricher.metrics import Metrics
 from enricher.said import Refusal
@@ -296,7 +296,8 @@ async def run(
                 exactly_once = await delivery.choose(settings)
                 metrics.exactly_once.set(exactly_once)
             await consumer.start()
-            out = await delivery.begin(settings, consumer, exactly_once=exactly_once)
+            time_fetches(consumer, metrics.kafka.labels("fetch").observe)
+            out = await delivery.begin(settings, consumer, metrics.kafka, exactly_once=exactly_once)
             session = _Session(settings, enricher, consumer, out, brake, metrics)
             consumer.subscribe([settings.topic_raw], listener=session)
             log("info", "ready", topic=settings.topic_raw, group=settings.group)
@@ -310,6 +311,7 @@ async def run(
             waiting = isinstance(error, KafkaConnectionError)
             log("warning", f"waiting for {what}" if waiting else "beginning again", error=repr(error), pause_s=pause)
             metrics.restarts.inc()
+            metrics.kafka_errors.labels(type(error).__name__).inc()
             await _sleep(pause, stopping)
             pause = min(pause * 2, _LONGEST_BACKOFF_S)
         finally:

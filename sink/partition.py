@@ -6,6 +6,7 @@ One class, longer than most: a batch, its turn and its state stay together from 
 import asyncio
 import random
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -15,6 +16,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from sink import gather, metrics, protocol
 from sink.batch import Batch, Limits
 from sink.clickhouse import Refused, Retry
+from sink.freshness import sample
 from sink.gather import Consumer
 from sink.log import logger
 from sink.protocol import Intent
@@ -153,6 +155,7 @@ class Worker:
         """Bring one batch through the protocol, from its intent to its commit; ends the turn."""
         self.state = protocol.step(self.state, protocol.Batch(intent), intents=self.intents)
         left_out: frozenset[int] = frozenset()
+        received = sample(rows.rows)
         turn = True
         token = protocol.token(self.partition.topic, self.partition.partition, intent) + self.salt
         try:
@@ -169,6 +172,10 @@ class Worker:
                                 self.state = protocol.step(self.state, refused, intents=self.intents)
                                 continue
                         event = await self._insert(rows, left_out, token)
+                        if isinstance(event, protocol.Stored):
+                            now = time.time()
+                            for at, of in received:
+                                metrics.FRESHNESS.observe_rows(max(0.0, now - at), of)
                         if isinstance(event, protocol.InsertUnknown):
                             attempt += 1
                             await self._back_off(attempt)
@@ -239,6 +246,7 @@ class Worker:
                 metrics.FENCED.inc()
                 return protocol.CommitRefused(" ".join(str(error).split()))
             except KafkaError as error:
+                metrics.KAFKA_ERRORS.labels(type(error).__name__).inc()
                 attempt += 1
                 self.why_waiting = f"Kafka: {error}"
                 await self._back_off(attempt)

@@ -73,6 +73,8 @@ async def until(
         try:
             return await attempt()
         except (Retry, KafkaError, OSError) as error:
+            if isinstance(error, KafkaError):
+                metrics.KAFKA_ERRORS.labels(type(error).__name__).inc()
             why[0] = f"waiting for {what}: {error}"
             if not said:
                 logger.warning("waiting for %s", what, extra={"fields": {"why": str(error)[:300]}})

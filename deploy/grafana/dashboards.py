@@ -65,8 +65,12 @@ PIPELINE: Final = Dashboard(
         ),
         Panel(
             title="Freshness",
-            says="From the collector to ClickHouse, 99th percentile. The objective is 5 s.",
-            queries={"p99": "pharos:freshness:seconds", "enricher, p99": "pharos:hit_age:p99_5m"},
+            says="From the collector to ClickHouse. The objective: 99 % within 5 s.",
+            queries={
+                "p99": "pharos:freshness:p99_5m",
+                "median": "pharos:freshness:p50_5m",
+                "to hits.enriched, p99": "pharos:hit_age:p99_5m",
+            },
             unit="s",
         ),
         Panel(
@@ -102,6 +106,26 @@ PIPELINE: Final = Dashboard(
             unit="ops",
         ),
         Panel(
+            title="Kafka's latency",
+            says="99th percentile by stage and step. A fetch that finds nothing waits half a second by itself.",
+            queries={
+                f"{stage}: {{{{step}}}}": "histogram_quantile(0.99, "
+                f"sum by (step, le) (rate(pharos_{stage}_kafka_seconds_bucket[5m])))"
+                for stage in ("collector", "enricher", "sink")
+            },
+            unit="s",
+        ),
+        Panel(
+            title="Kafka's errors",
+            says="By stage and aiokafka's name of them. The stage's log has the words.",
+            queries={
+                "enricher: {{why}}": "sum by (why) (rate(pharos_enricher_kafka_errors_total[5m]))",
+                "sink: {{why}}": "sum by (why) (rate(pharos_sink_kafka_errors_total[5m]))",
+                "collector: {{why}}": 'sum by (why) (rate(pharos_collector_producers_total{why!="first"}[5m]))',
+            },
+            unit="ops",
+        ),
+        Panel(
             title="Exactly once",
             says="1 where Kafka has transactions (enricher) and commit metadata (sink).",
             queries={"enricher": "min(pharos_enricher_exactly_once)", "sink": "min(pharos_sink_exactly_once)"},
@@ -112,7 +136,6 @@ PIPELINE: Final = Dashboard(
             says="What fires now. docs/operations.md has a runbook for each.",
             queries={"{{alertname}} ({{severity}})": 'sum by (alertname, severity) (ALERTS{alertstate="firing"})'},
             kind="table",
-            width=16,
         ),
     ),
 )
@@ -160,12 +183,6 @@ COLLECTOR: Final = Dashboard(
                 "{{lane}}": "histogram_quantile(0.99, "
                 "sum by (lane, le) (rate(pharos_collector_answer_seconds_bucket[5m])))"
             },
-            unit="s",
-        ),
-        Panel(
-            title="Kafka's acknowledgement",
-            says="99th percentile of the time from sending a batch to its acknowledgement by all replicas.",
-            queries={"p99": "histogram_quantile(0.99, sum by (le) (rate(pharos_collector_kafka_seconds_bucket[5m])))"},
             unit="s",
         ),
         Panel(

@@ -29,7 +29,9 @@ SCALED = {"30m": "20s", "15m": "15s", "5m": "10s", "2m": "6s", "1h": "20s", "6h"
 
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"}
 
-EMPTY_AT_PEACE = re.compile(r"pharos_sink_dead_total|address_faults|unavailable|request_errors|ALERTS")
+EMPTY_AT_PEACE = re.compile(
+    r"pharos_sink_dead_total|address_faults|kafka_errors|producers_total|unavailable|request_errors|ALERTS"
+)
 """What only a fault brings into the world."""
 
 

@@ -74,7 +74,7 @@ async def test_a_broker_that_is_killed_costs_nothing(apache_kafka: ApacheKafka, 
 async def test_whoever_opens_a_lane_next_fences_its_last_owner(apache_kafka: ApacheKafka) -> None:
     settings = await topics(apache_kafka)
     source = TopicPartition(settings.topic_raw, 0)
-    delivery = Transactional(settings)
+    delivery = Transactional(settings, Metrics().kafka)
     async with AsyncExitStack() as stack:
         zombie = await delivery.open(source)
         stack.push_async_callback(zombie.close)

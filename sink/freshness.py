@@ -1,0 +1,28 @@
+"""When a batch's hits were received, by few of its rows: pure, for the metric alone.
+
+Rule: rows stay unread but for these. The first four columns need no escapes, so that the fifth stands between the ninth
+quote and the tenth.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+MOST: Final = 16
+"""Rows that are looked at, of any batch."""
+
+
+def sample(rows: Sequence[bytes]) -> list[tuple[float, int]]:
+    """Return (`received_at` in seconds since the epoch, how many rows it stands for), evenly spread.
+
+    A row that tells none, being broken, is left out with what it stands for.
+    """
+    pieces = min(MOST, len(rows))
+    found: list[tuple[float, int]] = []
+    for piece in range(pieces):
+        first, end = len(rows) * piece // pieces, len(rows) * (piece + 1) // pieces
+        parts = rows[(first + end - 1) // 2].split(b'"', 10)
+        try:
+            found.append((float(parts[9]), end - first))
+        except (IndexError, ValueError):
+            continue
+    return found
