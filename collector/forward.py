@@ -19,10 +19,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import BrokerResponseError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from collector import log
-from collector.batch_records import Batch
+from collector.block import Block, joined, pack, unpack
+from collector.kafka_batch import Batch
 from collector.mark import Position
 from collector.metrics import Tally
-from collector.segment import HEADER_BYTES, LARGEST_PAYLOAD
 from collector.spool import Chunk, Spool
 
 _FIRST_BACKOFF_S: Final = 0.1
@@ -46,10 +46,26 @@ class Plan(NamedTuple):
     """The spool keeps acknowledged hits: send them again when the broker has lost them."""
 
 
-class _Sent(NamedTuple):
+class _Alone(NamedTuple):
+    """A hit that is sent by itself: its batch was too large for the topic."""
+
+    block_at: Position
+    number: int
+    payload: bytes
+
+
+class _Next(NamedTuple):
+    """What the next batch holds."""
+
+    blocks: list[Block]
     end: Position
+    """Where the mark goes when Kafka has it."""
+    alone: _Alone | None
+
+
+class _Sent(NamedTuple):
+    batch: _Next
     partition: int
-    hits: int
     at: float
     answer: "asyncio.Future[Any]"
 
@@ -70,6 +86,7 @@ class Forwarder:
         self._memory_bytes = 0
         self._cursor = spool.mark
         self._single_until: Position | None = None
+        self._alone: deque[_Next] = deque()
         self._wake = asyncio.Event()
         self._draining = False
         self._idempotent: bool | None = None
@@ -81,10 +98,11 @@ class Forwarder:
         self.connected = False
         self.ever_connected = False
 
-    def offer(self, chunk: Chunk) -> None:
+    def offer(self, chunks: list[Chunk]) -> None:
         """Take what was just written, so that it need not be read back. Past the bound the oldest are read back."""
-        self._memory.append(chunk)
-        self._memory_bytes += chunk.end.offset - chunk.start.offset
+        for chunk in chunks:
+            self._memory.append(chunk)
+            self._memory_bytes += len(chunk.block.data)
         while self._memory_bytes > self._plan.memory_bytes:
             self._forget_oldest()
         if self._memory_bytes >= self._plan.batch_bytes or len(self._memory) == 1:
@@ -92,7 +110,7 @@ class Forwarder:
 
     def _forget_oldest(self) -> Chunk:
         chunk = self._memory.popleft()
-        self._memory_bytes -= chunk.end.offset - chunk.start.offset
+        self._memory_bytes -= len(chunk.block.data)
         return chunk
 
     def drain(self) -> None:
@@ -132,6 +150,7 @@ class Forwarder:
                 self.connected = False
                 self._tally.set("kafka_up", 0)
                 self._cursor = self._spool.mark
+                self._alone.clear()
                 if producer is not None:
                     await _stop(producer)
             await asyncio.sleep(backoff)
@@ -218,15 +237,14 @@ class Forwarder:
                     waited = loop.time() - last_batch_at
                     full = self._memory_bytes >= self._plan.batch_bytes
                     if behind or full or self._draining or waited >= self._plan.linger_s:
-                        if (gathered := self._gather()) is not None:
-                            payloads, end = gathered
+                        if (following := self._gather()) is not None:
                             free = [p for p in partitions if p not in busy]
                             partition = free[next(self._turn) % len(free)]
-                            batch = Batch(payloads, int(time.time() * 1000))
+                            batch = Batch(following.blocks, int(time.time() * 1000))
                             async with asyncio.timeout(self._plan.ack_timeout_s):
                                 answer = await producer.send_batch(batch, self._plan.topic, partition=partition)
                             busy.add(partition)
-                            flying.append(_Sent(end, partition, len(payloads), loop.time(), answer))
+                            flying.append(_Sent(following, partition, loop.time(), answer))
                             last_batch_at = loop.time()
                             await asyncio.sleep(0)  # live requests first, also while catching up
                             continue
@@ -259,65 +277,60 @@ class Forwarder:
 
     def _settle(self, sent: _Sent) -> None:
         """Move the mark past an acknowledged batch. Raises what the batch failed with."""
+        blocks, end, alone = sent.batch
+        hits = sum(block.hits for block in blocks)
         try:
             answer = sent.answer.result()
         except (MessageSizeTooLargeError, RecordListTooLargeError):
-            if sent.hits > 1:
-                self._single_until = sent.end
+            if hits > 1:
+                self._single_until = end
                 raise
             self._tally.add("oversized_hits_total")
             log.line("error", "the topic refuses a hit as too large: it is set aside", topic=self._plan.topic)
-            self._spool.set_aside_record_before(sent.end)
-            self._spool.acknowledge(sent.end, *self._spool.last_acknowledged)
+            at, number, payload = alone or _Alone(end, 0, unpack(blocks[0])[0])
+            self._spool.set_aside(at, number, payload)
+            self._spool.acknowledge(end, *self._spool.last_acknowledged)
             return
         offset = answer.offset
         if offset <= self._offsets.get(sent.partition, -1) and self._plan.replays:
             raise _BrokerForgot
         self._offsets[sent.partition] = offset
-        self._spool.acknowledge(sent.end, sent.partition, offset)
-        self._tally.add("forwarded_hits_total", by=sent.hits)
+        self._spool.acknowledge(end, sent.partition, offset)
+        self._tally.add("forwarded_hits_total", by=hits)
         self._tally.add("forwarded_batches_total")
         self._took.observe(asyncio.get_running_loop().time() - sent.at)
 
-    def _gather(self) -> tuple[list[bytes], Position] | None:
-        """Take what comes next, up to a batch, and move the cursor past it; None where nothing waits."""
-        payloads: list[bytes] = []
-        size = 0
-        cursor = self._cursor
-        single = self._single_until is not None and cursor < self._single_until
-        most = 1 if single else self._plan.batch_bytes
-        while size < most:
-            chunk = self._take(cursor, most - size)
-            if chunk is None:
-                break
-            length = chunk.end.offset - chunk.start.offset
-            if size + length <= LARGEST_PAYLOAD and not single:
-                payloads += chunk.payloads
-                size += length
-                cursor = chunk.end
-                continue
-            # Too much for one batch: the rest of the chunk is read back from the disk when its turn comes.
-            offset = chunk.start.offset
-            for payload in chunk.payloads:
-                record = HEADER_BYTES + len(payload)
-                if payloads and size + record > most:
-                    break
-                payloads.append(payload)
-                size += record
-                offset += record
-            cursor = Position(chunk.start.segment, offset)
-            break
-        if not payloads:
+    def _gather(self) -> _Next | None:
+        """Take the next batch, and move the cursor past it; None where nothing waits."""
+        if self._alone:
+            return self._alone.popleft()
+        chunks = self._following()
+        if not chunks:
             return None
-        self._cursor = cursor
-        return payloads, cursor
+        if self._single_until is not None and self._cursor < self._single_until:
+            chunk = chunks[0]  # the others are read back from the disk when their turn comes
+            payloads = unpack(chunk.block)
+            for number, payload in enumerate(payloads, 1):
+                end = chunk.end if number == len(payloads) else chunk.start
+                self._alone.append(_Next([pack([payload])], end, _Alone(chunk.start, number, payload)))
+            self._cursor = chunk.end
+            return self._alone.popleft()
+        self._cursor = chunks[-1].end
+        if self._cursor == self._spool.end:
+            self._spool.cut()
+        return _Next(joined([chunk.block for chunk in chunks]), self._cursor, None)
 
-    def _take(self, cursor: Position, most_bytes: int) -> Chunk | None:
-        while self._memory and self._memory[0].start < cursor:
+    def _following(self) -> list[Chunk]:
+        """Return the blocks from the cursor on that go into one batch."""
+        memory = self._memory
+        while memory and memory[0].start < self._cursor:
             self._forget_oldest()
-        if self._memory and self._joins(cursor, self._memory[0].start):
-            return self._forget_oldest()
-        return self._spool.read(cursor, most_bytes)
+        if not (memory and self._joins(self._cursor, memory[0].start)):
+            return self._spool.read(self._cursor)
+        chunks = [self._forget_oldest()]
+        while memory and memory[0].block.first:
+            chunks.append(self._forget_oldest())
+        return chunks
 
     def _joins(self, cursor: Position, start: Position) -> bool:
         return cursor == start or self._spool.nothing_between(cursor, start)

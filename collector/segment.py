@@ -1,75 +1,71 @@
-"""Pure: the form of a spool segment: records one after the other, each with a mark, its length and a CRC.
+"""Pure: the form of a spool segment: blocks one after the other, each with a mark, a CRC, and what it holds.
 
-    record = MAGIC (4 bytes) | length (u32, little endian) | CRC-32 (u32) of the payload, seeded with length | payload
+    MAGIC (4 bytes) | CRC-32 of all that follows | length of the data | first | hits | plain_bytes | data
 
-Rule: MAGIC begins with 0xF5, which no UTF-8 text contains, and a payload is UTF-8 text. So after damage the next whole
-record is found by looking for MAGIC, and no payload can be taken for a record.
+All numbers are u32, little endian; block.py says what they mean. Rule: after damage the next whole block is found by
+looking for MAGIC, and its CRC tells whether it is one.
 """
 
 import struct
 import zlib
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-MAGIC: Final = b"\xf5PH1"
-_HEADER: Final = struct.Struct("<4sII")
+from collector.block import LARGEST_PAYLOAD, Block
+
+MAGIC: Final = b"\xf5PH2"
+_HEADER: Final = struct.Struct("<4sIIIII")
+_NUMBERS: Final = struct.Struct("<IIII")
 HEADER_BYTES: Final = _HEADER.size
-LARGEST_PAYLOAD: Final = 900_000
-"""Under the 1 MiB that a Kafka topic takes by default."""
-
-_pack = _HEADER.pack
-_unpack_from = _HEADER.unpack_from
-_crc32 = zlib.crc32
+_COVERED_FROM: Final = 8
+"""Where in a header the CRC begins to count."""
+LARGEST_DATA: Final = LARGEST_PAYLOAD + 1024
 
 
-def frame(payloads: Sequence[bytes]) -> bytes:
-    """Return the records of these payloads, each of 1 to LARGEST_PAYLOAD bytes."""
-    parts: list[bytes] = []
-    add = parts.append
-    for payload in payloads:
-        length = len(payload)
-        add(_pack(MAGIC, length, _crc32(payload, length)))
-        add(payload)
-    return b"".join(parts)
+def frame(block: Block) -> bytes:
+    """Return the block as it stands in a segment."""
+    data = block.data
+    numbers = _NUMBERS.pack(len(data), block.first, block.hits, block.plain_bytes)
+    crc = zlib.crc32(data, zlib.crc32(numbers))
+    return b"".join((MAGIC, crc.to_bytes(4, "little"), numbers, data))
 
 
 class Scan(NamedTuple):
     """What a piece of a segment holds."""
 
-    payloads: list[bytes]
+    blocks: list[Block]
     ends: list[int]
-    """For each payload, where its record ends, counted from the piece's first byte."""
+    """For each block, where it ends, counted from the piece's first byte."""
     read_to: int
-    """Everything before is payloads or damage; what follows is the beginning of a record, or nothing."""
+    """Everything before is blocks or damage; what follows is the beginning of a block, or nothing."""
     damage: list[tuple[int, int]]
-    """Stretches [from, to) that are no record."""
+    """Stretches [from, to) that are no block."""
 
 
 def scan(piece: bytes, *, last: bool, most_bytes: int = 1 << 62) -> Scan:
-    """Read the records of a piece that begins at a record, or anywhere after damage.
+    """Read the blocks of a piece that begins at a block, or anywhere after damage.
 
-    `last` says that nothing follows: an unfinished record at the end is then damage, too. Stops after `most_bytes` of
-    payload. Total: any bytes give a Scan.
+    `last` says that nothing follows: an unfinished block at the end is then damage, too. Stops after `most_bytes` of
+    data. Total: any bytes give a Scan.
     """
-    payloads: list[bytes] = []
+    blocks: list[Block] = []
     ends: list[int] = []
     damage: list[tuple[int, int]] = []
     at, size, taken = 0, len(piece), 0
+    view = memoryview(piece)
     while at + HEADER_BYTES <= size and taken < most_bytes:
-        magic, length, crc = _unpack_from(piece, at)
+        magic, crc, length, first, hits, plain_bytes = _HEADER.unpack_from(piece, at)
         start = at + HEADER_BYTES
         end = start + length
-        if magic == MAGIC and 0 < length <= LARGEST_PAYLOAD:
+        if magic == MAGIC and 0 < length <= LARGEST_DATA:
             if end <= size:
-                payload = piece[start:end]
-                if _crc32(payload, length) == crc:
-                    payloads.append(payload)
+                if zlib.crc32(view[at + _COVERED_FROM : end]) == crc:
+                    blocks.append(Block(first, hits, plain_bytes, piece[start:end]))
                     ends.append(end)
                     at = end
                     taken += length
                     continue
-            elif not last and piece.find(MAGIC, at + 1) < 0:
-                return Scan(payloads, ends, at, damage)
+            elif not last:
+                return Scan(blocks, ends, at, damage)
         after = piece.find(MAGIC, at + 1)
         if after < 0:
             # A MAGIC that is cut in two by the piece's end may still begin here.
@@ -82,4 +78,4 @@ def scan(piece: bytes, *, last: bool, most_bytes: int = 1 << 62) -> Scan:
     if last and taken < most_bytes and at < size:
         damage.append((at, size))
         at = size
-    return Scan(payloads, ends, at, damage)
+    return Scan(blocks, ends, at, damage)

@@ -3,7 +3,7 @@
     FOLDER/lock             held (flock) by the worker that owns the folder
     FOLDER/mark             up to where Kafka has acknowledged (mark.py)
     FOLDER/NNNNNNNNNNNN.seg segments (segment.py), numbered upwards, never written again once a later one exists
-    FOLDER/damage/          bytes that were no record, set aside under their segment's number and offset
+    FOLDER/damage/          bytes that were no block, and hits that Kafka refused, named by segment and offset
 
 Rule: a segment is only appended to by the process that made it; after a start the first hit begins a new one. Over 250
 lines: writing, reading back and letting go share one account of what lies on the disk, and belong together.
@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from collector.block import Block, grouped, pack
 from collector.mark import Mark, Position
-from collector.segment import HEADER_BYTES, LARGEST_PAYLOAD, frame, scan
+from collector.segment import HEADER_BYTES, LARGEST_DATA, Scan, frame, scan
 
 _READ_BYTES: Final = 512 << 10
 _READ_AHEAD_BYTES: Final = 64 << 10
@@ -38,11 +39,11 @@ class Busy(Exception):
 
 
 class Chunk(NamedTuple):
-    """Records that lie one after the other."""
+    """A block, and where it lies."""
 
     start: Position
     end: Position
-    payloads: Sequence[bytes]
+    block: Block
 
 
 class Limits(NamedTuple):
@@ -53,6 +54,21 @@ class Limits(NamedTuple):
     segment_bytes: int = 64 << 20
     segment_s: float = 300
     keep_s: float = 0
+    batch_bytes: int = 256 << 10
+    """Of the blocks that are numbered as one batch to Kafka, unless a single one is larger."""
+    batch_plain_bytes: int = 4 << 20
+    """The same before compression: a reader of the batch has to hold them."""
+
+
+class _Batch(NamedTuple):
+    """What the blocks that the next one goes on with have in them."""
+
+    hits: int
+    plain_bytes: int
+    bytes: int
+
+
+_NEW_BATCH: Final = _Batch(0, 0, 0)
 
 
 class Found(NamedTuple):
@@ -74,7 +90,7 @@ def segment_name(number: int) -> str:
 
 
 def cut_torn_tail(path: Path) -> int:
-    """Cut a segment after its last whole record; return how many bytes went.
+    """Cut a segment after its last whole block; return how many bytes went.
 
     Raises:
         OSError: it cannot be read or cut.
@@ -133,6 +149,7 @@ class Spool:
         self._trash: list[Path] = []
         self._dirty = self._names_dirty = False
         self._room = 1 << 62
+        self._batch = _NEW_BATCH
         self.damaged_bytes = 0
         self.damaged_stretches = 0
         self.trouble = ""
@@ -181,13 +198,44 @@ class Spool:
 
     # Writing.
 
-    def append(self, payloads: Sequence[bytes]) -> Chunk:
-        """Write the hits' records with one write; when this returns, a kill -9 does not lose them.
+    def append(self, payloads: Sequence[bytes]) -> list[Chunk]:
+        """Write the hits, at least one, with one write; when this returns, a kill -9 does not lose them.
 
         Raises:
             SpoolRefused: nothing of it was kept.
         """
-        data = frame(payloads)
+        blocks = [self._next_block(group) for group in grouped(payloads)]
+        framed = [frame(block) for block in blocks]
+        try:
+            start = self._append(b"".join(framed) if len(framed) > 1 else framed[0])
+        except SpoolRefused:
+            self.cut()
+            raise
+        chunks = []
+        for block, text in zip(blocks, framed, strict=True):
+            end = Position(start.segment, start.offset + len(text))
+            chunks.append(Chunk(start, end, block))
+            start = end
+        return chunks
+
+    def _next_block(self, payloads: Sequence[bytes]) -> Block:
+        hits, plain_bytes, size = self._batch
+        block = pack(payloads, hits)
+        if hits and (
+            size + len(block.data) > self._limits.batch_bytes
+            or plain_bytes + block.plain_bytes > self._limits.batch_plain_bytes
+        ):
+            hits = plain_bytes = size = 0
+            block = pack(payloads)
+        self._batch = _Batch(hits + block.hits, plain_bytes + block.plain_bytes, size + len(block.data))
+        return block
+
+    def cut(self) -> None:
+        """Have the next block begin a new batch."""
+        self._batch = _NEW_BATCH
+
+    def _append(self, data: bytes) -> Position:
+        """Write to the live segment; return where it stands."""
         size = len(data)
         if self.disk_bytes + size > self._limits.most_bytes:
             self._let_go(crowded=True)
@@ -204,11 +252,11 @@ class Spool:
         self._room -= size
         self._dirty = True
         self.trouble = ""
-        live, start = self._live, self._sizes[self._live]
-        self._sizes[live] = start + size
-        if start + size >= self._limits.segment_bytes:
+        at = Position(self._live, self._sizes[self._live])
+        self._sizes[self._live] = at.offset + size
+        if at.offset + size >= self._limits.segment_bytes:
             self._retire()
-        return Chunk(Position(live, start), Position(live, start + size), payloads)
+        return at
 
     def _refuse(self, why: str) -> SpoolRefused:
         self.trouble = why
@@ -232,7 +280,7 @@ class Spool:
                 try:
                     os.ftruncate(self._fd, self._sizes[self._live])
                 except OSError:
-                    # The half-written record stays as damage at this segment's end; what follows goes into another.
+                    # The half-written block stays as damage at this segment's end; what follows goes into another.
                     self._retire()
             raise
 
@@ -299,40 +347,40 @@ class Spool:
 
     # Reading back.
 
-    def read(self, start: Position, most_bytes: int = _READ_BYTES) -> Chunk | None:
-        """Return the next whole records from `start`, or None where there are none yet. Steps over damage."""
+    def read(self, start: Position, most_bytes: int = _READ_BYTES) -> list[Chunk]:
+        """Return the next blocks of one batch from `start`, none where there are none yet. Steps over damage."""
         number, offset = start
         ahead = most_bytes + _READ_AHEAD_BYTES
         while True:
             known = sorted(n for n in self._sizes if n >= number)
             if not known:
-                return None
+                return []
             if known[0] > number:
                 number, offset = known[0], 0
             size = self._sizes[number]
             if offset >= size:
                 if number >= self._live:
-                    return None
+                    return []
                 number, offset = number + 1, 0
                 continue
             piece = os.pread(self._open(number), min(size - offset, ahead), offset)
             whole = offset + len(piece) >= size
             seen = scan(piece, last=whole, most_bytes=most_bytes)
             for damaged_from, damaged_to in seen.damage:
-                self._set_aside(number, offset + damaged_from, piece[damaged_from:damaged_to])
+                self._set_aside(number, str(offset + damaged_from), piece[damaged_from:damaged_to])
             if not piece:
                 # The file is shorter than it was: cut by somebody else, and nothing more to be had from it.
                 offset = size
                 continue
-            if not (seen.payloads or whole or seen.damage):
-                ahead = HEADER_BYTES + LARGEST_PAYLOAD  # one record longer than was looked at
+            if not (seen.blocks or whole or seen.damage):
+                ahead = HEADER_BYTES + LARGEST_DATA  # one block longer than was looked at
                 continue
-            if seen.payloads:
-                return Chunk(Position(number, offset), Position(number, offset + seen.ends[-1]), seen.payloads)
+            if seen.blocks:
+                return _of_one_batch(number, offset, seen)
             offset += max(seen.read_to, 1)
 
     def nothing_between(self, start: Position, end: Position) -> bool:
-        """Tell whether no record lies between the two places."""
+        """Tell whether no hit lies between the two places."""
         if start.segment == end.segment:
             return start.offset >= end.offset
         return (
@@ -341,13 +389,9 @@ class Spool:
             and not any(start.segment < number < end.segment for number in self._sizes)
         )
 
-    def set_aside_record_before(self, end: Position) -> None:
-        """Copy the stretch from the mark to `end` to the damage folder: a hit that Kafka will not take."""
-        segment, offset = self.mark
-        offset = offset if segment == end.segment else 0
-        with (self.folder / segment_name(end.segment)).open("rb") as file:
-            file.seek(offset)
-            self._set_aside(end.segment, offset, file.read(end.offset - offset))
+    def set_aside(self, block_at: Position, number: int, payload: bytes) -> None:
+        """Put a hit that Kafka will not take, the block's `number`th, into the damage folder."""
+        self._set_aside(block_at.segment, f"{block_at.offset}-{number}", payload)
 
     def _open(self, number: int) -> int:
         if self._reading != number:
@@ -362,14 +406,14 @@ class Spool:
             os.close(self._reader)
         self._reader, self._reading = -1, 0
 
-    def _set_aside(self, number: int, offset: int, damage: bytes) -> None:
+    def _set_aside(self, number: int, place: str, damage: bytes) -> None:
         self.damaged_bytes += len(damage)
         self.damaged_stretches += 1
         if damage.strip(b"\0"):
             try:
                 folder = self.folder / "damage"
                 folder.mkdir(exist_ok=True)
-                (folder / f"{number:012}-{offset}.bin").write_bytes(damage)
+                (folder / f"{number:012}-{place}.bin").write_bytes(damage)
             except OSError as problem:
                 self.trouble = errno.errorcode.get(problem.errno or 0, "EIO")
 
@@ -458,6 +502,19 @@ class Spool:
         self._mark.close()
         os.close(self._directory)
         os.close(self._lock)
+
+
+def _of_one_batch(number: int, offset: int, seen: Scan) -> list[Chunk]:
+    """Return what was seen from a place in a segment on, up to where a block begins another batch."""
+    chunks: list[Chunk] = []
+    start = Position(number, offset)
+    for block, block_end in zip(seen.blocks, seen.ends, strict=True):
+        if chunks and not block.first:
+            break
+        end = Position(number, offset + block_end)
+        chunks.append(Chunk(start, end, block))
+        start = end
+    return chunks
 
 
 def lock(folder: Path) -> int:

@@ -14,6 +14,7 @@ import msgspec
 import orjson
 
 from collector import contract, mark
+from collector.block import unpack
 from collector.mark import Position
 from collector.segment import scan
 from collector.spool import segments_in
@@ -34,10 +35,12 @@ class Read(msgspec.Struct):
     hits: int = 0
     damaged_bytes: int = 0
     damaged_stretches: int = 0
+    unreadable: int = 0
+    """Hits of whole blocks whose bytes are none."""
 
 
 def read_segment(path: Path, each: Callable[[bytes, int], None], read: Read) -> None:
-    """Call `each(payload, end offset)` for every whole record; count records and damage in `read`.
+    """Call `each(payload, its block's end)` for every hit in order; count hits and damage in `read`.
 
     Raises:
         OSError: the file cannot be read.
@@ -47,9 +50,15 @@ def read_segment(path: Path, each: Callable[[bytes, int], None], read: Read) -> 
         while True:
             more = file.read(_PIECE_BYTES)
             seen = scan(piece + more, last=not more)
-            for payload, end in zip(seen.payloads, seen.ends, strict=True):
-                each(payload, at + end)
-            read.hits += len(seen.payloads)
+            for block, end in zip(seen.blocks, seen.ends, strict=True):
+                try:
+                    payloads = unpack(block)
+                except ValueError:
+                    read.unreadable += block.hits
+                    continue
+                for payload in payloads:
+                    each(payload, at + end)
+                read.hits += len(payloads)
             read.damaged_bytes += sum(stop - start for start, stop in seen.damage)
             read.damaged_stretches += len(seen.damage)
             at += seen.read_to
@@ -119,34 +128,32 @@ def cat(spool: Path, out: IO[bytes], *, unsent: bool) -> int:
 
 
 def verify(spool: Path, out: IO[str]) -> int:
-    """Check every record's CRC and form; print what is wrong. Return 0, or 1 where something is."""
+    """Check every block's CRC and every hit's form; print what is wrong. Return 0, or 1 where something is."""
     hits = wrong = 0
     for folder in folders(spool):
         for path in segments_in(folder).values():
             read = Read()
-            unreadable = 0
 
-            def each(payload: bytes, end: int) -> None:
-                nonlocal unreadable
+            def each(payload: bytes, end: int, read: Read = read) -> None:
                 try:
                     contract.decode(payload)
                 except msgspec.DecodeError:
-                    unreadable += 1
+                    read.unreadable += 1
 
             try:
                 read_segment(path, each, read)
             except FileNotFoundError:
                 continue
             hits += read.hits
-            if read.damaged_bytes or unreadable:
+            if read.damaged_bytes or read.unreadable:
                 wrong += 1
                 out.write(
                     f"{path}: {read.damaged_stretches} damaged stretches, {read.damaged_bytes} bytes;"
-                    f" {unreadable} records that are no hit\n"
+                    f" {read.unreadable} records that are no hit\n"
                 )
         for damage in sorted((folder / "damage").glob("*.bin")):
             out.write(f"{damage}: {damage.stat().st_size} bytes set aside earlier\n")
-    out.write(f"{hits} whole records, {wrong} segments with damage\n")
+    out.write(f"{hits} hits, {wrong} segments with damage\n")
     return 1 if wrong else 0
 
 
@@ -159,7 +166,7 @@ def main(argv: Sequence[str], spool_dir: str) -> int:
     listing.add_argument("--json", action="store_true", help="a JSON object a line")
     cats = commands.add_parser("cat", help="print hits as JSON lines")
     cats.add_argument("--unsent", action="store_true", help="only those that Kafka has not acknowledged")
-    commands.add_parser("verify", help="check every record; exit 1 where one is damaged")
+    commands.add_parser("verify", help="check everything; exit 1 where something is damaged")
     try:
         given = parser.parse_args(argv)
     except SystemExit as asked:

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 from collector import log
+from collector.block import LARGEST_PAYLOAD
 from collector.metrics import Tally
 from collector.refusal import Refusal
-from collector.segment import LARGEST_PAYLOAD
 from collector.shortcut import Decision, unavailable
 from collector.spool import Chunk, Fsync, Spool, SpoolRefused
 
@@ -38,10 +38,10 @@ class Turn:
         spool: Spool,
         fsync: Fsync,
         disk: ThreadPoolExecutor,
-        on_written: Callable[[Chunk], None],
+        on_written: Callable[[list[Chunk]], None],
         tally: Tally,
     ) -> None:
-        """`disk` has one thread, in which fsync waits; `on_written` hears of each chunk before its answers leave."""
+        """`disk` has one thread, in which fsync waits; `on_written` hears what was written, before answers leave."""
         self._loop: Final = loop
         self._spool: Final = spool
         self._fsync: Final = fsync
@@ -110,7 +110,7 @@ class Turn:
         refused: SpoolRefused | None = None
         if payloads:
             try:
-                chunk = self._spool.append(payloads)
+                chunks = self._spool.append(payloads)
             except SpoolRefused as problem:
                 refused = problem
                 self._tally.add("spool_refused_total", problem.why, by=len(payloads))
@@ -118,9 +118,9 @@ class Turn:
                 if self._fsync == "always":
                     self._syncing = True
                     wait = self._loop.run_in_executor(self._disk, self._spool.sync)
-                    wait.add_done_callback(lambda done: self._synced(done, chunk, (began, number), answers, fast))
+                    wait.add_done_callback(lambda done: self._synced(done, chunks, (began, number), answers, fast))
                     return
-                self._on_written(chunk)
+                self._on_written(chunks)
         self._answer(refused, (began, number), answers, fast)
 
     def _answer(
@@ -154,7 +154,7 @@ class Turn:
     def _synced(
         self,
         done: "asyncio.Future[None]",
-        chunk: Chunk,
+        chunks: list[Chunk],
         turn: tuple[float, int],
         answers: list[Answer],
         fast: list[tuple[Waiting, Decision]],
@@ -162,11 +162,11 @@ class Turn:
         self._syncing = False
         problem = done.exception()
         # The hits stay in the spool even so: sent twice at worst, and the event id makes that harmless.
-        self._on_written(chunk)
+        self._on_written(chunks)
         refused = None
         if problem is not None:
             refused = SpoolRefused("fsync")
-            self._tally.add("spool_refused_total", "fsync", by=len(chunk.payloads))
+            self._tally.add("spool_refused_total", "fsync", by=sum(chunk.block.hits for chunk in chunks))
             log.line("error", "fsync failed", problem=str(problem))
         self._answer(refused, turn, answers, fast)
         if self.due:

@@ -72,6 +72,7 @@ def spool_limits(settings: Settings) -> Limits:
         segment_bytes=settings.segment_bytes,
         segment_s=settings.segment_s,
         keep_s=settings.spool_keep_s,
+        batch_bytes=settings.batch_bytes,
     )
 
 

@@ -12,6 +12,7 @@ import uvloop
 from aiohttp import web
 
 from collector import app, contract, sites
+from collector.block import unpack
 from collector.client_ip import Trusted
 from collector.contract import Hit
 from collector.fast import Lane
@@ -77,8 +78,8 @@ class One:
         self._server = loop.run_until_complete(loop.create_server(self.lane, "127.0.0.1", 0))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
-    def _note(self, chunk: Chunk) -> None:
-        self.written.extend(chunk.payloads)
+    def _note(self, chunks: list[Chunk]) -> None:
+        self.written.extend(payload for chunk in chunks for payload in unpack(chunk.block))
 
     def hits(self) -> list[Hit]:
         """Return the hits written since the last call."""

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from collector import app, links, sites
+from collector.block import unpack
 from collector.client_ip import Trusted
 from collector.contract import Hit, decode
 from collector.ids import Ids
@@ -97,8 +98,8 @@ async def running(folder: Path, most_bytes: int = 1 << 30) -> AsyncIterator[Surf
     tally = Tally()
     with ThreadPoolExecutor(1) as disk:
 
-        def written(chunk: Chunk) -> None:
-            surface.hits.extend(decode(payload) for payload in chunk.payloads)
+        def written(chunks: list[Chunk]) -> None:
+            surface.hits.extend(decode(payload) for chunk in chunks for payload in unpack(chunk.block))
 
         turn = Turn(asyncio.get_running_loop(), spool, "never", disk, written, tally)
         intake = Intake(door, turn, Ids(os.urandom), tally)

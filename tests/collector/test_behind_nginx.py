@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import pytest
 
+from collector.block import unpack
 from collector.segment import scan
 from tests import needs
 from tests.collector.running import Running
@@ -65,7 +66,8 @@ class Front:
         """Return the records of the spool, in order."""
         found: list[dict[str, str]] = []
         for path in sorted(self.running.spool.rglob("*.seg")):
-            found.extend(json.loads(payload) for payload in scan(path.read_bytes(), last=True).payloads)
+            blocks = scan(path.read_bytes(), last=True).blocks
+            found.extend(json.loads(payload) for block in blocks for payload in unpack(block))
         return found
 
 

@@ -97,7 +97,7 @@ def live(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Call], lis
     ends = {0: spool.end}
     for _ in range(60):
         count = chance.randrange(1, 12)
-        end = spool.append(hits(count, written)).end
+        end = spool.append(hits(count, written))[-1].end
         written += count
         ends[written] = end
         moments.append(Moment(len(calls), synced, written, acknowledged))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.block import pack, unpack
 from collector.mark import Mark, Position
 from collector.segment import frame
 from collector.spool import Busy, Limits, Spool, SpoolRefused, segment_name, segments_in
@@ -17,10 +18,11 @@ def everything(spool: Spool, start: Position | None = None, most_bytes: int = 10
     """Read all from the mark, a few records at a time."""
     found: list[bytes] = []
     at = start or spool.mark
-    while (chunk := spool.read(at, most_bytes)) is not None:
-        assert chunk.start >= at
-        found += chunk.payloads
-        at = chunk.end
+    while chunks := spool.read(at, most_bytes):
+        for chunk in chunks:
+            assert chunk.start >= at
+            found += unpack(chunk.block)
+            at = chunk.end
     return found
 
 
@@ -49,7 +51,7 @@ def test_what_is_appended_is_read_back_also_after_a_stop(folder: Path) -> None:
 
 def test_the_mark_survives_and_acknowledged_segments_go(folder: Path) -> None:
     spool = Spool(folder, LIMITS)
-    ends = [spool.append(hits(10, number)).end for number in range(0, 200, 10)]
+    ends = [spool.append(hits(10, number))[-1].end for number in range(0, 200, 10)]
     spool.acknowledge(ends[9], 2, 77)
     spool.close()
     again = Spool(folder, LIMITS)
@@ -65,8 +67,8 @@ def test_the_mark_survives_and_acknowledged_segments_go(folder: Path) -> None:
 
 def test_a_garbled_mark_costs_repeats_not_hits(folder: Path) -> None:
     spool = Spool(folder, LIMITS)
-    first = spool.append(hits(10)).end
-    second = spool.append(hits(10, 10)).end
+    first = spool.append(hits(10))[-1].end
+    second = spool.append(hits(10, 10))[-1].end
     spool.acknowledge(first)
     spool.acknowledge(second)
     spool.close()
@@ -81,26 +83,65 @@ def test_a_garbled_mark_costs_repeats_not_hits(folder: Path) -> None:
     assert everything(again) == hits(20)
 
 
-def test_a_torn_tail_is_cut_and_a_corrupt_record_set_aside(folder: Path) -> None:
+def test_a_torn_tail_is_cut_and_a_corrupt_block_set_aside(folder: Path) -> None:
     spool = Spool(folder, LIMITS)
-    spool.append(hits(10))
+    ends = [spool.append(hits(2, number))[-1].end.offset for number in range(0, 10, 2)]
     spool.close()
     path = folder / segment_name(1)
     whole = path.read_bytes()
-    path.write_bytes(whole + frame(hits(1, 10))[:-3])
+    torn = frame(pack(hits(1, 10)))[:-3]
+    path.write_bytes(whole + torn)
     again = Spool(folder, LIMITS)
-    assert again.found.torn_bytes == len(frame(hits(1, 10))) - 3
+    assert again.found.torn_bytes == len(torn)
     assert path.read_bytes() == whole
     again.append(hits(5, 10))
     harmed = bytearray(whole)
-    harmed[len(frame(hits(3))) + 40] ^= 1
+    harmed[ends[0] + 40] ^= 1
     path.write_bytes(harmed)
-    expected = hits(3) + hits(11, 4)
-    assert everything(again) == expected
+    assert everything(again) == hits(2) + hits(11, 4)
     assert again.damaged_stretches == 1
-    assert again.damaged_bytes == len(frame(hits(1, 3)))
+    assert again.damaged_bytes == ends[1] - ends[0]
     (aside,) = (folder / "damage").iterdir()
-    assert aside.read_bytes() == bytes(harmed[len(frame(hits(3))) : len(frame(hits(4)))])
+    assert aside.read_bytes() == bytes(harmed[ends[0] : ends[1]])
+
+
+def test_blocks_are_numbered_as_batches_within_their_bounds(folder: Path) -> None:
+    spool = Spool(folder, Limits(most_bytes=8 << 20, batch_bytes=4000, batch_plain_bytes=200_000))
+    firsts = [spool.append(hits(10, number))[-1].block.first for number in range(0, 90, 10)]
+    assert firsts == [0, 10, 20, 0, 10, 20, 0, 10, 20]  # 1,200 bytes each
+    spool.cut()
+    assert spool.append(hits(1))[0].block.first == 0
+    spool.cut()
+    huge = [b'{"pad":"%b"}' % (b"y" * 60_000)] * 5
+    assert [chunk.block.first for _ in range(2) for chunk in spool.append(huge)] == [0, 0, 0, 0]
+    chunks = spool.append(huge)
+    assert chunks[0].end == chunks[1].start
+
+
+def test_a_read_ends_with_its_batch(folder: Path) -> None:
+    spool = Spool(folder, LIMITS)
+    for number in range(0, 20, 5):
+        spool.append(hits(5, number))
+        if number == 5:
+            spool.cut()
+    first = spool.read(spool.mark)
+    assert [(chunk.block.first, chunk.block.hits) for chunk in first] == [(0, 5), (5, 5)]
+    assert [chunk.block.first for chunk in spool.read(first[-1].end)] == [0, 5]
+    assert [chunk.block.first for chunk in spool.read(first[0].end)] == [5]
+
+
+def test_what_could_not_be_written_is_not_counted_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(folder, LIMITS)
+    spool.append(hits(3))
+
+    def write(fd: int, data: bytes) -> int:
+        raise OSError(errno.EIO, "EIO")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", write)
+        with pytest.raises(SpoolRefused):
+            spool.append(hits(4))
+    assert spool.append(hits(1))[0].block.first == 0
 
 
 def test_the_bound_holds_and_opens_again_when_kafka_acknowledges(folder: Path) -> None:
@@ -110,7 +151,7 @@ def test_the_bound_holds_and_opens_again_when_kafka_acknowledges(folder: Path) -
 
     def fill() -> None:
         while True:
-            ends.append(spool.append(hits(10)).end)
+            ends.append(spool.append(hits(10))[-1].end)
 
     with pytest.raises(SpoolRefused, match="full"):
         fill()
@@ -181,7 +222,7 @@ def test_kept_hits_are_sent_again_when_asked_and_go_when_old(folder: Path) -> No
     clock = [folder.parent.stat().st_mtime]
     spool = Spool(folder, LIMITS._replace(keep_s=3600), now=lambda: clock[0])
     for number in range(0, 100, 10):
-        end = spool.append(hits(10, number)).end
+        end = spool.append(hits(10, number))[-1].end
     spool.acknowledge(end)
     assert spool.unsent_bytes == 0
     spool.start_again()
@@ -196,13 +237,13 @@ def test_kept_hits_are_sent_again_when_asked_and_go_when_old(folder: Path) -> No
 def test_kept_hits_make_room_for_new_ones(folder: Path) -> None:
     spool = Spool(folder, Limits(most_bytes=64 << 10, segment_bytes=8 << 10, keep_s=3600))
     for number in range(100):
-        spool.acknowledge(spool.append(hits(10, 10 * number)).end)
+        spool.acknowledge(spool.append(hits(10, 10 * number))[-1].end)
     assert spool.disk_bytes <= 64 << 10
 
 
 def test_orphans_are_adopted_whole(tmp_path: Path) -> None:
     orphan = Spool(tmp_path / "3", LIMITS)
-    middle = [orphan.append(hits(10, number)).end for number in range(0, 100, 10)][4]
+    middle = [orphan.append(hits(10, number))[-1].end for number in range(0, 100, 10)][4]
     orphan.acknowledge(middle)
     spool = Spool(tmp_path / "0", LIMITS)
     spool.append(hits(5, 1000))
@@ -233,7 +274,7 @@ def test_no_descriptor_is_left_open(folder: Path) -> None:
     before = open_files()
     spool = Spool(folder, LIMITS)
     for number in range(50):
-        chunk = spool.append(hits(10, number))
+        (chunk,) = spool.append(hits(10, number))
         everything(spool)
         spool.acknowledge(chunk.end)
         spool.sync()

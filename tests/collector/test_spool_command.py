@@ -18,7 +18,7 @@ def hits(count: int) -> list[bytes]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     spool = Spool(tmp_path / "0", Limits(most_bytes=1 << 20, segment_bytes=4096))
-    ends = [spool.append([payload]).end for payload in hits(200)]
+    ends = [spool.append([payload])[-1].end for payload in hits(200)]
     spool.acknowledge(ends[120])
     spool.sweep()
     spool.close()
