@@ -87,6 +87,8 @@ class Forwarder:
         self._cursor = spool.mark
         self._single_until: Position | None = None
         self._alone: deque[_Next] = deque()
+        self._alone_settled = (Position(0, 0), 0)
+        """The block whose hits are sent one by one, and up to which of them that is settled: the mark cannot tell."""
         self._wake = asyncio.Event()
         self._draining = False
         self._idempotent: bool | None = None
@@ -290,12 +292,15 @@ class Forwarder:
             at, number, payload = alone or _Alone(end, 0, unpack(blocks[0])[0])
             self._spool.set_aside(at, number, payload)
             self._spool.acknowledge(end, *self._spool.last_acknowledged)
+            self._alone_settled = at, number
             return
         offset = answer.offset
         if offset <= self._offsets.get(sent.partition, -1) and self._plan.replays:
             raise _BrokerForgot
         self._offsets[sent.partition] = offset
         self._spool.acknowledge(end, sent.partition, offset)
+        if alone is not None:
+            self._alone_settled = alone.block_at, alone.number
         self._tally.add("forwarded_hits_total", by=hits)
         self._tally.add("forwarded_batches_total")
         self._took.observe(asyncio.get_running_loop().time() - sent.at)
@@ -308,17 +313,22 @@ class Forwarder:
         if not chunks:
             return None
         if self._single_until is not None and self._cursor < self._single_until:
-            chunk = chunks[0]  # the others are read back from the disk when their turn comes
-            payloads = unpack(chunk.block)
-            for number, payload in enumerate(payloads, 1):
-                end = chunk.end if number == len(payloads) else chunk.start
-                self._alone.append(_Next([pack([payload])], end, _Alone(chunk.start, number, payload)))
-            self._cursor = chunk.end
-            return self._alone.popleft()
+            return self._one_by_one(chunks[0])  # the others are read back from the disk when their turn comes
         self._cursor = chunks[-1].end
         if self._cursor == self._spool.end:
             self._spool.cut()
         return _Next(joined([chunk.block for chunk in chunks]), self._cursor, None)
+
+    def _one_by_one(self, chunk: Chunk) -> _Next:
+        """Have the block's hits sent as batches of one; return the first that is not settled."""
+        payloads = unpack(chunk.block)
+        block_at, settled = self._alone_settled
+        for number, payload in enumerate(payloads, 1):
+            if block_at != chunk.start or number > settled:
+                end = chunk.end if number == len(payloads) else chunk.start
+                self._alone.append(_Next([pack([payload])], end, _Alone(chunk.start, number, payload)))
+        self._cursor = chunk.end
+        return self._alone.popleft()
 
     def _following(self) -> list[Chunk]:
         """Return the blocks from the cursor on that go into one batch."""
