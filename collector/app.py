@@ -6,11 +6,11 @@ from typing import Final
 
 from aiohttp import web
 
-from collector import click, cors, opt_out, page, pixel, post, request, tag
+from collector import click, cors, log, opt_out, page, pixel, post, request, request_id, tag
 from collector.contract import Kind
 from collector.fast import Lent
 from collector.intake import Intake, SpoolRefused
-from collector.received import INTAKE, client_of, peer_of
+from collector.received import INTAKE, client_of, peer_of, request_id_of
 from collector.refusal import Refusal
 
 BODY_BYTES: Final = 1 << 20
@@ -21,7 +21,8 @@ Middleware = Callable[..., Awaitable[web.StreamResponse]]
 
 def build(intake: Intake, body_timeout_s: float = 20) -> web.Application:
     """Return the application. A way in is a handler in a module of its own and a line here."""
-    app = web.Application(client_max_size=BODY_BYTES, middlewares=[_in_time(body_timeout_s)])
+    around: list[Middleware] = [_own_up, _in_time(body_timeout_s)]
+    app = web.Application(client_max_size=BODY_BYTES, middlewares=around)
     app[INTAKE] = intake
     routes: list[tuple[str, str, Handler]] = [
         ("GET", "/p.gif", pixel_of("pixel")),
@@ -56,6 +57,28 @@ async def _expect(sent: web.Request) -> None:
         sent.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
+@web.middleware
+async def _own_up(sent: web.Request, handler: Handler) -> web.StreamResponse:
+    """Write a line for what is our own fault, with the id that the answer carries too; nothing else of the request."""
+    try:
+        answer = await handler(sent)
+    except (web.HTTPException, web.RequestPayloadError, ConnectionError):
+        raise  # an answer; or the client's own doing, which aiohttp knows how to end
+    except Exception as problem:  # noqa: BLE001  whatever it is, it is one request's
+        answer = web.Response(status=500)
+        faults = {"problem": type(problem).__name__, "where": log.where(problem)}
+        log.line("error", "a request failed", request_id=request_id_of(sent), route=_route(sent), **faults)
+    if answer.status == 503:
+        log.line("warning", "answered 503", request_id=request_id_of(sent), route=_route(sent))
+    return answer
+
+
+def _route(sent: web.Request) -> str:
+    """Return the path's pattern, not the path."""
+    resource = sent.match_info.route.resource
+    return "" if resource is None else resource.canonical
+
+
 def _in_time(body_timeout_s: float) -> Middleware:
     """Return the middleware that answers 408, and closes, where a body does not come in time."""
 
@@ -79,6 +102,8 @@ async def _finish_headers(sent: web.Request, response: web.StreamResponse) -> No
     intake = sent.app[INTAKE]
     intake.tally.add("requests_total", "full")
     response.headers.pop("Server", None)
+    if response.status >= 400:
+        response.headers[request_id.HEADER] = request_id_of(sent)
     protocol = sent.protocol
     if intake.draining or (isinstance(protocol, Lent) and protocol.given):
         response.force_close()

@@ -26,6 +26,8 @@ class Cdn(NamedTuple):
     country: str = ""
     region: str = ""
     city: str = ""
+    request_id: str = "x-request-id"
+    """Carries the id that the CDN gives a request; deploy/ shows the lines for those that add none by themselves."""
 
 
 PRESETS: Final[dict[str, Cdn]] = {
@@ -36,8 +38,9 @@ PRESETS: Final[dict[str, Cdn]] = {
         "cloudfront-viewer-country",
         "cloudfront-viewer-country-region",
         "cloudfront-viewer-city",
+        "x-amz-cf-id",
     ),
-    "cloudflare": Cdn("cf-connecting-ip", "single", "cf-ipcountry", "cf-region-code", "cf-ipcity"),
+    "cloudflare": Cdn("cf-connecting-ip", "single", "cf-ipcountry", "cf-region-code", "cf-ipcity", "cf-ray"),
     # Fastly and Akamai send no place of their own accord; deploy/cdn shows the lines that add these headers.
     "fastly": Cdn("fastly-client-ip", "single", "x-geo-country", "x-geo-region", "x-geo-city"),
     "akamai": Cdn("true-client-ip", "single", "x-geo-country", "x-geo-region", "x-geo-city"),

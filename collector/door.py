@@ -43,6 +43,7 @@ def build(settings: Settings, rules: Rules, salt: DailySalt) -> Door:
         links=rules.links,
         link_keys=tuple(key.encode() for key in (settings.link_key, *settings.link_keys_before.split(",")) if key),
         back_ms=settings.max_event_age_h * 3_600_000,
+        request_id_header=named.request_id,
     )
 
 

@@ -5,10 +5,12 @@ from typing import Final
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from collector import request
+from collector import request, request_id
+from collector.client_ip import believed
 from collector.intake import Intake
 
 INTAKE: Final = web.AppKey("intake", Intake)
+_REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 
 def fields_of(headers: CIMultiDictProxy[str]) -> dict[str, str]:
@@ -37,3 +39,13 @@ def client_of(sent: web.Request) -> request.Client:
     client = request.client(fields_of(sent.headers), intake.door, peer)
     intake.doubt(peer, client.forwarded)
     return client
+
+
+def request_id_of(sent: web.Request) -> str:
+    """Return the request's id, the same at each call."""
+    known = sent.get(_REQUEST_ID)
+    if known is None:
+        door = sent.app[INTAKE].door
+        said = sent.headers.get(door.request_id_header, "")
+        known = sent[_REQUEST_ID] = request_id.chosen(said, believed=believed(peer_of(sent), door.trusted))
+    return known

@@ -55,6 +55,8 @@ class Door(NamedTuple):
     """What signed links are signed with: the present key, then earlier ones; none: no signed links."""
     back_ms: int = form.BACK_MS
     """How far back an event's own time may lie."""
+    request_id_header: str = "x-request-id"
+    """Name of the header with the edge's id of a request."""
 
 
 class Asked(NamedTuple):

@@ -31,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Address of `/healthz`, `/readyz` and `/metrics`."""
     admin_port: Port = 9100
     """Port of the same; 0 takes a free one and logs it."""
+    log: Literal["auto", "json", "text"] = "auto"
+    """Form of the log lines; `auto`: text where stderr is a terminal, else JSON."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     """Processes that share the public port; one a core is right. One that dies is replaced."""
     sites: str

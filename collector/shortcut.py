@@ -377,8 +377,9 @@ def answer_head(
     return "\r\n".join((*lines, "")).encode()
 
 
-def unavailable() -> bytes:
+def unavailable(request_id: str) -> bytes:
     """Return the whole answer to a hit that the spool does not take."""
     head = answer_head(f"refused; {Refusal.SPOOL}", (), "503 Service Unavailable", b"", "text/plain")
     date = formatdate(usegmt=True)
-    return head + f"Retry-After: {pixel.RETRY_AFTER_S}\r\nDate: {date}\r\n\r\n".encode()
+    retry = f"Retry-After: {pixel.RETRY_AFTER_S}\r\nX-Request-Id: {request_id}\r\n"
+    return head + f"{retry}Date: {date}\r\n\r\n".encode()

@@ -214,6 +214,7 @@ async def run(settings: Settings) -> int:
     Raises:
         Unusable: a setting cannot be used here.
     """
+    log.use(settings.log)
     try:
         kafka.access(settings)
     except ValueError as problem:
@@ -256,6 +257,7 @@ async def run(settings: Settings) -> int:
     await runner.cleanup()
     os.close(lock)
     log.line("info", "drained" if done else "ended by force")
+    log.settle()
     return 0 if done else 1
 
 

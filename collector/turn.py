@@ -10,6 +10,7 @@ from collector import log
 from collector.block import LARGEST_PAYLOAD
 from collector.metrics import Tally
 from collector.refusal import Refusal
+from collector.request_id import fresh
 from collector.shortcut import Decision, unavailable
 from collector.spool import Chunk, Fsync, Spool, SpoolRefused
 
@@ -134,13 +135,16 @@ class Turn:
             for connection, decided in fast:
                 connection.write(decided[2])
         else:
+            refused_id = fresh()  # one for all of a turn: they share their fault, and its line
+            if fast:
+                log.line("warning", "answered 503", request_id=refused_id, route="/p.gif, /o.gif", why=refused.why)
             for connection, (payload, shape, answer) in fast:
                 if payload is None:
                     connection.write(answer)
                 else:
                     shape.hits -= 1
                     self._tally.add("hits_total", shape.site, Refusal.SPOOL)
-                    connection.write(unavailable())
+                    connection.write(unavailable(refused_id))
         began, self.answered = turn
         for answer_slowly in answers:
             answer_slowly(refused)

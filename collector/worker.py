@@ -79,6 +79,7 @@ def spool_limits(settings: Settings) -> Limits:
 async def run(settings: Settings, number: int, listener: socket.socket, control: socket.socket) -> int:
     """Serve until told to go; return the exit code."""
     loop = asyncio.get_running_loop()
+    log.use(settings.log)
     log.take_over_libraries()
     tally = Tally()
     spool = await _own(Path(settings.spool_dir) / str(number), spool_limits(settings))
@@ -174,6 +175,7 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
     disk.shutdown()
     spool.close()
     log.line("info", "worker ends", worker=number, left_on_disk_bytes=left)
+    log.settle()
     return 1 if failures else 0
 
 

@@ -10,11 +10,10 @@ from typing import Final
 
 import uvloop
 
-from enricher import explain, measure, replay, stream
+from enricher import explain, log, measure, replay, stream
 from enricher.admin import Health, serve
 from enricher.enrich import Enricher, load
 from enricher.kafka import access
-from enricher.log import log
 from enricher.metrics import Metrics
 from enricher.said import milliseconds
 from enricher.settings import Settings, read
@@ -39,18 +38,18 @@ async def _run(settings: Settings, enricher: Enricher) -> int:
     except OSError as error:
         sys.stderr.write(f"PHAROS_ENRICHER_ADMIN_PORT: {settings.admin_host}:{settings.admin_port}: {error}\n")
         return 2
-    log("info", "admin port open", host=settings.admin_host, port=port)
+    log.line("info", "admin port open", host=settings.admin_host, port=port)
     health.waits_for = f"Kafka at {settings.kafka}"
     watching = asyncio.create_task(_watch_locations(settings, enricher))
     try:
         await stream.run(settings, enricher, metrics, health, stopping)
     except stream.Brakes as error:
-        log("error", f"stopped: {error}")
+        log.line("error", f"stopped: {error}")
         return 1
     finally:
         watching.cancel()
         await close()
-    log("info", "drained")
+    log.line("info", "drained")
     return 0
 
 
@@ -61,9 +60,11 @@ async def _watch_locations(settings: Settings, enricher: Enricher) -> None:
         try:
             if enricher.locations.reload():
                 enricher.forget_places()
-                log("info", "MMDB file changed, opened anew", path=settings.geo_mmdb)
+                log.line("info", "MMDB file changed, opened anew", path=settings.geo_mmdb)
         except (OSError, ValueError) as error:
-            log("warning", "MMDB file cannot be opened, the old one stands", path=settings.geo_mmdb, error=repr(error))
+            log.line(
+                "warning", "MMDB file cannot be opened, the old one stands", path=settings.geo_mmdb, error=repr(error)
+            )
 
 
 def _moment(text: str) -> int:
@@ -89,6 +90,7 @@ def main() -> int:
     try:
         settings = read(os.environ)
         access(settings)
+        log.use(settings.log)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -108,7 +110,11 @@ def main() -> int:
         topic = settings.topic_dead if arguments.origin == "hits.dead" else settings.topic_raw
         wanted = replay.Wanted(topic, arguments.since, arguments.until, arguments.site, arguments.dry_run)
         return replay.run(settings, wanted, enricher.enrich)
-    return uvloop.run(_run(settings, enricher))
+    log.take_over_libraries()
+    try:
+        return uvloop.run(_run(settings, enricher))
+    finally:
+        log.settle()
 
 
 if __name__ == "__main__":

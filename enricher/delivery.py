@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from prometheus_client import Histogram
 
 from enricher.kafka import access
-from enricher.log import log
+from enricher.log import line
 from enricher.settings import Settings
 
 _STOP_S: Final = 5.0
@@ -182,7 +182,7 @@ async def has_transactions(settings: Settings) -> bool:
     except KafkaConnectionError:
         raise
     except KafkaError as error:
-        log("info", "broker refuses transactions", error=repr(error))
+        line("info", "broker refuses transactions", error=repr(error))
         return False
     finally:
         await stop_producer(producer)
@@ -195,7 +195,7 @@ async def choose(settings: Settings) -> bool:
         settings.delivery == "auto" and await has_transactions(settings)
     )
     why = "set" if settings.delivery != "auto" else "found by trying"
-    log("info", "delivery: exactly once, in transactions" if exactly_once else "delivery: at least once", decided=why)
+    line("info", "delivery: exactly once, in transactions" if exactly_once else "delivery: at least once", decided=why)
     return exactly_once
 
 

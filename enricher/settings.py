@@ -44,6 +44,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     admin_host: str = "127.0.0.1"
     admin_port: Port = 9101
     """Health and metrics; 0 takes a free port."""
+    log: Literal["auto", "json", "text"] = "auto"
+    """Form of the log lines; `auto`: text where stderr is a terminal, else JSON."""
     delivery: Literal["auto", "exactly_once", "at_least_once"] = "auto"
     """`exactly_once`: Kafka transactions; `auto`: where the broker has them."""
     compression: Literal["none", "lz4", "zstd", "gzip", "snappy"] = "zstd"

@@ -25,7 +25,7 @@ from enricher.contract import DeadHit, Event, encode_dead, encode_row
 from enricher.delivery import Chunk, Delivery, Lane
 from enricher.enrich import Enricher
 from enricher.kafka import access, time_fetches
-from enricher.log import log
+from enricher.log import line
 from enricher.metrics import Metrics
 from enricher.said import Refusal
 from enricher.settings import Settings
@@ -117,7 +117,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Lanes are opened with the first record, in the stream's own task, where an error is not swallowed."""
-        log("info", "partitions assigned", partitions=",".join(str(each.partition) for each in sorted(assigned)))
+        line("info", "partitions assigned", partitions=",".join(str(each.partition) for each in sorted(assigned)))
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`, then deliver what has been taken.
@@ -300,7 +300,7 @@ async def run(
             out = await delivery.begin(settings, consumer, metrics.kafka, exactly_once=exactly_once)
             session = _Session(settings, enricher, consumer, out, brake, metrics)
             consumer.subscribe([settings.topic_raw], listener=session)
-            log("info", "ready", topic=settings.topic_raw, group=settings.group)
+            line("info", "ready", topic=settings.topic_raw, group=settings.group)
             health.waits_for = ""
             await session.run(stopping)
         except (KafkaError, Stalled, TimeoutError, OSError) as error:
@@ -309,7 +309,7 @@ async def run(
             what = f"Kafka at {settings.kafka}"
             health.waits_for = what
             waiting = isinstance(error, KafkaConnectionError)
-            log("warning", f"waiting for {what}" if waiting else "beginning again", error=repr(error), pause_s=pause)
+            line("warning", f"waiting for {what}" if waiting else "beginning again", error=repr(error), pause_s=pause)
             metrics.restarts.inc()
             metrics.kafka_errors.labels(type(error).__name__).inc()
             await _sleep(pause, stopping)

@@ -11,7 +11,6 @@ import uvloop
 
 from sink import erase, kafka, log, migrations, reconcile, run
 from sink.clickhouse import Retry, Stop
-from sink.log import logger
 from sink.protocol import UnknownMetadata
 from sink.settings import Settings, read
 
@@ -61,9 +60,10 @@ def work(given: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, i
 def main() -> int:
     """Run the sink or one of its tools; return the exit code: 0 drained, 2 wrong settings, 1 anything else."""
     given = parser().parse_args()
-    log.configure()
+    log.take_over_libraries()
     try:
         settings = read(os.environ)
+        log.use(settings.log)
         kafka.access(settings)
     except ValueError as error:
         print(f"sink: {error}", file=sys.stderr)
@@ -71,8 +71,10 @@ def main() -> int:
     try:
         return uvloop.run(work(given, settings))
     except (Stop, UnknownMetadata, Retry) as error:  # a tool does not wait for ClickHouse: it says so
-        logger.error("stopped: %s", error)
+        log.line("error", f"stopped: {error}")
         return 1
+    finally:
+        log.settle()
 
 
 if __name__ == "__main__":

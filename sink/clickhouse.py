@@ -63,6 +63,14 @@ _AROUND: Final = re.compile(
 """What clickhouse-connect puts around ClickHouse's own words."""
 
 
+_VALUE: Final = re.compile(r"""\s*(?:['"`]|\bbefore\b|\bparsed text\b|\bColumn values\b).*""", re.DOTALL)
+
+
+def without_values(words: str) -> str:
+    """Return the beginning of ClickHouse's words, up to where they begin to quote the row: for the log."""
+    return _VALUE.sub(" ...", words, count=1)[:300]
+
+
 def meaning(code: int | None, text: str) -> Exception:
     """Return what an error means for the rows. What is not known to be hopeless is tried again."""
     line = _AROUND.sub("", " ".join(text.split()))

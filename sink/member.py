@@ -11,7 +11,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 
 from sink import metrics, protocol
-from sink.log import logger
+from sink.log import line
 
 
 class Member(AIOKafkaConsumer):  # type: ignore[misc]
@@ -61,9 +61,7 @@ class Member(AIOKafkaConsumer):  # type: ignore[misc]
                 await admin.start()
                 answer = await admin.list_consumer_group_offsets(self._group, partitions=partitions)
             except (KafkaError, OSError, TimeoutError) as error:
-                logger.warning(
-                    "waiting for the group's commits", extra={"fields": {"why": f"{type(error).__name__}: {error}"}}
-                )
+                line("warning", "waiting for the group's commits", why=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(0.5)
             else:
                 return {
@@ -83,7 +81,7 @@ class Member(AIOKafkaConsumer):  # type: ignore[misc]
             except (CommitFailedError, IllegalStateError):
                 raise asyncio.CancelledError from None  # a rebalance came in between; the next assignment asks again
             except KafkaError as error:
-                logger.warning("waiting for a commit", extra={"fields": {"why": str(error)}})
+                line("warning", "waiting for a commit", why=str(error))
                 await asyncio.sleep(0.5)
         admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka, **self._access)
         try:

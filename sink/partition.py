@@ -15,10 +15,10 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from sink import gather, metrics, protocol
 from sink.batch import Batch, Limits
-from sink.clickhouse import Refused, Retry
+from sink.clickhouse import Refused, Retry, without_values
 from sink.freshness import sample
 from sink.gather import Consumer
-from sink.log import logger
+from sink.log import line
 from sink.protocol import Intent
 
 POLL_S: Final = 0.05
@@ -94,7 +94,7 @@ class Worker:
         """
         match self.state:
             case protocol.Refetching(intent, fetch):
-                logger.info("intent found, repeating its insert", extra={"fields": self._named(intent)})
+                line("info", "intent found, repeating its insert", **self._named(intent))
                 metrics.REDONE.inc()
                 rows = await gather.exactly(self.consumer, self.partition, fetch, self.clock)
                 self.in_hand.append(rows)
@@ -221,14 +221,11 @@ class Worker:
             await self.storage.insert(body, token)
         except Retry as error:
             self.why_waiting = f"ClickHouse: {error}"
-            logger.warning(
-                "insert is repeated", extra={"fields": {"partition": self.partition.partition, "why": str(error)}}
-            )
+            line("warning", "insert is repeated", partition=self.partition.partition, why=str(error))
             return protocol.InsertUnknown()
         except Refused as error:
-            logger.warning(
-                "insert refused", extra={"fields": {"partition": self.partition.partition, "why": str(error)[:300]}}
-            )
+            why = without_values(str(error))
+            line("warning", "insert refused", partition=self.partition.partition, why=why)
             return protocol.InsertRefused()
         self.why_waiting = ""
         metrics.BATCH_ROWS.observe(len(rows.offsets) - len(left_out))

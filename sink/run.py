@@ -11,7 +11,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 
 from sink import admin, clickhouse, metrics, migrations
 from sink.clickhouse import Connection, Retry, Stop
-from sink.log import logger
+from sink.log import line
 from sink.settings import Settings
 from sink.stream import Stream
 
@@ -51,10 +51,10 @@ async def prepared(settings: Settings) -> Connection:
     try:
         if settings.migrate:
             await migrations.apply(
-                connection, cluster=settings.cluster, tell=lambda name: logger.info("migration applied: %s", name)
+                connection, cluster=settings.cluster, tell=lambda name: line("info", "migration applied", name=name)
             )
             if await migrations.keep_for(connection, settings.retention_days, settings.cluster):
-                logger.info("events are kept for %s days (0: for ever)", settings.retention_days)
+                line("info", "events are kept for so many days (0: for ever)", days=settings.retention_days)
         elif todo := migrations.outstanding(migrations.load(), await migrations.applied(connection)):
             raise Stop(f"{len(todo)} migrations are outstanding: run python -m sink migrate")  # noqa: TRY301
     except BaseException:
@@ -77,7 +77,7 @@ async def until(
                 metrics.KAFKA_ERRORS.labels(type(error).__name__).inc()
             why[0] = f"waiting for {what}: {error}"
             if not said:
-                logger.warning("waiting for %s", what, extra={"fields": {"why": str(error)[:300]}})
+                line("warning", f"waiting for {what}", why=str(error)[:300])
                 said = True
         try:
             async with asyncio.timeout(pause_s):

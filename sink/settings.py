@@ -44,6 +44,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     admin_host: str = "127.0.0.1"
     """Where /healthz, /readyz and /metrics listen."""
     admin_port: int = 9102
+    log: Literal["auto", "json", "text"] = "auto"
+    """Form of the log lines; `auto`: text where stderr is a terminal, else JSON."""
     topic_enriched: str = "hits.enriched"
     topic_dead: str = "hits.dead"
     group: str = "pharos-sink"

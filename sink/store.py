@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from sink import clickhouse, dead, metrics
 from sink.batch import Batch
 from sink.canary import ROW
-from sink.clickhouse import PROBE_TABLE, Connection, Refused, Stop
+from sink.clickhouse import PROBE_TABLE, Connection, Refused, Stop, without_values
 from sink.kafka import access
 from sink.settings import Settings
 from sink.sift import Brake
@@ -55,7 +55,7 @@ class Store:
         if self.brake.count(len(rows.rows) - len(bad), len(bad)) or len(bad) >= most:
             raise Stop(
                 f"ClickHouse refuses {self.brake.refused} of {self.brake.taken + self.brake.refused} rows, more than "
-                f"PHAROS_SINK_DEAD_RATIO={self.settings.dead_ratio}; the last: {bad[-1].words}"
+                f"PHAROS_SINK_DEAD_RATIO={self.settings.dead_ratio}; the last: {without_values(bad[-1].words)}"
             )
         if self.producer is None:
             producer = AIOKafkaProducer(

@@ -12,7 +12,7 @@ from sink import metrics, protocol
 from sink.batch import Limits
 from sink.clickhouse import Connection
 from sink.kafka import access
-from sink.log import logger
+from sink.log import line
 from sink.member import Member
 from sink.partition import Worker
 from sink.settings import Settings
@@ -145,13 +145,13 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _open(self, assigned: list[TopicPartition]) -> None:
         if not assigned:
             return
-        logger.info("partitions assigned", extra={"fields": {"partitions": [tp.partition for tp in assigned]}})
+        line("info", "partitions assigned", partitions=[tp.partition for tp in assigned])
         found = await self.consumer.read_commits(assigned)
         if self.intents is None:
             self.intents = await self.consumer.keeps_metadata(assigned[0], found.get(assigned[0]))
             metrics.EXACTLY_ONCE.set(self.intents)
             mode = "exactly once" if self.intents else "at least once: this broker keeps no metadata of commits"
-            logger.info("delivering %s", mode)
+            line("info", f"delivering {mode}")
         chosen = self.settings
         each = Limits(chosen.batch_rows, chosen.batch_bytes, chosen.batch_age_ms / 1000)
         self.turns.burst = len(assigned)

@@ -9,6 +9,8 @@ sub vcl_recv {
     set req.http.X-Geo-Country = client.geo.country_code;
     set req.http.X-Geo-Region = client.geo.region;
     set req.http.X-Geo-City = client.geo.city.utf8;
+    # Ties an answer that went wrong to the collector's log line; never the client's own.
+    set req.http.X-Request-Id = req.xid;
   }
 
   # Authorization belongs to /v1/events alone.

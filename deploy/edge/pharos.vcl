@@ -22,6 +22,8 @@ sub vcl_recv {
         # Varnish has already added the peer to what the client claimed: keep the peer alone.
         set req.http.X-Forwarded-For = client.ip;
     }
+    # Ties an answer that went wrong to the collector's log line; never the client's own.
+    set req.http.X-Request-Id = req.xid;
     unset req.http.Forwarded;
     unset req.http.X-Real-IP;
     if (req.url !~ "^/v1/events(\?|$)") {

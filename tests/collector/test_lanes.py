@@ -1,5 +1,6 @@
 """Both lanes answer alike: same status, headers, cookie and Hit, whatever is sent; and the fast one is really used."""
 
+import json
 import re
 from collections.abc import Iterator, Sized
 from pathlib import Path
@@ -196,7 +197,7 @@ def test_what_the_fast_lane_remembers_has_an_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fsync_fails", [False, True])
 def test_under_always_answers_wait_for_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync_fails: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], fsync_fails: bool
 ) -> None:
     with both(tmp_path) as (fast, full):
         for one in (fast, full):
@@ -213,6 +214,9 @@ def test_under_always_answers_wait_for_the_disk(
             assert [answer.status for answer in answers] == [503 if fsync_fails else 200] * 5
             assert bool(synced) != fsync_fails
             assert all(answer.header("retry-after") for answer in answers) == fsync_fails
+            assert [answer.header("x-request-id") for answer in answers] == ["(made)" if fsync_fails else ""] * 5
+    said = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert ("answered 503" in {line["msg"] for line in said}) == fsync_fails
 
 
 @pytest.mark.parametrize(("proxies", "country"), [(["127.0.0.0/8"], "AT"), (["192.0.2.0/24"], ""), ([], "")])

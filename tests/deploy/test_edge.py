@@ -73,6 +73,7 @@ async def test_the_edge_passes_what_is_ours_and_nothing_else(edge: str, upstream
         "X-Forwarded-For": "203.0.113.9",
         "Forwarded": "for=203.0.113.9",
         "X-Real-IP": "203.0.113.9",
+        "X-Request-Id": "visitors-own",
         "Authorization": "Basic c2VjcmV0",
         "Cookie": FOREIGN,
         "User-Agent": "Mozilla/5.0 test",
@@ -90,6 +91,7 @@ async def test_the_edge_passes_what_is_ours_and_nothing_else(edge: str, upstream
         assert got.headers["X-Forwarded-For"] == "127.0.0.1"
         for name in ("Forwarded", "X-Real-IP", "Authorization"):
             assert name not in got.headers
+        assert got.headers["X-Request-Id"] not in ("", "visitors-own")
         assert got.raw_path == path
         for name in ("User-Agent", "Referer", "Sec-GPC"):
             assert got.headers[name] == lies[name]

@@ -29,7 +29,7 @@ STEPS = (
 
 def main(step: str, count: int) -> int:
     """Run the sink of the environment until it crashes."""
-    log.configure()
+    log.take_over_libraries()
     left = count
 
     def crash_at(reached: str) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from enricher.contract import decode_dead, encode_dead
 from sink.batch import Batch, Limits
-from sink.clickhouse import Refused, Stop
+from sink.clickhouse import Refused, Stop, without_values
 from sink.dead import find, letter
 from sink.sift import Bad, Brake
 from tests.sink.rows import BAD, row
@@ -93,3 +93,23 @@ def test_the_brake_forgets() -> None:
     for _ in range(20):
         assert not brake.count(taken=1_000, refused=100)
     assert [brake.count(taken=0, refused=1_000) for _ in range(6)][-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (
+            "Code: 27. DB::Exception: Cannot parse input: expected ',' before: '[\"a@b.example\",...': (at row 3)",
+            "Code: 27. DB::Exception: Cannot parse input: expected ...",
+        ),
+        ("Cannot parse string 'a@b.example' as UInt8: syntax error (at row 1)", "Cannot parse string ..."),
+        (
+            "Constraint `x` for table pharos.event_log is violated at row 1. Column values: site = 'a@b.example'",
+            "Constraint ...",
+        ),
+        ("Value is out of range, parsed text: a@b.example", "Value is out of range, ..."),
+        ("Memory limit (total) exceeded", "Memory limit (total) exceeded"),
+    ],
+)
+def test_the_log_gets_clickhouses_words_without_the_row(words: str, kept: str) -> None:
+    assert without_values(words) == kept
