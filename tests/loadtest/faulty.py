@@ -23,6 +23,8 @@ class Collector:
         """Each n-th is kept twice."""
         self.cut_every = 0
         """Each n-th request: the connection is cut without an answer, the hit kept every second time."""
+        self.mute = False
+        """Instead of cutting, the connection stays open and silent."""
         self.refuse_every = 0
         """Each n-th good pixel is refused."""
         self.fail_every = 0
@@ -123,8 +125,10 @@ class _Connection(asyncio.Protocol):
             return
         request, self.data = self.data, b""
         answer = self.collector.answer(request)
-        if answer is None:
+        if answer is None and not self.collector.mute:
             self.transport.abort()
+        elif answer is None:
+            return
         else:
             self.transport.write(answer)
 

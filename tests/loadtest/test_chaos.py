@@ -1,11 +1,12 @@
 """The promise, from the outside: components die under load, and nothing that was answered is missing or doubled.
 
 Small: each stage is killed once; on Apache Kafka enricher and sink only, whose promise there is the stricter one: not
-even the storage holds a repeat. `PHAROS_TEST_SCALE=full`: the standard disaster of `make chaos`, on Apache Kafka but
-for the broker itself.
+even the storage holds a repeat; and Apache Kafka itself once. `PHAROS_TEST_SCALE=full`: the standard disaster of
+`make chaos`, on Apache Kafka but for the broker, and Apache Kafka itself killed three times, stopped once.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -30,8 +31,28 @@ def script(kafka: bool) -> faults.Script:
     return msgspec.structs.replace(standard, fault=tuple(chosen))
 
 
-def disaster(folder: Path, kafka: str) -> result.Result:
-    seconds, rate = (75, 300) if FULL else (6, 100)
+class BrokerFaults(faults.Faults):
+    """Faults of a broker that is none of the runner's processes: what is killed or stopped is started again."""
+
+    def __init__(self, script: faults.Script, root: int, broker: ApacheKafka) -> None:
+        super().__init__(script, root)
+        self._broker = broker
+
+    def _inject(self, fault: faults.Fault) -> None:
+        if fault.do == "kill":
+            self._broker.kill()
+        else:
+            self._broker.stop()
+        self._broker.start()
+
+
+def disaster(
+    folder: Path,
+    kafka: str,
+    player_of: Callable[[int], faults.Faults] | None = None,
+    seconds: int = 75 if FULL else 6,
+    rate: int = 300 if FULL else 100,
+) -> result.Result:
     with here.own(folder, kafka=kafka) as (system, _):
         store = ClickHouse(system.clickhouse)
         target = driver.target_of(system.url, connections=32, timeout_s=15)
@@ -47,7 +68,7 @@ def disaster(folder: Path, kafka: str) -> result.Result:
             settle_s=60,
             limits=result.Thresholds(late_bound_ms=60_000),
         )
-        player = faults.Faults(script(kafka=bool(kafka)), system.pid)
+        player = player_of(system.pid) if player_of else faults.Faults(script(kafka=bool(kafka)), system.pid)
         done = run.run(order, store, run.News(), player)
         store.close()
     assert len(done.faults) == len(player.script.fault), player.failed
@@ -72,3 +93,20 @@ def test_nothing_answered_is_lost_on_apache_kafka(tmp_path: Path, apache_kafka: 
     judge(done)
     if done.audit and not any("collector" in text for _, text in done.faults):
         assert done.audit.repeats == 0, "a transaction or an intent did not hold"
+
+
+@pytest.mark.timeout(600 if FULL else 200)
+def test_nothing_answered_is_lost_when_apache_kafka_itself_dies(tmp_path: Path) -> None:
+    """Collectors go on answering, and keep; producers, transactions, group and intents all begin anew."""
+    moments = [("kill", 8.0), ("kill", 24.0), ("stop", 40.0), ("kill", 56.0)] if FULL else [("kill", 2.0)]
+    told = [{"at_s": at, "do": do, "what": "kafka"} for do, at in moments]
+    script = msgspec.convert({"components": {"kafka": ""}, "fault": told}, faults.Script)
+    broker = ApacheKafka(tmp_path / "kafka")
+    broker.start()
+    try:
+        done = disaster(tmp_path, broker.bootstrap, lambda pid: BrokerFaults(script, pid, broker))
+    finally:
+        broker.kill()
+    judge(done)
+    assert [text for _, text in done.faults] == [f"{do} kafka" for do, _ in moments]
+    assert done.failed == 0, "who answers from its spool needs no Kafka"

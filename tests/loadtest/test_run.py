@@ -18,6 +18,9 @@ SCALE = 10 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1
 RATE, SECONDS = 1_000, 1 * SCALE
 
 
+THREE_THOUSAND = schedule.Schedule(schedule.constant(RATE, 3 * SCALE))
+
+
 def order(url: str, **changes: object) -> run.Order:
     """Return a run against `url` that is short, but long enough for each fault to come up."""
     settings: dict[str, object] = {
@@ -63,12 +66,13 @@ def test_a_cookie_once_set_comes_back() -> None:
     assert len(ours) > 20, "no cookie that the collector set came back"
 
 
-def test_a_hit_forgotten_after_its_answer_is_missing() -> None:
+def test_one_in_a_thousand_answered_and_forgotten_is_missing() -> None:
     collector = Collector()
     collector.forget_every = 1_000
-    done = outcome(collector)
+    done = outcome(collector, schedule=THREE_THOUSAND)
     assert done.audit
-    assert done.audit.missing == collector.forgotten > 0
+    assert done.audit.missing == collector.forgotten == (done.audit.accepted // 1_000)
+    assert collector.forgotten >= 3
     assert done.exit_code == result.BROKEN
     assert f"{collector.forgotten:,} accepted but missing" in done.broken
     assert any("accepted but missing" in example for example in done.audit.examples)
@@ -102,15 +106,31 @@ def test_repeats_below_the_view_are_told_and_forgiven() -> None:
     assert done.broken == []
 
 
-def test_one_in_a_thousand_dropped_is_unanswered_and_may_be_stored() -> None:
+@pytest.mark.parametrize("how", ["the connection is cut", "no answer comes"])
+def test_one_in_a_thousand_dropped_is_unanswered_and_may_be_stored(how: str) -> None:
+    """Of 3,000 requests three; one in two of them is kept before it is dropped: told in the right numbers."""
     collector = Collector()
-    collector.cut_every = 1_000 // 5
-    done = outcome(collector)
+    collector.cut_every, collector.mute = 1_000, how == "no answer comes"
+    limits = result.Thresholds(max_failed_percent=0.09, late_bound_ms=60_000)
+    with running(collector) as url:
+        target = driver.target_of(url, connections=64, timeout_s=0.5 if collector.mute else 5)
+        asked = order(url, target=target, profile="pixel", schedule=THREE_THOUSAND, limits=limits)
+        done = run.run(asked, collector, run.News())
+    dropped = done.requests // 1_000
     assert done.audit
-    assert done.audit.unanswered == collector.cut > 0
-    assert done.audit.unanswered_stored == collector.cut_kept
-    assert done.broken == []
-    assert sum(count for text, count in done.errors.items() if text.startswith("no answer")) >= RATE * SECONDS // 200
+    assert done.audit.unanswered == collector.cut == done.failed == dropped > 0
+    assert done.audit.unanswered_stored == collector.cut_kept == (dropped + 1) // 2
+    assert done.audit.missing == done.audit.doubled == 0
+    assert done.audit.accepted == done.audit.stored == done.requests - dropped
+    assert all("failed or were not answered" in text for text in done.broken), (
+        "nothing is lost; only the threshold broke"
+    )
+    assert done.broken or done.bottleneck
+    assert sum(count for text, count in done.errors.items() if how_told(collector.mute) in text) == dropped
+
+
+def how_told(mute: bool) -> str:
+    return "timeout" if mute else "no answer"
 
 
 def test_wrong_refusals_are_counted() -> None:
