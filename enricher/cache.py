@@ -4,7 +4,7 @@ Rule: a hit costs no more than a dict look-up. Entries go into the young generat
 bytes, it becomes the old one, and the old one is forgotten. What is asked for again moves back to the young one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
@@ -49,15 +49,14 @@ class Cache(dict[Key, Value], Generic[Key, Value]):
         self._keep(key, value)
         return value
 
-    def lacking(self, keys: Iterable[Key]) -> list[Key]:
-        """Return those of `keys` that nothing is remembered of, each once."""
-        old = self._old
-        return list(dict.fromkeys(key for key in keys if key not in self and key not in old))
-
-    def learn(self, key: Key, value: Value) -> None:
-        """Remember what was computed elsewhere."""
-        self.misses += 1
-        self._keep(key, value)
+    def all_of(self, keys: Sequence[Key], compute_all: Callable[[Sequence[Key]], Sequence[Value]]) -> list[Value]:
+        """Answer many; what nothing is remembered of is computed together, each once."""
+        new = [key for key in dict.fromkeys(keys) if key not in self and key not in self._old]
+        if new:
+            for key, value in zip(new, compute_all(new), strict=True):
+                self.misses += 1
+                self._keep(key, value)
+        return [self[key] for key in keys]
 
     def _keep(self, key: Key, value: Value) -> None:
         size = self._size(key)
@@ -74,6 +73,11 @@ class Cache(dict[Key, Value], Generic[Key, Value]):
     def held(self) -> int:
         """Entries in both generations."""
         return len(self) + len(self._old)
+
+    def remember_nothing(self) -> None:
+        """From now on, compute each answer anew."""
+        self.forget()
+        self._max_key_bytes = -1
 
     def forget(self) -> None:
         """Drop everything: what `compute` reads has changed."""

@@ -1,31 +1,28 @@
-"""Hit in, Event or Refusal out: the steps of enrichment, in reading order.
+"""Hit in, row or Refusal out: the steps of enrichment, in reading order.
 
 Rule: pure. No clock, no randomness, no I/O; the same hit gives the same bytes under the same rules and tables. What
-costs is remembered, in bounded caches, and remembering changes no answer. Longer than most modules, since an event's 58
-columns stand in it one a line.
+costs is remembered, in bounded caches, as the columns it fills, already encoded (`row.py`); remembering changes no
+answer. Longer than most modules, since the whole way of a hit stands in it.
 """
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from collector.contract import Hit
 from enricher import bots, campaign, channel, mail, referrer, user_agent
 from enricher.cache import Cache, remember_texts
 from enricher.campaign import SILENT, Campaign
-from enricher.contract import Event
-from enricher.event_id import RULES, event_id, version
+from enricher.event_id import RULES, are_hit_ids, event_ids, versions
 from enricher.geo import NOWHERE, Locations, Place, from_headers
 from enricher.hosts import Hosts
 from enricher.language import primary
-from enricher.mail import OpenKind
-from enricher.referrer import NOBODY, Referrer
-from enricher.said import Reader, Refusal, Said
+from enricher.referrer import NOBODY
+from enricher.row import Piece, piece, rows
+from enricher.said import NOTHING, Reader, Refusal
 from enricher.url import BadUrl, clean
-from enricher.user_agent import Agent, Hints
+from enricher.user_agent import Hints
 
-_ID: Final = re.compile(r"[0-9a-f]{32}")
 _LATEST_MS: Final = 9_000_000_000_000
 _AGENT_LONGEST: Final = 1024
 _MIB: Final = 1 << 20
@@ -37,9 +34,36 @@ ClientKey = tuple[str, str, str, str]
 class Client(NamedTuple):
     """All that a user agent tells."""
 
-    user_agent: str
-    agent: Agent
-    bot_reason: str
+    agent: Piece
+    """`user_agent` to `device`."""
+    verdict: Piece
+    """`is_bot` to `open_kind`, of what is no mail open."""
+
+
+class Page(NamedTuple):
+    """All that a page's URL tells."""
+
+    columns: Piece
+    """`url` to `path`."""
+    site: str
+    utm: Piece
+    """`utm_source` to `utm_marketing_tactic`."""
+    arrival: Piece | None
+    """`source` to `channel`; None where the URL is silent."""
+    click_id: Piece
+    """`click_id_name`, `click_id`."""
+    problem: str = ""
+    """Why the URL cannot be meant."""
+
+
+class Sent(NamedTuple):
+    """All that a referrer tells."""
+
+    site: str
+    outside: tuple[Piece, Piece]
+    """`referrer` to `search_term`, and `source` to `channel` where no campaign speaks."""
+    inside: tuple[Piece, Piece]
+    """The same, for a page of the referrer's own site."""
 
 
 class Arrival(NamedTuple):
@@ -51,33 +75,17 @@ class Arrival(NamedTuple):
     channel: str
 
 
-class Page(NamedTuple):
-    """All that a page's URL tells."""
-
-    url: str
-    host: str
-    path: str
-    site: str
-    campaign: Campaign
-    arrival: Arrival | None
-    """None where the URL is silent."""
-    problem: str = ""
-    """Why the URL cannot be meant."""
-
-
-class Sent(NamedTuple):
-    """All that a referrer tells."""
-
-    referrer: Referrer
-    arrival: Arrival
-
-
 OWN_CLICK_ID: Final = "_pcl"
 """The parameter that the collector's own links carry."""
 
 NOT_SET: Final = "(not set)"
-DIRECT: Final = Arrival("(direct)", "(none)", "", "Direct")
-_NO_PAGE: Final = Page("", "", "", "", SILENT, None)
+_DIRECT: Final = piece("(direct)", "(none)", "", "Direct")
+_NO_UTM: Final = piece(*SILENT.utm)
+_NO_CLICK_ID: Final = piece("", "")
+_NO_PAGE: Final = Page(piece("", "", ""), "", _NO_UTM, None, _NO_CLICK_ID)
+_NO_PLACE: Final = piece(*NOWHERE)
+_PERSON: Final = piece(False, "", "")
+_NO_HIT: Final = Hit(id="0" * 32, at=0, kind="server", site="")
 _MEDIUM_OF: Final = {"search": "organic", "email": "email"}
 """Medium of a referrer without UTM, by its kind; any other is a referral, as in GA4."""
 
@@ -85,8 +93,11 @@ _MEDIUM_OF: Final = {"search": "organic", "email": "email"}
 class Enricher:
     """The tables of every step, with the memory of what they answered."""
 
-    def __init__(self, locations: Locations | None = None) -> None:
-        """Read the tables; `locations` answers for the hits whose CDN said no country."""
+    def __init__(self, locations: Locations | None = None, *, remember: bool = True) -> None:
+        """Read the tables; `locations` answers for the hits whose CDN said no country.
+
+        Without `remember` every answer is worked out anew: slow, and the same.
+        """
         self._hosts = Hosts()
         self._agents = user_agent.load()
         self._bots = bots.load()
@@ -96,7 +107,7 @@ class Enricher:
         self._channels = channel.load()
         self.locations = locations
         self._clients: Cache[ClientKey, Client] = Cache(
-            lambda key: self._clients_of([key])[0],
+            lambda key: self._judge_clients([key])[0],
             entries=50_000,
             max_bytes=48 * _MIB,
             size=lambda key: sum(map(len, key)),
@@ -104,135 +115,154 @@ class Enricher:
         self._opens = remember_texts(self._open, 8)
         self._pages = remember_texts(self._page, 32)
         self._senders = remember_texts(self._sender, 16)
+        self._arrivals: Cache[tuple[str, str, str], Piece] = Cache(
+            self._arrival, entries=50_000, max_bytes=4 * _MIB, size=lambda told: sum(map(len, told))
+        )
+        self._mailings = remember_texts(_mailing, 2)
         self._reader = Reader()
         self._languages = remember_texts(primary, 2)
-        self._places: Cache[str, Place] = remember_texts(self._place, 8)
-
-    def enrich(self, hit: Hit) -> Event | Refusal:
-        """Return the Event that `hit` becomes, or why it cannot become one."""
-        received, kind = hit.at, hit.kind
-        if not (_ID.fullmatch(hit.id) and 0 <= received < _LATEST_MS):
-            return Refusal("undecodable", "id or time of receipt that no collector writes")
-
-        said = self._reader.read(hit)
-        if isinstance(said, Refusal):
-            return said
-
-        # Tuples are unpacked rather than asked field by field: this is the hot path.
-        text = said.url or _default_url(hit)
-        page = self._pages[text]
-        if page.problem:
-            if said.url:
-                return Refusal("bad_url", page.problem)
-            page = _NO_PAGE
-        url, host, path, site, found, arrival, _ = page
-
-        sent, sent_arrival = self._senders[said.referrer or (hit.referer if kind == "click" else "")]
-        ref_url, ref_host, ref_site, ref_name, ref_kind, term = sent
-        if ref_site and ref_site == site:
-            ref_name, ref_kind, term, sent_arrival = "", "internal", "", DIRECT
-
-        if said.own and self._campaigns.named_in(said.own):
-            found = self._campaigns.read((clean(text).params if url else ()) + said.own)
-            arrival = self._arrival(found)
-        if arrival is None:
-            arrival = _of_open(said) if kind == "open" else sent_arrival
-        source, medium, campaign_name, channel_name = arrival
-        utm, click_id_name, click_id, _, _, _ = found
-        if said.click_id and not click_id:
-            click_id_name, click_id = OWN_CLICK_ID, said.click_id
-
-        client = self._clients[hit.user_agent, hit.sec_ch_ua, hit.sec_ch_ua_mobile, hit.sec_ch_ua_platform]
-        agent_text, (browser, browser_version, os, os_version, device), bot_reason = client
-        open_kind: OpenKind | Literal[""] = ""
-        if kind == "open":
-            open_kind, open_rule = self._opens[hit.user_agent]
-            bot_reason = open_rule if open_kind == "scanner" else ""
-        elif kind == "server" and not hit.user_agent:
-            bot_reason = ""  # a server need not say whose browser it speaks for
-
-        place = NOWHERE
-        if hit.geo_country:
-            place = from_headers(hit.geo_country, hit.geo_region, hit.geo_city)
-        if place is NOWHERE and hit.ip and self.locations is not None:
-            place = self._places[hit.ip]
-        country, region, city = place
-
-        source_raw, medium_raw, campaign_raw, utm_term, content, utm_id, platform, creative, tactic = utm
-        received_at = _seconds(received)
-        # By position, in the order of the columns.
-        return Event(
-            event_id(hit.id, hit.site, said.event, said.client_event_id),
-            hit.site,
-            said.event,
-            kind,
-            received_at,
-            _seconds(said.occurred_ms) if said.occurred_ms else received_at,
-            version(kind, received, RULES),
-            hit.visitor_id,
-            hit.visitor_kind,
-            said.user_id,
-            said.client_event_id,
-            url,
-            host,
-            path,
-            said.title,
-            ref_url,
-            ref_host,
-            ref_name,
-            ref_kind,
-            term,
-            source_raw,
-            medium_raw,
-            campaign_raw,
-            utm_term,
-            content,
-            utm_id,
-            platform,
-            creative,
-            tactic,
-            source,
-            medium,
-            campaign_name,
-            channel_name,
-            click_id_name,
-            click_id,
-            said.link_code,
-            said.message_id,
-            said.list_id,
-            said.value or "0",
-            said.currency,
-            agent_text,
-            browser,
-            browser_version,
-            os,
-            os_version,
-            device,
-            bot_reason != "",
-            bot_reason,
-            open_kind,
-            self._languages[hit.accept_language],
-            country,
-            region,
-            city,
-            hit.ip,
-            hit.consent,
-            said.props,
-            RULES,
+        self._told_places: Cache[tuple[str, str, str], Piece] = Cache(
+            lambda told: _placed(from_headers(*told)), entries=50_000, max_bytes=8 * _MIB, size=lambda told: 100
         )
+        self._places = remember_texts(self._place, 8)
+        if not remember:
+            for cache in self.caches.values():
+                cache.remember_nothing()
+
+    def enrich(self, hit: Hit) -> bytes | Refusal:
+        """Return the row that `hit` becomes (`contract.decode_row` reads it), or why it cannot become one."""
+        return self.enrich_all([hit])[0]
+
+    def enrich_all(self, hits: Sequence[Hit]) -> list[bytes | Refusal]:
+        """Return what each of `hits` becomes: its row, or a refusal.
+
+        Step by step, and a step for all hits: half the price of one hit after another. A step makes columns, or one
+        column of pieces. A refused hit goes along with nothing said; its row is replaced in the end.
+        """
+        if not hits:
+            return []
+        refused = _unsound(hits)
+        if refused:
+            hits = [_NO_HIT if number in refused else hit for number, hit in enumerate(hits)]
+
+        said = []
+        for number, each in enumerate(self._reader.read_all(hits)):
+            if isinstance(each, Refusal):
+                refused[number] = each
+                said.append(NOTHING)
+            else:
+                said.append(each)
+        event, url, page_url, referrer, title, client_event_id, user_id, *rest = zip(*said, strict=True)
+        value, currency, occurred, props, message_id, list_id, link_code, own_click_id, own = rest
+        kind = [hit.kind for hit in hits]
+        opens = [number for number, each in enumerate(kind) if each == "open"]
+
+        pages = [self._pages[text] for text in page_url]
+        page, page_site, utm, arrival, click_id, problem = map(list, zip(*pages, strict=True))
+        for number in _spoken(problem):
+            if url[number]:
+                refused[number] = Refusal("bad_url", problem[number])
+
+        senders = [self._senders[text] for text in referrer]
+        sent = [
+            each.inside if site and each.site == site else each.outside
+            for each, site in zip(senders, page_site, strict=True)
+        ]
+        sender, sent_arrival = zip(*sent, strict=True)
+
+        for number in _spoken(own):
+            if self._campaigns.named_in(own[number]):
+                on_page = () if page[number] is _NO_PAGE.columns else clean(page_url[number]).params
+                found = self._campaigns.read(on_page + own[number])
+                utm[number], arrival[number], click_id[number] = self._brought(found)
+        for number in opens:
+            if arrival[number] is None:
+                arrival[number] = self._mailings[list_id[number] or message_id[number]]
+        for number in _spoken(own_click_id):
+            if click_id[number] is _NO_CLICK_ID:
+                click_id[number] = piece(OWN_CLICK_ID, own_click_id[number])
+
+        agent, verdict = map(list, zip(*self.clients(hits), strict=True))
+        for number in opens:
+            verdict[number] = self._opens[hits[number].user_agent]
+        for number, hit in enumerate(hits):
+            if hit.kind == "server" and not hit.user_agent:
+                verdict[number] = _PERSON  # a server need not say whose browser it speaks for
+
+        place = [
+            self._told_places[hit.geo_country, hit.geo_region, hit.geo_city] if hit.geo_country else _NO_PLACE
+            for hit in hits
+        ]
+        if self.locations is not None:
+            place = [
+                self._places[hit.ip] if told is _NO_PLACE and hit.ip else told
+                for told, hit in zip(place, hits, strict=True)
+            ]
+
+        site = [hit.site for hit in hits]
+        received = [hit.at for hit in hits]
+        received_at = list(map(_seconds, received))
+        made: list[bytes | Refusal] = [
+            *rows(
+                event_ids([hit.id for hit in hits], site, event, client_event_id),
+                site,
+                event,
+                kind,
+                received_at,
+                [_seconds(said) if said else had for said, had in zip(occurred, received_at, strict=True)],
+                versions(kind, received),
+                [hit.visitor_id for hit in hits],
+                [hit.visitor_kind for hit in hits],
+                user_id,
+                client_event_id,
+                page,
+                title,
+                sender,
+                utm,
+                [by_sender if told is None else told for told, by_sender in zip(arrival, sent_arrival, strict=True)],
+                click_id,
+                link_code,
+                message_id,
+                list_id,
+                [each or "0" for each in value],
+                currency,
+                agent,
+                verdict,
+                [self._languages[hit.accept_language] for hit in hits],
+                place,
+                [hit.ip for hit in hits],
+                [hit.consent for hit in hits],
+                props,
+                [RULES] * len(hits),
+            )
+        ]
+        for number, refusal in refused.items():
+            made[number] = refusal
+        return made
+
+    def clients(self, hits: Sequence[Hit]) -> list[Client]:
+        """Say what sent each of `hits`. New user agents are judged together: a third of what they cost one by one."""
+        keys = [(hit.user_agent, hit.sec_ch_ua, hit.sec_ch_ua_mobile, hit.sec_ch_ua_platform) for hit in hits]
+        return self._clients.all_of(keys, self._judge_clients)
 
     @property
     def caches(self) -> dict[str, Cache[Any, Any]]:
         """What is remembered, by name."""
         return {
             "user_agents": self._clients,
+            "brands": self._agents.brands,
+            "platforms": self._agents.platforms,
             "mail_openers": self._opens,
             "pages": self._pages,
             "referrers": self._senders,
-            "encoded_urls": self._reader.urls,
+            "sites": self._hosts.sites,
+            "campaigns": self._arrivals,
+            "mailings": self._mailings,
+            "parameters": self._reader.parameters,
             "titles": self._reader.titles,
-            "encoded_titles": self._reader.encoded_titles,
+            "events": self._reader.events,
             "languages": self._languages,
+            "told_places": self._told_places,
             "places": self._places,
         }
 
@@ -240,27 +270,17 @@ class Enricher:
         """Look every address up anew: the file behind `locations` has changed."""
         self._places.forget()
 
-    def meet(self, hits: Iterable[Hit]) -> None:
-        """Look at the user agents of `hits` that are new, all at once: a third of what they cost one by one.
-
-        It changes no answer of `enrich`.
-        """
-        new = self._clients.lacking(
-            (hit.user_agent, hit.sec_ch_ua, hit.sec_ch_ua_mobile, hit.sec_ch_ua_platform) for hit in hits
-        )
-        if new:
-            for key, client in zip(new, self._clients_of(new), strict=True):
-                self._clients.learn(key, client)
-
-    def _clients_of(self, keys: Sequence[ClientKey]) -> list[Client]:
+    def _judge_clients(self, keys: Sequence[ClientKey]) -> list[Client]:
         agents = self._agents.parse_all([(key[0], Hints(*key[1:])) for key in keys])
         reasons = [self._bots.reason(key[0]) for key in keys]
         return [
-            Client(_stored(key[0]), agent, reason) for key, agent, reason in zip(keys, agents, reasons, strict=True)
+            Client(piece(_stored(key[0]), *agent), piece(reason != "", reason, ""))
+            for key, agent, reason in zip(keys, agents, reasons, strict=True)
         ]
 
-    def _open(self, agent: str) -> tuple[OpenKind, str]:
-        return self._mail.opened_by(agent, self._bots.reason(agent))
+    def _open(self, agent: str) -> Piece:
+        open_kind, rule = self._mail.opened_by(agent, self._bots.reason(agent))
+        return piece(open_kind == "scanner" and rule != "", rule if open_kind == "scanner" else "", open_kind)
 
     def _page(self, text: str) -> Page:
         if not text:
@@ -269,32 +289,49 @@ class Enricher:
             url = clean(text)
         except BadUrl as error:
             return _NO_PAGE._replace(problem=str(error))
-        found = self._campaigns.read(url.params)
-        return Page(url.text, url.host, url.path, self._hosts.site_of(url.host), found, self._arrival(found))
+        columns = piece(url.text, url.host, url.path)
+        return Page(columns, self._hosts.site_of(url.host), *self._brought(self._campaigns.read(url.params)))
 
     def _sender(self, text: str) -> Sent:
         ref = self._referrers.judge(text)
+        columns = piece(ref.url, ref.host, ref.name, ref.kind, ref.term)
         if ref is NOBODY or not ref.host:
-            return Sent(ref, DIRECT)
+            return Sent("", (columns, _DIRECT), (columns, _DIRECT))
         source = ref.name.lower() or ref.host.removeprefix("www.")
         medium = _MEDIUM_OF.get(ref.kind, "referral")
-        return Sent(ref, Arrival(source, medium, "", self._channels.of(source, ref.kind, medium, "")))
+        arrival = Arrival(source, medium, "", self._channels.of(source, ref.kind, medium, ""))
+        inside = piece(ref.url, ref.host, "", "internal", "")
+        return Sent(ref.site, (columns, piece(*arrival)), (inside, _DIRECT))
 
-    def _arrival(self, found: Campaign) -> Arrival | None:
-        """Return what the campaign says brought the visitor; None where it is silent.
+    def _brought(self, found: Campaign) -> tuple[Piece, Piece | None, Piece]:
+        """Return a campaign's columns: UTM as sent, what brought the visitor (None where it is silent), click id.
 
         A field that is silent where another speaks is "(not set)", as in GA4.
         """
         if found is SILENT:
-            return None
-        source, medium = found.source or NOT_SET, found.medium or NOT_SET
-        if not (found.source or found.medium or found.campaign):
-            return None
-        kind = self._referrers.kind_of(source)
-        return Arrival(source, medium, found.campaign, self._channels.of(source, kind, medium, found.campaign))
+            return _NO_UTM, None, _NO_CLICK_ID
+        click_id = piece(found.click_id_name, found.click_id) if found.click_id else _NO_CLICK_ID
+        arrival = None
+        if found.source or found.medium or found.campaign:
+            arrival = self._arrivals[found.source or NOT_SET, found.medium or NOT_SET, found.campaign]
+        return piece(*found.utm), arrival, click_id
 
-    def _place(self, ip: str) -> Place:
-        return self.locations.find(ip) if self.locations else NOWHERE
+    def _arrival(self, told: tuple[str, str, str]) -> Piece:
+        source, medium, name = told
+        kind = self._referrers.kind_of(source)
+        return piece(*Arrival(source, medium, name, self._channels.of(source, kind, medium, name)))
+
+    def _place(self, ip: str) -> Piece:
+        return _placed(self.locations.find(ip)) if self.locations else _NO_PLACE
+
+
+def _placed(place: Place) -> Piece:
+    return _NO_PLACE if place is NOWHERE else piece(*place)
+
+
+def _mailing(name: str) -> Piece:
+    """A mail that is opened brings its reader by mail: campaign is its list, else its own id."""
+    return piece(*Arrival("email", "email", " ".join(name.lower().split()), "Email"))
 
 
 def _stored(agent: str) -> str:
@@ -303,20 +340,24 @@ def _stored(agent: str) -> str:
     return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
 
 
-def _default_url(hit: Hit) -> str:
-    """A pixel or a tag without a URL stands on the page that the Referer names; a server's event stands on none."""
-    return hit.referer if hit.kind in {"pixel", "tag", "open"} else ""
+def _unsound(hits: Sequence[Hit]) -> dict[int, Refusal]:
+    """Return those of `hits` that no collector writes, by their place."""
+    if are_hit_ids([hit.id for hit in hits]) and all(0 <= hit.at < _LATEST_MS for hit in hits):
+        return {}
+    refusal = Refusal("undecodable", "id or time of receipt that no collector writes")
+    return {
+        number: refusal for number, hit in enumerate(hits) if not (are_hit_ids([hit.id]) and 0 <= hit.at < _LATEST_MS)
+    }
 
 
-def _of_open(said: Said) -> Arrival:
-    """A mail that is opened brings its reader by mail: campaign is its list, else its own id."""
-    name = said.list_id or said.message_id
-    return Arrival("email", "email", " ".join(name.lower().split()), "Email")
+def _spoken(column: Sequence[object]) -> list[int]:
+    """Return where a column that is mostly empty is not."""
+    return [number for number, each in enumerate(column) if each] if any(column) else []
 
 
 def _seconds(ms: int) -> str:
     digits = str(ms) if ms > 999 else f"{ms:04d}"
-    return digits[:-3] + "." + digits[-3:]
+    return f"{digits[:-3]}.{digits[-3:]}"
 
 
 def load(geo_mmdb: str) -> Enricher:

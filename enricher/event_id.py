@@ -4,6 +4,7 @@ Rule: both are made of the hit alone, so that a repeat, a replay and the copy th
 """
 
 import uuid
+from collections.abc import Sequence
 from hashlib import sha1
 from typing import Final
 
@@ -28,6 +29,8 @@ _LAST_MS: Final = (1 << _RULES_SHIFT) - 1
 
 _BASE: Final[dict[Kind, int]] = {kind: rank << _RANK_SHIFT | _LAST_MS for kind, rank in _RANK.items()}
 
+_HEX: Final = b"0123456789abcdef"
+_DIGITS_AT: Final = (*range(8), *range(9, 13), *range(14, 18), *range(19, 23), *range(24, 36))
 _namespace_bytes: Final = NAMESPACE.bytes
 
 
@@ -47,6 +50,39 @@ def event_id(hit_id: str, site: str, event: str, client_event_id: str) -> str:
         made[8] = made[8] & 0x3F | 0x80
         digits = made.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def event_ids(
+    hit_ids: Sequence[str], sites: Sequence[str], events: Sequence[str], client_event_ids: Sequence[str]
+) -> list[str]:
+    """Return the `event_id` of each."""
+    made = _dashed(hit_ids)
+    if any(client_event_ids):
+        for number, client_event_id in enumerate(client_event_ids):
+            if client_event_id:
+                made[number] = event_id(hit_ids[number], sites[number], events[number], client_event_id)
+    return made
+
+
+def are_hit_ids(texts: Sequence[str]) -> bool:
+    """Tell whether every one of `texts` is 32 lower-case hex digits."""
+    return {*map(len, texts)} <= {32} and not "".join(texts).encode("utf-8", "replace").translate(None, _HEX)
+
+
+def _dashed(hit_ids: Sequence[str]) -> list[str]:
+    """Return each as a UUID with dashes. One digit after another, of all ids at once: half the price of slices."""
+    digits = "".join(hit_ids).encode()
+    dashed = bytearray(b"-") * (36 * len(hit_ids))
+    for number, place in enumerate(_DIGITS_AT):
+        dashed[place::36] = digits[number::32]
+    text = dashed.decode()
+    return [text[start : start + 36] for start in range(0, len(text), 36)]
+
+
+def versions(kinds: Sequence[Kind], received_ms: Sequence[int]) -> list[int]:
+    """Return the `version` of each, under today's rules."""
+    today = RULES << _RULES_SHIFT
+    return [_BASE[kind] + today - received for kind, received in zip(kinds, received_ms, strict=True)]
 
 
 def version(kind: Kind, received_ms: int, rules: int = RULES) -> int:

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from collector.contract import Hit, Kind
-from enricher.contract import Event
+from enricher.contract import COLUMNS
 from enricher.said import Refusal
 
 _HEADERS: Final = {
@@ -67,7 +67,7 @@ def to_hit(question: Question) -> Hit:
 _SHORT: Final = {"e": "event", "u": "url", "r": "referrer"}
 
 
-def answers(lines: Iterable[bytes], enrich: Callable[[Hit], Event | Refusal]) -> Iterator[bytes]:
+def answers(lines: Iterable[bytes], enrich: Callable[[Hit], bytes | Refusal]) -> Iterator[bytes]:
     """Yield a JSON line for each line that is not blank: the Event, or `{"dead": REASON, "detail": ...}`.
 
     Raises:
@@ -81,13 +81,13 @@ def answers(lines: Iterable[bytes], enrich: Callable[[Hit], Event | Refusal]) ->
         except msgspec.DecodeError as error:
             raise ValueError(f"line {number}: {error}") from error
         judged = enrich(to_hit(question))
-        if isinstance(judged, Event):
-            yield orjson.dumps({name: getattr(judged, name) for name in Event.__struct_fields__})
-        else:
+        if isinstance(judged, Refusal):
             yield orjson.dumps({"dead": judged.reason, "detail": judged.detail})
+        else:
+            yield orjson.dumps(dict(zip(COLUMNS, orjson.loads(judged), strict=True)))
 
 
-def main(enrich: Callable[[Hit], Event | Refusal]) -> int:
+def main(enrich: Callable[[Hit], bytes | Refusal]) -> int:
     """Answer standard input on standard output; 1 for a line that is no question."""
     try:
         for answer in answers(sys.stdin.buffer, enrich):

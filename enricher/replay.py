@@ -20,7 +20,7 @@ from rich.table import Table
 
 from collector.contract import Hit
 from collector.contract import decode as decode_hit
-from enricher.contract import Event, decode_dead, encode_row
+from enricher.contract import decode_dead
 from enricher.delivery import stop_producer
 from enricher.kafka import access
 from enricher.said import Refusal
@@ -112,7 +112,7 @@ async def _records(
 async def replay(
     settings: Settings,
     wanted: Wanted,
-    enrich: Callable[[Hit], Event | Refusal],
+    enrich: Callable[[Hit], bytes | Refusal],
     progress: Callable[[int, int], None],
 ) -> Outcome:
     """Enrich what is wanted again and write the rows to `hits.enriched`; `progress` is told records done and in all.
@@ -157,7 +157,7 @@ async def replay(
 def _rows(
     settings: Settings,
     wanted: Wanted,
-    enrich: Callable[[Hit], Event | Refusal],
+    enrich: Callable[[Hit], bytes | Refusal],
     records: list[ConsumerRecord],
     outcome: Outcome,
 ) -> list[tuple[int, bytes | None, bytes]]:
@@ -172,12 +172,12 @@ def _rows(
             outcome.results[OTHER_SITE] += 1
         else:
             judged = judge(enrich, hit)
-            if isinstance(judged, Event):
-                outcome.results["enriched"] += 1
-                rows.append((record.timestamp, record.key, encode_row(judged)))
-            else:
+            if isinstance(judged, Refusal):
                 outcome.results[f"dead: {judged.reason}"] += 1
                 outcome.first_reasons.setdefault(f"dead: {judged.reason}", judged.detail)
+            else:
+                outcome.results["enriched"] += 1
+                rows.append((record.timestamp, record.key, judged))
     return rows
 
 
@@ -192,7 +192,7 @@ async def _write(
     await asyncio.gather(*[await producer.send_batch(batch, topic, partition=partition) for batch in batches])
 
 
-def run(settings: Settings, wanted: Wanted, enrich: Callable[[Hit], Event | Refusal]) -> int:
+def run(settings: Settings, wanted: Wanted, enrich: Callable[[Hit], bytes | Refusal]) -> int:
     """Replay with a progress bar on standard error, then tell the outcome; 0, or 1 where Kafka fails."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -5,6 +5,7 @@ Longer than most modules: both vocabularies, the query's and the body's, stand s
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
@@ -12,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from collector.contract import Hit
-from enricher.cache import remember_texts
+from enricher.cache import Cache, remember_texts
 from enricher.contract import DeadReason
 from enricher.personal import mask_email
 from enricher.url import Pairs, decode, decode_form
@@ -40,12 +41,15 @@ class Refusal(NamedTuple):
     """For people; quotes nothing that the sender wrote."""
 
 
-class Said(msgspec.Struct, frozen=True, gc=False):
+class Said(NamedTuple):
     """One event in its sender's words, decoded; empty means "not said"."""
 
     event: str
     url: str
+    page: str
+    """`url`, or the page that the Referer names, where that is the page's own."""
     referrer: str
+    """A click's defaults to the Referer."""
     title: str
     """Tidied."""
     client_event_id: str
@@ -56,12 +60,15 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     occurred_ms: int
     """0: not said."""
     props: dict[str, str]
-    message_id: str = ""
-    list_id: str = ""
-    link_code: str = ""
-    click_id: str = ""
-    own: Pairs = ()
+    message_id: str
+    list_id: str
+    link_code: str
+    click_id: str
+    own: Pairs
     """The query's parameters that are none of the vocabulary: a campaign may stand there."""
+
+
+NOTHING: Final = Said("", "", "", "", "", "", "", "", "", 0, {}, "", "", "", "", ())
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -89,78 +96,89 @@ _BODY_REASON: Final[dict[str, DeadReason]] = {
     "time": "bad_time",
     "props": "bad_props",
 }
-_NO_PROPS: Final[dict[str, str]] = {}
-_NO_PAIRS: Final[Pairs] = ()
+_PLACES: Final = {
+    name: place for place, name in enumerate(("e", "u", "r", "t", "id", "uid", "v", "c", "ts", "m", "l", "s"))
+} | {"n": 11}
+_PASSED_OVER: Final = 11
+"""Place of what the collector alone needs: site and cache buster."""
+_EMPTY: Final = [""] * 12
+_OTHER: Final = -1
+_RECURRING: Final = frozenset({"s", "e", "u", "r", "t", "c", "m", "l"})
+"""Parameters that many hits share; any other is likely to be new with each hit."""
 _BY_QUERY: Final = frozenset({"pixel", "open"})
 _BAD_EVENT: Final = Refusal("bad_event", "event: not 1-64 of [A-Za-z0-9_.:-]")
 _BAD_TIME: Final = Refusal("bad_time", "time: neither RFC 3339 nor epoch milliseconds")
 _TITLE_LONGEST: Final = 512
 
 
+Parameter = tuple[int, str, str]
+"""Of a query: its place in _PLACES (_OTHER for a name that is none of the vocabulary), name, value decoded."""
+
+
+class _Parameters(Cache[str, Parameter]):
+    """A query's parameters by their text, "u=https%3A%2F%2F..."; only those are remembered that recur."""
+
+    def __init__(self) -> None:
+        super().__init__(_parameter, entries=100_000, max_bytes=32 << 20, size=len)
+
+    def __missing__(self, parameter: str) -> Parameter:
+        name, equals, text = parameter.partition("=")
+        if name in _RECURRING:
+            return super().__missing__(parameter)
+        if name[:2] == "x." and equals:
+            return _OTHER, name, decode_form(text)
+        return _parameter(parameter)
+
+
 class Reader:
     """Reads hits; remembers what recurs: addresses, titles and event names."""
 
     def __init__(self) -> None:
-        self.urls = remember_texts(decode, 24)
+        self.parameters = _Parameters()
         self.titles = remember_texts(tidy_title, 8)
-        self.encoded_titles = remember_texts(lambda text: tidy_title(decode_form(text)), 8)
         self.events = remember_texts(_event, 1)
 
     def read(self, hit: Hit) -> Said | Refusal:
         """Read what `hit` says."""
-        return self._of_query(hit) if hit.kind in _BY_QUERY else self._of_body(hit)
+        return self.read_all([hit])[0]
+
+    def read_all(self, hits: Sequence[Hit]) -> list[Said | Refusal]:
+        """Read what each of `hits` says."""
+        return [self._of_query(hit) if hit.kind in _BY_QUERY else self._of_body(hit) for hit in hits]
 
     def _of_query(self, hit: Hit) -> Said | Refusal:
-        # Reversed, so that of a name given twice the first value stands.
-        raw = dict([part.split("=", 1) for part in hit.query.split("&")[::-1] if "=" in part])
-        take = raw.pop
-        take("s", "")
-        take("n", "")
-        event = take("e", "")
+        values, others = _EMPTY.copy(), []
+        # Backwards, so that of a name given twice the first value stands.
+        for place, name, text in map(self.parameters.__getitem__, hit.query.split("&")[::-1]):
+            if place < 0:
+                others.append((name, text))
+            else:
+                values[place] = text
+        event, url, referrer, title, client_id, user_id, value, currency, time, message, mailing, _ = values
         event = self.events[event] if event else DEFAULT_EVENT[hit.kind]
         if not event:
             return _BAD_EVENT
-        url = take("u", "")
-        referrer = take("r", "")
-        title = take("t", "")
-        client_id, user_id = take("id", ""), take("uid", "")
-        message, mailing = take("m", ""), take("l", "")
-        value, currency, time = take("v", ""), take("c", ""), take("ts", "")
-        occurred = 0
         if value or currency:
-            money = _money(decode_form(value), decode_form(currency))
+            money = _money(value, currency)
             if isinstance(money, Refusal):
                 return money
             value, currency = money
+        occurred = 0
         if time:
-            moment = milliseconds(decode(time))
+            moment = milliseconds(time)
             if moment is None:
                 return _BAD_TIME
             occurred = moment
-        props, own = _NO_PROPS, _NO_PAIRS
-        if raw:
-            props, own = _others(raw)
+        props, own = NOTHING.props, NOTHING.own
+        if others:
+            props, own = _others(others)
             if props:
                 problem = _props_problem(props)
                 if problem:
                     return Refusal("bad_props", problem)
-        return Said(
-            event,
-            self.urls[url] if url else "",
-            self.urls[referrer] if referrer else "",
-            self.encoded_titles[title] if title else "",
-            decode_form(client_id) if client_id else "",
-            decode_form(user_id) if user_id else "",
-            value,
-            currency,
-            occurred,
-            props,
-            mask_email(decode_form(message)) if message else "",
-            mask_email(decode_form(mailing)) if mailing else "",
-            "",
-            "",
-            own,
-        )
+        page = url or hit.referer
+        said = event, url, page, referrer, title, client_id, user_id, value, currency, occurred, props
+        return tuple.__new__(Said, (*said, message, mailing, "", "", own))
 
     def _of_body(self, hit: Hit) -> Said | Refusal:
         try:
@@ -185,28 +203,19 @@ class Reader:
             if moment is None:
                 return _BAD_TIME
             occurred = moment
-        props = _NO_PROPS
+        props = NOTHING.props
         if body.props:
             props = {name: each if type(each) is str else _text(each) for name, each in body.props.items()}
             problem = _props_problem(props)
             if problem:
                 return Refusal("bad_props", problem)
-        return Said(
-            event,
-            body.url or "",
-            body.referrer or "",
-            self.titles[body.title] if body.title else "",
-            _text(body.id),
-            _text(body.user_id),
-            value,
-            currency,
-            occurred,
-            props,
-            "",
-            "",
-            body.link_code or "",
-            body.click_id or "",
-        )
+        url, referrer = body.url or "", body.referrer or ""
+        page = url or hit.referer if hit.kind == "tag" else url
+        if hit.kind == "click":
+            referrer = referrer or hit.referer
+        title = self.titles[body.title] if body.title else ""
+        said = event, url, page, referrer, title, _text(body.id), _text(body.user_id), value, currency, occurred, props
+        return tuple.__new__(Said, (*said, "", "", body.link_code or "", body.click_id or "", ()))
 
 
 def _event(text: str) -> str:
@@ -218,19 +227,36 @@ def tidy_title(title: str) -> str:
     return mask_email(" ".join(title.split()))[:_TITLE_LONGEST]
 
 
-def _others(raw: dict[str, str]) -> tuple[dict[str, str], Pairs]:
+def _parameter(parameter: str) -> Parameter:
+    """Read a parameter as its name wants it read; one that is not meant for us, or has no value, is passed over."""
+    name, equals, text = parameter.partition("=")
+    place = _PLACES.get(name, _OTHER) if equals and name else _PASSED_OVER
+    match name:
+        case "e":
+            pass
+        case "u" | "r" | "ts":
+            text = decode(text)
+        case "t":
+            text = tidy_title(decode_form(text))
+        case "m" | "l":
+            text = mask_email(decode_form(text))
+        case _:
+            text = decode_form(text)
+    return place, name, text
+
+
+def _others(others: Iterable[tuple[str, str]]) -> tuple[dict[str, str], Pairs]:
+    """Part the custom properties (`x.plan`) from what else the query says; of a name given twice, the last stands."""
     props: dict[str, str] = {}
-    own: list[tuple[str, str]] = []
-    for name, text in raw.items():
+    own: dict[str, str] = {}
+    for name, text in others:
         if "%" in name or "+" in name:
             name = decode_form(name)
-        if "%" in text or "+" in text:
-            text = decode_form(text)
         if name[:2] == "x.":
             props[name[2:]] = text
-        elif name:
-            own.append((name, text))
-    return props, tuple(own[::-1])
+        else:
+            own[name] = text
+    return props, tuple(own.items())[::-1]
 
 
 def _money(value: str, currency: str) -> tuple[str, str] | Refusal:
@@ -289,9 +315,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def _props_problem(props: dict[str, str]) -> str:
     if len(props) > MAX_PROPS:
         return f"props: more than {MAX_PROPS}"
-    for name, value in props.items():
-        if not 0 < len(name) <= MAX_PROP_NAME:
-            return f"props: a name not of 1-{MAX_PROP_NAME} characters"
-        if len(value) > MAX_PROP_VALUE:
-            return f"props: a value longer than {MAX_PROP_VALUE} characters"
+    if "" in props or max(map(len, props)) > MAX_PROP_NAME:
+        return f"props: a name not of 1-{MAX_PROP_NAME} characters"
+    if max(map(len, props.values())) > MAX_PROP_VALUE:
+        return f"props: a value longer than {MAX_PROP_VALUE} characters"
     return ""

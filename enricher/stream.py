@@ -21,7 +21,7 @@ from collector.contract import decode as decode_hit
 from enricher import delivery
 from enricher.admin import Health
 from enricher.brake import Brake
-from enricher.contract import DeadHit, Event, encode_dead, encode_row
+from enricher.contract import DeadHit, encode_dead
 from enricher.delivery import Chunk, Delivery, Lane
 from enricher.enrich import Enricher
 from enricher.kafka import access, time_fetches
@@ -60,10 +60,23 @@ def to_hit(record: bytes) -> Hit | Refusal:
         return Refusal("undecodable", "not JSON")
 
 
-def judge(enrich: Callable[[Hit], Event | Refusal], record: bytes) -> Event | Refusal:
-    """Return what a record of `hits.raw` becomes; never fails."""
+def judge(enrich: Callable[[Hit], bytes | Refusal], record: bytes) -> bytes | Refusal:
+    """Return what a record of `hits.raw` becomes, its row or why there is none; never fails."""
     hit = to_hit(record)
-    return enrich(hit) if isinstance(hit, Hit) else hit
+    return hit if isinstance(hit, Refusal) else enrich(hit)
+
+
+def judge_all(
+    enrich_all: Callable[[Sequence[Hit]], list[bytes | Refusal]], records: Sequence[bytes]
+) -> list[bytes | Refusal]:
+    """Return what each of `records` becomes; `judge` for many."""
+    read = [to_hit(record) for record in records]
+    hits = [hit for hit in read if isinstance(hit, Hit)]
+    judged = enrich_all(hits)
+    if len(hits) == len(read):
+        return judged
+    following = iter(judged)
+    return [hit if isinstance(hit, Refusal) else next(following) for hit in read]
 
 
 class _Batches:
@@ -181,19 +194,17 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         chunk = Chunk(source, records[-1].offset + 1, [], records[0].timestamp, {})
         good = _Batches(self._settings.topic_enriched, lane, chunk, self._partitions)
         dead = _Batches(self._settings.topic_dead, lane, chunk, self._partitions)
-        enrich, enriched = self._enricher.enrich, 0
+        enriched = 0
         for start in range(0, len(records), _SLICE):
             piece = records[start : start + _SLICE]
-            hits = [to_hit(record.value or b"") for record in piece]
-            self._enricher.meet(hit for hit in hits if isinstance(hit, Hit))
-            for record, hit in zip(piece, hits, strict=True):
-                judged = enrich(hit) if isinstance(hit, Hit) else hit
-                if isinstance(judged, Event):
-                    enriched += 1
-                    good.add(record.timestamp, record.key, encode_row(judged))
+            rows = judge_all(self._enricher.enrich_all, [record.value or b"" for record in piece])
+            for record, row in zip(piece, rows, strict=True):
+                if isinstance(row, Refusal):
+                    dead.add(record.timestamp, record.key, encode_dead(bury(row, source, record)))
+                    chunk.results[row.reason] = chunk.results.get(row.reason, 0) + 1
                 else:
-                    dead.add(record.timestamp, record.key, encode_dead(bury(judged, source, record)))
-                    chunk.results[judged.reason] = chunk.results.get(judged.reason, 0) + 1
+                    enriched += 1
+                    good.add(record.timestamp, record.key, row)
             await asyncio.sleep(0)
         if enriched:
             chunk.results["enriched"] = enriched

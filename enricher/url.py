@@ -5,6 +5,7 @@ sound host does not (`BadUrl`).
 """
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -57,7 +58,9 @@ def decode(text: str) -> str:
 
 def decode_form(text: str) -> str:
     """Undo percent-encoding, and `+` for a space, as forms do."""
-    return decode(text.replace("+", " ")) if "+" in text else decode(text)
+    if "+" in text:
+        text = text.replace("+", " ")
+    return decode(text) if "%" in text else text
 
 
 def pairs(query: str) -> Pairs:
@@ -74,12 +77,18 @@ def pairs(query: str) -> Pairs:
     return tuple(found)
 
 
+@lru_cache(maxsize=1 << 12)
+def _hides(name: str) -> bool:
+    """Tell whether a parameter's name, as it stands in a query, is one of personal data."""
+    return is_personal(decode_form(name).lower())
+
+
 def _mask_query(query: str) -> str:
     """Return the query with personal values masked; everything else stays byte for byte."""
     parts = query.split("&")
     for at, part in enumerate(parts):
         name, equals, value = part.partition("=")
-        if value and is_personal(decode_form(name).lower()):
+        if value and _hides(name):
             parts[at] = name + equals + MASK
     return mask_email("&".join(parts))
 

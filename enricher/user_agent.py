@@ -13,6 +13,8 @@ from typing import Final, Literal, NamedTuple, get_args
 import ua_parser_rs
 from ua_parser import load_builtins
 
+from enricher.cache import remember_texts
+
 DATA: Final = Path(__file__).parent / "data"
 LONGEST: Final = 2048
 """Characters of a User-Agent that are looked at; longer ones are no browser's."""
@@ -63,6 +65,8 @@ class UserAgents:
             (pattern, device, None, None, None, None) for pattern, device in tables.devices
         )
         self._tables = tables
+        self.brands = remember_texts(self._brand, 2)
+        self.platforms = remember_texts(lambda sent: tables.platforms.get(sent.strip(' "').lower(), ""), 1)
 
     def parse(self, user_agent: str, hints: Hints = NO_HINTS) -> Agent:
         """Say what sent `user_agent`; never fails."""
@@ -85,25 +89,30 @@ class UserAgents:
         name = version = ""
         if found and found.family:
             name = self._tables.browser_names.get(found.family, found.family)
-            version = _version((found.major, found.minor))
+            version = _version(found.major, found.minor)
         if brands:
-            sent = dict(_BRAND.findall(brands))
-            for brand, hinted in self._tables.brands:
-                if brand in sent:
-                    if hinted == name and version.partition(".")[0] == sent[brand]:
-                        return name, version
-                    return hinted, sent[brand]
+            hinted, major = self.brands[brands]
+            if hinted and not (hinted == name and version.partition(".")[0] == major):
+                return hinted, major
         return name, version
+
+    def _brand(self, brands: str) -> tuple[str, str]:
+        """Return the browser that `Sec-CH-UA` names, and its major version; empty where it names none."""
+        sent = dict(_BRAND.findall(brands))
+        for brand, name in self._tables.brands:
+            if brand in sent:
+                return name, sent[brand]
+        return "", ""
 
     def _system(self, agent: str, platform: str) -> tuple[str, str]:
         found = self._systems.extract(agent)
         name = version = ""
         if found and found.family:
             name = self._tables.system_names.get(found.family, found.family)
-            version = _version((found.major, found.minor, found.patch))
+            version = _version(found.major, found.minor, found.patch)
             version = self._tables.system_versions.get(f"{found.family} {version}", version)
         if platform:
-            hinted = self._tables.platforms.get(platform.strip(' "').lower(), "")
+            hinted = self.platforms[platform]
             if hinted and hinted != name and not (hinted == "Linux" and name in self._tables.linux_based):
                 return hinted, ""
         return name, version
@@ -131,13 +140,11 @@ class Tables(NamedTuple):
     system_devices: dict[str, str]
 
 
-def _version(parts: Iterable[str | None]) -> str:
-    told: list[str] = []
-    for part in parts:
-        if not part:
-            break
-        told.append(part)
-    return ".".join(told)
+def _version(major: str | None, minor: str | None, patch: str | None = None) -> str:
+    """Join what is known from the left on."""
+    if not (major and minor):
+        return major or ""
+    return f"{major}.{minor}.{patch}" if patch else f"{major}.{minor}"
 
 
 _WITHIN: Final = r"Android[^)]*?; *[^)]*?"

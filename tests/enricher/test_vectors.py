@@ -119,6 +119,7 @@ class SaidVector(Vector, frozen=True, kw_only=True):
     refused: str | None = None
     event: str | None = None
     url: str | None = None
+    page: str | None = None
     referrer: str | None = None
     title: str | None = None
     client_event_id: str | None = None
@@ -258,7 +259,7 @@ def test_said(vector: SaidVector) -> None:
         assert said.reason == vector.refused
         return
     assert not isinstance(said, Refusal), said
-    for name in said.__struct_fields__:
+    for name in said._fields:
         expected = getattr(vector, name)
         if name == "own" and expected is not None:
             expected = tuple(expected)

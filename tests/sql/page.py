@@ -18,7 +18,6 @@ from urllib.parse import parse_qs
 from clickhouse_connect.driver.client import Client
 
 from collector.contract import Hit
-from enricher.contract import Event, encode_row
 from enricher.enrich import Enricher
 from loadtest import story
 from tests.clickhouse import ClickHouse
@@ -40,10 +39,10 @@ def rows() -> Iterator[bytes]:
     """Yield the month's events as the enricher writes them; what the collector would refuse is left out."""
     enricher = Enricher()
     for number, hit in enumerate(_hits()):
-        event = enricher.enrich(hit)
-        if not isinstance(event, Event):
-            raise TypeError(f"the story's hit {number} was refused: {event}")
-        yield encode_row(event)
+        row = enricher.enrich(hit)
+        if not isinstance(row, bytes):
+            raise TypeError(f"the story's hit {number} was refused: {row}")
+        yield row
 
 
 def _hits() -> Iterator[Hit]:

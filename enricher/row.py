@@ -1,0 +1,26 @@
+"""How a row is put together: of values, and of pieces, which are columns that go together, encoded beforehand.
+
+Rule: the bytes are those of `contract.encode_row`. One encoder makes both; a piece it copies as it stands.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+Piece = msgspec.Raw
+"""Some neighbouring columns of a row, as they stand in it."""
+
+Value = str | int | bool | dict[str, str]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def piece(*columns: Value) -> Piece:
+    """Encode neighbouring columns, at least one."""
+    return Piece(_encode(columns)[1:-1])
+
+
+def rows(*columns: Sequence[Value | Piece]) -> list[bytes]:
+    """Return the rows of these columns, each with its line feed; they stand in the order of `contract.COLUMNS`."""
+    return [_encode(row) + b"\n" for row in zip(*columns, strict=True)]
