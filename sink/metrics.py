@@ -47,7 +47,7 @@ INSERT_SECONDS = Histogram(
 )
 BATCH_ROWS = Histogram(
     "pharos_sink_batch_rows",
-    "Rows an insert. Small ones under load: more partitions than load; lower PHAROS_SINK_INSERTS_PER_S.",
+    "Rows an insert. Small ones under load: more partitions than load; raise PHAROS_SINK_BATCH_WAIT_MS.",
     buckets=(1, 10, 100, 1_000, 5_000, 10_000, 25_000, 50_000, 100_000),
     registry=REGISTRY,
 )

@@ -40,8 +40,8 @@ class Storage(Protocol):
     def room(self, begun: bool) -> int:
         """Return how many more bytes may be taken, into a batch that is begun or into a new one."""
 
-    def turn(self, *, full: bool) -> float:
-        """Take a turn to insert and return 0, or return the seconds after which to ask again."""
+    def turn(self, *, full: bool, of: TopicPartition | None = None, since: float = 0.0) -> float:
+        """Take a turn to insert and return 0, or return the seconds after which to ask again; see Turns.take."""
 
     async def turn_given_back(self, wait_s: float) -> None:
         """Return when another insert has ended, or after so many seconds."""
@@ -133,7 +133,9 @@ class Worker:
             full = rows.is_full() or self.stopping
             wait_s = rows.wait_s(now) if rows.rows else 0.5
             if rows.is_due(now) or full:
-                wait_s = POLL_S if self.inserting is not None else self.storage.turn(full=full)
+                wait_s = POLL_S
+                if self.inserting is None:
+                    wait_s = self.storage.turn(full=full, of=self.partition, since=rows.since)
                 if not wait_s:
                     return rows
             if not full:

@@ -62,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Inserts in flight at once, over all partitions. One is enough while ClickHouse is faster than the rows come."""
     inserts_per_s: float = 1.0
     """Inserts a second that age alone may start (full batches need not wait); saved up unused, one a partition."""
+    batch_wait_ms: int = 2_000
+    """The longest that a batch waits for its turn: with many partitions there are more inserts a second than that."""
     insert_timeout_s: float = 120.0
     """An insert without an answer for so long is unknown, and is repeated under its token."""
     drain_s: float = 20.0
@@ -85,6 +87,7 @@ _WHOLE: Final = (
     "batch_rows",
     "batch_bytes",
     "batch_age_ms",
+    "batch_wait_ms",
     "buffer_bytes",
     "inserts",
     "dead_least_rows",

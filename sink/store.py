@@ -79,9 +79,9 @@ class Store:
         most = self.settings.buffer_bytes if begun else self.settings.buffer_bytes // 2
         return max(0, most - self.held())
 
-    def turn(self, *, full: bool) -> float:
+    def turn(self, *, full: bool, of: TopicPartition | None = None, since: float = 0.0) -> float:
         """See Turns.take."""
-        return self.turns.take(full=full)
+        return self.turns.take(full=full, of=of, since=since)
 
     async def turn_given_back(self, wait_s: float) -> None:
         """See Turns.given_back."""

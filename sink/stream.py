@@ -42,7 +42,8 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         self.settings = settings
         self.clock = clock
         self.crash_at = crash_at
-        self.turns = Turns(settings.inserts, Pace(settings.inserts_per_s, clock()), clock)
+        pace = Pace(settings.inserts_per_s, clock())
+        self.turns = Turns(settings.inserts, pace, clock, settings.batch_wait_ms / 1000)
         self.store = Store(settings, connection, self.turns)
         self.workers: dict[TopicPartition, Worker] = {}
         self.store.held = self.held
@@ -154,7 +155,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             line("info", f"delivering {mode}")
         chosen = self.settings
         each = Limits(chosen.batch_rows, chosen.batch_bytes, chosen.batch_age_ms / 1000)
-        self.turns.burst = len(assigned)
+        self.turns.share(len(assigned))
         for tp in assigned:
             # A broker without metadata (Tansu) tells its log's end wrongly, too; and there is no intent to check.
             log = await self.consumer.log(tp, found.get(tp)) if self.intents else protocol.Log(0, 2**63)

@@ -1,5 +1,7 @@
 """Batches, turns and pace, with a given clock."""
 
+from heapq import heapify, heappop, heappush
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,3 +160,45 @@ async def test_full_batches_do_not_wait_for_the_pace() -> None:
     assert turns.take(full=False) > 0.0
     turns.stopping = True
     assert turns.take(full=False) == 0.0
+
+
+@given(
+    st.integers(1, 40),
+    st.floats(0.2, 5.0),
+    st.lists(st.floats(0.0, 1.0), min_size=40, max_size=40),
+    st.lists(st.floats(0.0, 0.2), min_size=40, max_size=40),
+)
+def test_no_partition_waits_longer_for_its_turn_than_was_said(
+    partitions: int, most_wait_s: float, firsts: list[float], late: list[float]
+) -> None:
+    """However many there are, and though each asks a little later than it was told to: no starving, no drift."""
+    now, age_s = 0.0, 1.0
+    turns = Turns(partitions, Pace(1.0, 0.0), lambda: now, most_wait_s)
+    turns.share(partitions)
+    since = {n: firsts[n] for n in range(partitions)}
+    asks = [(firsts[n] + age_s, n) for n in range(partitions)]
+    heapify(asks)
+    inserted = 0
+    while now < 60.0:
+        now, n = heappop(asks)
+        if wait_s := turns.take(full=False, of=n, since=since[n]):
+            heappush(asks, (now + max(0.001, wait_s) + late[n] / 10, n))  # the worker waits a millisecond at least
+            continue
+        turns.give_back()
+        inserted += 1
+        slack_s = 0.02 * partitions + 0.02 + 2 / turns.pace.per_s
+        assert now - since[n] - age_s <= max(1.0 * partitions, most_wait_s) + slack_s
+        assert turns.pace.per_s < 1.01 or now - since[n] - age_s <= most_wait_s + slack_s
+        since[n] = now
+        heappush(asks, (now + age_s, n))
+    assert inserted <= partitions + 61 * turns.pace.per_s
+
+
+def test_one_that_is_gone_is_not_waited_for() -> None:
+    turns = Turns(2, Pace(1.0, 0.0), lambda: 0.0)
+    turns.share(1)
+    assert turns.take(full=False, of="a", since=1.0) == 0.0
+    assert turns.take(full=False, of="gone", since=1.0) == 1.0
+    assert turns.take(full=False, of="later", since=2.0) == 2.0
+    turns.all_back()
+    assert turns.take(full=False, of="later", since=2.0) == 1.0

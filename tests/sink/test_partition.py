@@ -68,7 +68,7 @@ class Rows:
     def room(self, begun: bool) -> int:
         return self.most
 
-    def turn(self, *, full: bool) -> float:
+    def turn(self, *, full: bool, of: TopicPartition | None = None, since: float = 0.0) -> float:
         self.turns += 1
         return 0.0
 
