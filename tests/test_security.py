@@ -7,7 +7,6 @@ import importlib
 import json
 import os
 import ssl
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,8 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests import needs
 from tests.brokers import ApacheKafka, unique
+from tests.certificates import Certificates
 from tests.clickhouse import ClickHouse
 from tests.ports import free_port
 from tests.processes import Program
@@ -27,25 +26,6 @@ from tests.waiting import until
 ROOT = Path(__file__).parents[1]
 MECHANISMS = ("PLAIN", "SCRAM-SHA-512", "OAUTHBEARER")
 SECRETS = {"PLAIN": "plain-s3cret", "SCRAM-SHA-512": "scram-s3cret"}
-
-
-class Certificates:
-    """An authority and a certificate of localhost, made for this run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.authority, self.pair = folder / "ca.pem", folder / "server.pem"
-        openssl = needs.program("openssl", "openssl")
-        key, signed = folder / "server.key", folder / "server.crt"
-        extra = folder / "extra"
-        extra.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-        for command in (
-            f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout {folder}/ca.key -out {self.authority}",
-            f"req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout {key} -out {folder}/server.csr",
-            f"x509 -req -in {folder}/server.csr -CA {self.authority} -CAkey {folder}/ca.key -CAcreateserial -days 2 "
-            f"-extfile {extra} -out {signed}",
-        ):
-            subprocess.run([openssl, *command.split()], check=True, capture_output=True, timeout=60)
-        self.pair.write_text(key.read_text() + signed.read_text())
 
 
 class SecureKafka(ApacheKafka):

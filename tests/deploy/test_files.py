@@ -7,8 +7,11 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import hcl2
+import jsonschema
 import pytest
 import yaml
 
@@ -105,6 +108,45 @@ def test_the_example_shares_the_salt_among_collectors(cluster: Path) -> None:
 
 def test_cloudfront_would_take_the_template() -> None:
     run(BIN / "cfn-lint", DEPLOY / "cdn/cloudfront.yaml")
+
+
+def plain(value: Any) -> Any:
+    """Return what hcl2 has read without its quotes and marks."""
+    if isinstance(value, dict):
+        return {plain(name): plain(each) for name, each in value.items() if not name.startswith("__")}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return value[1:-1].replace('\\"', '"') if isinstance(value, str) and value.startswith('"') else value
+
+
+def test_cloudflare_would_take_the_resources_and_each_path_has_one_rule() -> None:
+    """Terraform's language by a parser of it; the provider's fields by tests/deploy/cloudflare.yml."""
+    with (DEPLOY / "cdn/cloudflare.tf").open() as file:
+        found = plain(hcl2.load(file))
+    schema = yaml.safe_load((Path(__file__).parent / "cloudflare.yml").read_text())
+    declared = {name for variable in found["variable"] for name in variable}
+    assert set(re.findall(r"\$\{var\.(\w+)\}", json.dumps(found))) == declared
+    assert found["terraform"][0]["required_providers"][0]["cloudflare"]["version"] == "~> 5.0"
+    rules: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for resource in found["resource"]:
+        ((kind, named),) = resource.items()
+        ((_, given),) = named.items()
+        jsonschema.validate(given, {"$defs": schema["$defs"], **schema[kind]})
+        for rule in given.get("rules", ()):
+            condition = re.fullmatch(
+                r'\(http\.host eq "\$\{var\.name\}" and http\.request\.uri\.path (eq|ne) "([^"]+)"\)',
+                rule["expression"],
+            )
+            assert condition is not None, rule["expression"]
+            for path in ("/p.gif", "/o.gif", "/e", "/v1/events", "/c/x", "/opt-out", "/t.js"):
+                if (path == condition[2]) == (condition[1] == "eq"):
+                    rules.setdefault(path, []).append((given["phase"], rule["action_parameters"]))
+    for path, chosen in rules.items():
+        cached = [parameters["cache"] for phase, parameters in chosen if phase == "http_request_cache_settings"]
+        assert cached == [path == "/t.js"]
+        dropped = any("Authorization" in parameters.get("headers", {}) for _, parameters in chosen)
+        assert dropped == (path != "/v1/events")
+    assert len(rules) == 7
 
 
 @pytest.mark.parametrize("stage", ["collector", "enricher", "sink"])

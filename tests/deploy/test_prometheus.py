@@ -6,13 +6,16 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboard
 
 from deploy.grafana import dashboards
 from tests import needs
@@ -88,6 +91,27 @@ def test_the_dashboards_are_whole() -> None:
             assert {target["datasource"]["uid"] for target in panel["targets"]} == {dashboard.source}
     sources = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/pharos.yaml").read_text())
     assert {source["uid"] for source in sources["datasources"]} == {"prometheus", "clickhouse"}
+
+
+@pytest.mark.parametrize("dashboard", dashboards.DASHBOARDS, ids=lambda one: one.uid)
+def test_grafanas_own_types_hold_every_field_of_a_dashboard(dashboard: dashboards.Dashboard) -> None:
+    """Through the types that Grafana publishes and back: a name or a form that it does not know would be lost."""
+    made = dashboards.render(dashboard)
+    register_default_plugins()
+    there_and_back = json.loads(json.dumps(GrafanaDashboard.from_json(made), cls=JSONEncoder))
+    assert list(lost(made, there_and_back)) == []
+
+
+def lost(made: Any, back: Any, at: str = "") -> Iterator[str]:
+    """Yield the places where `back` lacks, or changes, what `made` has."""
+    if isinstance(made, dict) and isinstance(back, dict):
+        for name, value in made.items():
+            yield from lost(value, back.get(name, "(nothing)"), f"{at}.{name}")
+    elif isinstance(made, list) and isinstance(back, list) and len(made) == len(back):
+        for number, (one, other) in enumerate(zip(made, back, strict=True)):
+            yield from lost(one, other, f"{at}[{number}]")
+    elif made != back:
+        yield f"{at}: {made!r} became {back!r}"
 
 
 class Prometheus:
