@@ -8,8 +8,8 @@ from aiohttp import web
 
 from collector import click, cors, log, opt_out, page, pixel, post, request, request_id, tag
 from collector.contract import Kind
-from collector.fast import Lent
 from collector.intake import Intake, SpoolRefused
+from collector.lent import Lent
 from collector.received import INTAKE, client_of, peer_of, request_id_of
 from collector.refusal import Refusal
 

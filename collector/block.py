@@ -6,7 +6,6 @@ together when they are sent: alone they would hardly shrink. Formats: Kafka's "R
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import cramjam
@@ -29,7 +28,6 @@ class Block(NamedTuple):
     data: bytes
 
 
-@lru_cache(maxsize=1 << 14)
 def varint(number: int) -> bytes:
     """Return a number from 0 up as Kafka's zigzag varint."""
     left = number << 1
@@ -53,23 +51,45 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-@lru_cache(maxsize=1 << 13)
-def _around(size: int, delta_bytes: int) -> tuple[bytes, bytes]:
+_deltas: Final[list[bytes]] = []
+"""Offset deltas from 0 up, as far as they were needed."""
+_frames: Final[dict[int, tuple[bytes, bytes]]] = {}
+"""What stands around the offset delta, by four times the payload's length and the delta's own length."""
+_MOST_FRAMES: Final = 1 << 14
+
+
+def _frame(size: int, delta_bytes: int) -> tuple[bytes, bytes]:
     """Return what stands around the offset delta of a record, for a payload's size and the delta's own length.
 
     Before: the record's length, attributes 0, timestamp delta 0. After: no key, the payload's length.
     """
     length = 2 + delta_bytes + 1 + len(varint(size)) + size + 1
-    return varint(length) + b"\0\0", b"\1" + varint(size)
+    framed = varint(length) + b"\0\0", b"\1" + varint(size)
+    if len(_frames) >= _MOST_FRAMES:
+        _frames.clear()
+    _frames[size << 2 | delta_bytes] = framed
+    return framed
 
 
 def _records(payloads: Sequence[bytes], first: int) -> bytes:
     """Return the records' bytes, offsets from `first` up, without keys or headers."""
+    while len(_deltas) < first + len(payloads):
+        _deltas.append(varint(len(_deltas)))
     parts: list[bytes] = []
-    for delta, payload in enumerate(payloads, first):
-        offset = varint(delta)
-        before, after = _around(len(payload), len(offset))
-        parts += (before, offset, after, payload, b"\0")
+    at = first
+    for payload in payloads:
+        delta = _deltas[at]
+        at += 1
+        size = len(payload)
+        framed = _frames.get(size << 2 | len(delta))
+        if framed is None:
+            framed = _frame(size, len(delta))
+        before, after = framed
+        parts.append(before)
+        parts.append(delta)
+        parts.append(after)
+        parts.append(payload)
+        parts.append(b"\0")
     return b"".join(parts)
 
 

@@ -13,17 +13,16 @@ Over 250 lines: the states of a connection only make sense side by side.
 import asyncio
 import re
 import time
-from collections.abc import Callable
 from email.utils import formatdate
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from aiohttp import web
 
 from collector.intake import Intake
-from collector.shortcut import Decision, Shortcut
+from collector.lent import HEADERS_BYTES, REQUEST_LINE_BYTES, Lent, lend
+from collector.shortcut import Shortcut
+from collector.turn import Waiting, drop
 
-REQUEST_LINE_BYTES: Final = 8 << 10
-HEADERS_BYTES: Final = 16 << 10
 BODY_BYTES: Final = 1 << 20
 _HELD_BYTES: Final = 256 << 10
 _MOST_AT_ONCE: Final = 64
@@ -32,7 +31,6 @@ _STUCK_S: Final = 60.0
 """How long a client may not read, or aiohttp have the connection."""
 _LINGER_S: Final = 2.0
 _MOST_LINES: Final = 120
-_NEVER_S: Final = 1e9
 
 _REQUEST_LINE: Final = re.compile(rb"[A-Z]+ [!-~\x80-\xff]+ HTTP/1\.([01])\r\n")
 _PLAIN_LINE: Final = re.compile(rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /[!-~]* HTTP/1\.[01]\r\n")
@@ -43,24 +41,6 @@ _TELLING: Final = re.compile(
 )
 _LENGTH: Final = re.compile(rb"[0-9]{1,12}")
 _BARE_LF: Final = re.compile(rb"(?:\A|[^\r])\n")
-
-
-class Lent(web.RequestHandler):
-    """aiohttp's side of one connection; tells when an answer is out."""
-
-    __slots__ = ("finished", "given")
-
-    def __init__(self, *args: Any, finished: Callable[[bool], None], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.finished: Callable[[bool], None] = finished
-        self.given = False
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        out = await super().finish_response(request, resp, start_time)
-        self.finished(bool(out[0].keep_alive) and not out[1])
-        return out
 
 
 class Lane:
@@ -82,7 +62,6 @@ class Lane:
         self.connections: Final[set[Connection]] = set()
         self.turn: Final = intake.turn
         self.shortcut = Shortcut(intake.door, intake.ids)
-        self.decide = self.shortcut.decide
         self.now = loop.time()
         self.lent_for: Final = intake.tally.histogram("answer_seconds", "full")
         self._most: Final = most_connections
@@ -91,25 +70,20 @@ class Lane:
 
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
-        return Connection(self)
+        return cast(asyncio.Protocol, Connection(self))
 
     def begin(self) -> None:
         """Begin a turn: read the clock, follow a door that has been replaced."""
         if self.shortcut.door is not self.intake.door and not self.intake.draining:
             self.tell()
-            self.use(Shortcut(self.intake.door, self.intake.ids))
+            self.shortcut = Shortcut(self.intake.door, self.intake.ids)
         self.now = self.loop.time()
         self.shortcut.tick(self.intake.now_ms())
         self.turn.begin()
 
-    def use(self, shortcut: Shortcut) -> None:
-        """Decide by this shortcut from now on."""
-        self.shortcut = shortcut
-        self.decide = shortcut.decide
-
     def drain(self) -> None:
         """From now on everything goes the full way, whose answers tell clients to go elsewhere."""
-        self.decide = _undecided
+        self.shortcut.close()
         for connection in list(self.connections):
             connection.close_if_idle()
 
@@ -135,30 +109,8 @@ class Lane:
         for connection in list(self.connections):
             connection.expire(now, self._head_timeout_s, self._keepalive_s)
 
-    def lend(self, finished: Callable[[bool], None]) -> Lent:
-        """Return aiohttp's side for one connection."""
-        return Lent(
-            self.server,
-            loop=self.loop,
-            finished=finished,
-            access_log=None,
-            keepalive_timeout=_NEVER_S,  # idle connections are closed here
-            lingering_time=_LINGER_S,
-            auto_decompress=False,  # post.py inflates, with a bound
-            max_line_size=REQUEST_LINE_BYTES + 16,
-            max_field_size=HEADERS_BYTES,
-        )
 
-
-def _undecided(head: bytes, peer: str) -> Decision | None:
-    return None
-
-
-def _drop(answer: bytes) -> None:
-    """Stand for the writing of a connection that is gone."""
-
-
-class Connection(asyncio.Protocol):
+class Connection(Waiting):
     """One client's connection."""
 
     __slots__ = (
@@ -181,13 +133,12 @@ class Connection(asyncio.Protocol):
         "_turn",
         "_used",
         "lending",
-        "write",
     )
 
     def __init__(self, lane: Lane) -> None:
+        super().__init__()
         self._lane = lane
         self._transport: asyncio.Transport
-        self.write: Callable[[bytes], None] = _drop
         self._peer = ""
         self._held = b""
         self._lent: Lent | None = None
@@ -216,7 +167,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._closing = True
         self._plain = False
-        self.write = _drop
+        self.write = drop
         self._held = b""
         self._lane.connections.discard(self)
         if self._lent is not None:
@@ -224,14 +175,14 @@ class Connection(asyncio.Protocol):
             self._lent = None
 
     def data_received(self, data: bytes) -> None:
-        if self._plain and len(data) <= REQUEST_LINE_BYTES and data.endswith(b"\r\n\r\n"):
+        if self._plain and len(data) <= REQUEST_LINE_BYTES and data[-4:] == b"\r\n\r\n":
             lane = self._lane
             turn = lane.turn
             if not turn.due:
                 lane.begin()
-            decided = lane.decide(data, self._peer)
-            if decided is not None:
-                turn.fast.append((self, decided))
+            decision = lane.shortcut.decide(data, self._peer)
+            if decision is not None:
+                turn.take(self, decision)
                 self._turn = turn.number
                 self._since = lane.now
                 return
@@ -282,10 +233,10 @@ class Connection(asyncio.Protocol):
         turn = lane.turn
         if not turn.due:
             lane.begin()
-        decided = lane.decide(head, self._peer)
-        if decided is None:
+        decision = lane.shortcut.decide(head, self._peer)
+        if decision is None:
             return False
-        turn.fast.append((self, decided))
+        turn.take(self, decision)
         self._turn = turn.number
         self._since = lane.now
         return True
@@ -359,7 +310,7 @@ class Connection(asyncio.Protocol):
         self._since = self._lane.now
         self._lent_at = time.perf_counter()
         if self._lent is None:
-            self._lent = self._lane.lend(self._finished)
+            self._lent = lend(self._lane.server, self._lane.loop, self._finished)
             self._lent.connection_made(self._transport)
         if self._given:
             self._lent.given = True

@@ -5,6 +5,7 @@ alike. Browsers send the same lines again and again: what a line, or a whole blo
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -33,7 +34,8 @@ _MOST_REMEMBERED: Final = 2048
 _LONGEST_REMEMBERED: Final = 2048
 
 
-class Fields(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Fields:
     """What a block of lines says, most of it as JSON ready to stand in a Hit's record."""
 
     user_agent: str

@@ -71,10 +71,10 @@ class Batch:
     def _build(self) -> bytearray:
         if self._buffer is None:
             body = _BODY.pack(_LZ4, self._count - 1, self._at_ms, self._at_ms, *self._producer, self._count)
-            body += self._payload
+            batch = self._buffer = bytearray(_HEAD.size) + body + self._payload
             self._payload = b""
-            head = _HEAD.pack(0, len(body) + 9, 0, 2, calc_crc32c(body))
-            self._buffer = bytearray(head + body)
+            crc = calc_crc32c(memoryview(batch)[_HEAD.size :])
+            _HEAD.pack_into(batch, 0, 0, len(batch) - _HEAD.size + 9, 0, 2, crc)
         return self._buffer
 
     def record_count(self) -> int:

@@ -7,10 +7,10 @@ function: each call it would be cut into costs what a tenth of a hit may cost.
 """
 
 import re
+from binascii import unhexlify
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Final, Literal
-
-import msgspec
 
 from collector import pixel
 from collector.client_ip import believed, client_address, truncate
@@ -36,7 +36,7 @@ _PLAIN: Final = re.compile(
     rb"(?:&n=([01]))?"
 )
 """Queries that `judge` surely takes, with the site and the consent parameter that it would read."""
-_HEX: Final = b"0123456789abcdef"
+_CR: Final = 13
 _VARYING: Final = (b"&ts=", b"&id=")
 """Fields of which nearly every hit has another value: such a request line is not worth remembering."""
 
@@ -46,7 +46,8 @@ _LONGEST_REMEMBERED: Final = 1024
 Policy = Literal["truncate", "full", "none"]
 
 
-class Shape(msgspec.Struct):
+@dataclass
+class Shape:
     """What all hits of one site, consent and set of signals share."""
 
     site: str
@@ -56,17 +57,25 @@ class Shape(msgspec.Struct):
     needs: str
     """Where the visitor's id comes from: `sent`, `fresh`, `cookieless` or, where there is none, empty."""
     ip_policy: Policy
-    places: dict[str, bytes]
-    """The address's part of the record, by the connection's peer."""
-    who_json: tuple[bytes, bytes]
-    """What stands before and after the visitor's id at the record's end."""
-    answer: tuple[bytes, bytes]
-    """What stands before and after the visitor's id in the answer's head, up to the Date; one part: no id in it."""
+    who_json: bytes
+    """What stands before the visitor's id at the record's end."""
+    end_json: bytes
+    """What stands after it."""
+    before: bytes
+    """The answer's head up to the visitor's id; up to the Date, where there is no id in it."""
+    after: bytes
+    """The answer's head from the id to the Date; empty where there is no id in it."""
+    second: int = -1
+    ending: bytes = b""
+    """In this `second`: the answer after the id, or all of it, with the GIF."""
+    places: dict[str, bytes] = field(default_factory=dict)
+    """The address's part of the record and `who_json`, by the connection's peer."""
     hits: int = 0
     """Decided, and not yet told to the tally."""
 
 
-class Asked(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Asked:
     """What a request line asks for."""
 
     kind: Kind
@@ -91,6 +100,7 @@ class Shortcut:
 
     def __init__(self, door: Door, ids: Ids) -> None:
         self.door: Final = door
+        self._closed = False
         self._ids: Final = ids
         self._heads: Final = Heads(door.forwarded_header, door.geo_headers)
         name = door.forwarded_header.encode()
@@ -102,6 +112,11 @@ class Shortcut:
         self._places: Final[dict[tuple[str, str, Policy], bytes]] = {}
         self._now_ms = self._second = -1
         self._id_json = self._at_json = self._tail = self._bare_tail = b""
+
+    def close(self) -> None:
+        """Send everything the full way from now on."""
+        self._closed = True
+        self._asked.clear()
 
     def tick(self, now_ms: int) -> None:
         """Set the time of the requests that follow, in epoch milliseconds."""
@@ -118,10 +133,10 @@ class Shortcut:
 
         Where it decides, `head` is exactly one request: no line before the last is empty.
         """
-        end = head.find(b"\r\n")
+        end = head.find(b"\r")  # a search for one byte is fast; that "\n" follows is looked at in `rest`
         asked = self._asked.get(head[:end])
         if asked is None:
-            asked = self._ask(head[:end])
+            asked = None if self._closed else self._ask(head[:end])
             if asked is None:
                 return None
 
@@ -147,11 +162,13 @@ class Shortcut:
         if here < 0:
             here = find(b"\r\ncookie: ", end)
         if here >= 0:
-            there = find(b"\r\n", here + 10)
+            there = here + 47  # where the line ends, if all it has is `_pid=` and 32 digits
             visitor = head[here + 15 : there]
-            if len(visitor) == 32 and head.startswith(b"_pid=", here + 10) and not visitor.translate(None, _HEX):
+            alone = there < len(head) and head[there] == _CR and head[here + 10 : here + 15] == b"_pid="
+            if alone and _is_id(visitor):
                 state = 4
             else:
+                there = find(b"\r\n", here + 10)
                 read = _read_cookies(head[here + 10 : there])
                 if read is None:
                     return None
@@ -184,16 +201,16 @@ class Shortcut:
         shape = asked.shapes.get(state + fields.signals)
         if shape is None:
             shape = self._shape(asked, state, fields.signals)
-        if forwarded:
+        place_json = None if forwarded else shape.places.get(peer)
+        if place_json is None:
             ip_json = self._place(peer, forwarded, shape.ip_policy)
-        else:
-            ip_json = shape.places.get(peer)
             if ip_json is None:
-                ip_json = shape.places[peer] = self._place(peer, "", shape.ip_policy) or b""
-                if len(shape.places) > _MOST_REMEMBERED:
+                return None
+            place_json = ip_json + shape.who_json
+            if not forwarded:
+                if len(shape.places) >= _MOST_REMEMBERED:
                     shape.places.clear()
-        if ip_json is None:
-            return None
+                shape.places[peer] = place_json
 
         needs = shape.needs
         if needs != "sent":
@@ -205,12 +222,17 @@ class Shortcut:
             else:
                 visitor = b""
         shape.hits += 1
-        before, after = shape.answer
-        tail = self._tail if asked.has_body else self._bare_tail
-        answer = b"".join((before, visitor, after, tail)) if after else before + tail
+        if shape.second != self._second:
+            shape.second = self._second
+            shape.ending = (shape.after or shape.before) + self._tail
+        if not asked.has_body:
+            answer = b"".join((shape.before, visitor if shape.after else b"", shape.after, self._bare_tail))
+        elif shape.after:
+            answer = b"".join((shape.before, visitor, shape.ending))
+        else:
+            answer = shape.ending
         if not shape.recorded:
             return None, shape, answer
-        who, end_json = shape.who_json
         payload = b"".join(
             (
                 self._id_json,
@@ -220,10 +242,9 @@ class Shortcut:
                 fields.agent_json,
                 referer_json,
                 fields.rest_json,
-                ip_json,
-                who,
+                place_json,
                 visitor,
-                end_json,
+                shape.end_json,
             )
         )
         return payload, shape, answer
@@ -285,7 +306,7 @@ class Shortcut:
         shape = self._refused.get(refusal)
         if shape is None:
             before = answer_head(f"refused; {refusal}", ())
-            shape = Shape("", refusal.value, False, "", "none", {}, (b"", b""), (before, b""))
+            shape = Shape("", refusal.value, False, "", "none", b"", b"", before, b"")
             self._refused[refusal] = shape
         return shape
 
@@ -326,9 +347,10 @@ class Shortcut:
             recorded=who.recorded,
             needs=needs,
             ip_policy=policy.ip,
-            places={},
-            who_json=(b',"visitor_id":"', f'"{tail}}}'.encode()) if needs else (b"", f"{tail}}}".encode()),
-            answer=(before, after),
+            who_json=b',"visitor_id":"' if needs else b"",
+            end_json=(('"' if needs else "") + tail + "}").encode(),
+            before=before,
+            after=after,
         )
         return shape
 
@@ -343,6 +365,18 @@ class Shortcut:
                 counts.append((shape.site, shape.result, shape.hits))
                 shape.hits = 0
         return counts
+
+
+def _is_id(text: bytes) -> bool:
+    """Tell whether these 32 bytes are lower-case hex. Also false for the rare ones without a letter: the cookie is then
+    read the slow way."""
+    if not text.islower():
+        return False
+    try:
+        unhexlify(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_cookies(cookies: bytes) -> tuple[bytes, int] | None:

@@ -4,34 +4,50 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol
+from typing import Final
 
 from collector import log
 from collector.block import LARGEST_PAYLOAD
 from collector.metrics import Tally
 from collector.refusal import Refusal
 from collector.request_id import fresh
-from collector.shortcut import Decision, unavailable
+from collector.shortcut import Decision, Shape, unavailable
 from collector.spool import Chunk, Fsync, Spool, SpoolRefused
 
 Answer = Callable[[SpoolRefused | None], None]
 """Called once the hits are written (None), or with why they were not."""
 
 
-class Waiting(Protocol):
+class Waiting:
     """A connection whose answer is ready."""
 
-    write: Callable[[bytes], None]
+    __slots__ = ("write",)
+
+    def __init__(self) -> None:
+        self.write: Callable[[bytes], None] = drop
 
     def go_on(self) -> None:
         """Hear that all answers of this turn have been written."""
+        raise NotImplementedError
+
+
+def drop(answer: bytes) -> None:
+    """Stand for the writing of a connection that is not there yet, or gone."""
+
+
+class _Taken:
+    """The fast lane's part of a turn: who asked, what was decided, in the order of the requests."""
+
+    __slots__ = ("answers", "connections", "shapes")
+
+    def __init__(self) -> None:
+        self.connections: list[Waiting] = []
+        self.shapes: list[Shape] = []
+        self.answers: list[bytes] = []
 
 
 class Turn:
-    """Collects the hits of a turn. One event loop's; nothing here is called from another thread.
-
-    The fast lane appends to `fast` itself, to save a call a hit: after `begin` where `due` is false.
-    """
+    """Collects the hits of a turn. One event loop's; nothing here is called from another thread."""
 
     def __init__(
         self,
@@ -51,8 +67,7 @@ class Turn:
         self._tally: Final = tally
         self._payloads: list[bytes] = []
         self._answers: list[Answer] = []
-        self.fast: list[tuple[Waiting, Decision]] = []
-        """Connections with their decisions, in the order of their requests."""
+        self._taken = _Taken()
         self.followers: list[Waiting] = []
         """Connections that want to hear when their answers are out."""
         self.due = False
@@ -69,6 +84,16 @@ class Turn:
         self.due = True
         self._began = time.perf_counter()  # uvloop's own clock stands still while a turn lasts
         self._loop.call_soon(self.flush)
+
+    def take(self, connection: Waiting, decision: Decision) -> None:
+        """Have the fast lane's decision written and answered at the end of the turn, which has begun."""
+        payload, shape, answer = decision
+        if payload is not None:
+            self._payloads.append(payload)
+        taken = self._taken
+        taken.connections.append(connection)
+        taken.shapes.append(shape)
+        taken.answers.append(answer)
 
     def add(self, payloads: Sequence[bytes], answer: Answer) -> None:
         """Have these written at the end of the turn, and `answer` called after it."""
@@ -106,8 +131,7 @@ class Turn:
         self.number += 1
         payloads, self._payloads = self._payloads, []
         answers, self._answers = self._answers, []
-        fast, self.fast = self.fast, []
-        payloads += [decided[0] for _, decided in fast if decided[0] is not None]
+        taken, self._taken = self._taken, _Taken()
         refused: SpoolRefused | None = None
         if payloads:
             try:
@@ -119,37 +143,37 @@ class Turn:
                 if self._fsync == "always":
                     self._syncing = True
                     wait = self._loop.run_in_executor(self._disk, self._spool.sync)
-                    wait.add_done_callback(lambda done: self._synced(done, chunks, (began, number), answers, fast))
+                    wait.add_done_callback(lambda done: self._synced(done, chunks, (began, number), answers, taken))
                     return
                 self._on_written(chunks)
-        self._answer(refused, (began, number), answers, fast)
+        self._answer(refused, (began, number), answers, taken)
 
     def _answer(
         self,
         refused: SpoolRefused | None,
         turn: tuple[float, int],
         answers: list[Answer],
-        fast: list[tuple[Waiting, Decision]],
+        taken: _Taken,
     ) -> None:
         if refused is None:
-            for connection, decided in fast:
-                connection.write(decided[2])
+            for connection, answer in zip(taken.connections, taken.answers, strict=True):
+                connection.write(answer)
         else:
             refused_id = fresh()  # one for all of a turn: they share their fault, and its line
-            if fast:
+            if taken.answers:
                 log.line("warning", "answered 503", request_id=refused_id, route="/p.gif, /o.gif", why=refused.why)
-            for connection, (payload, shape, answer) in fast:
-                if payload is None:
-                    connection.write(answer)
-                else:
+            for connection, shape, answer in zip(taken.connections, taken.shapes, taken.answers, strict=True):
+                if shape.recorded:
                     shape.hits -= 1
                     self._tally.add("hits_total", shape.site, Refusal.SPOOL)
                     connection.write(unavailable(refused_id))
+                else:
+                    connection.write(answer)
         began, self.answered = turn
         for answer_slowly in answers:
             answer_slowly(refused)
-        if fast:
-            self._took.observe(time.perf_counter() - began, len(fast))
+        if taken.answers:
+            self._took.observe(time.perf_counter() - began, len(taken.answers))
         if self.followers:
             followers, self.followers = self.followers, []
             for connection in followers:
@@ -161,7 +185,7 @@ class Turn:
         chunks: list[Chunk],
         turn: tuple[float, int],
         answers: list[Answer],
-        fast: list[tuple[Waiting, Decision]],
+        taken: _Taken,
     ) -> None:
         self._syncing = False
         problem = done.exception()
@@ -172,7 +196,7 @@ class Turn:
             refused = SpoolRefused("fsync")
             self._tally.add("spool_refused_total", "fsync", by=sum(chunk.block.hits for chunk in chunks))
             log.line("error", "fsync failed", problem=str(problem))
-        self._answer(refused, turn, answers, fast)
+        self._answer(refused, turn, answers, taken)
         if self.due:
             self.flush()
 

@@ -21,7 +21,6 @@ from collector.ids import Ids
 from collector.intake import Intake
 from collector.metrics import Tally
 from collector.request import Door
-from collector.shortcut import Decision, Shortcut
 from collector.spool import Chunk, Limits, Spool
 from collector.turn import Turn
 from tests.collector.running import SITES
@@ -49,13 +48,6 @@ class Answer(NamedTuple):
         return next((value for key, value in self.headers if key == name), "")
 
 
-class Blind(Shortcut):
-    """A shortcut that never knows: everything goes the full way."""
-
-    def decide(self, head: bytes, peer: str) -> Decision | None:
-        return None
-
-
 class One:
     """One lane behind a port."""
 
@@ -78,7 +70,7 @@ class One:
             keepalive_s=75,
         )
         if blind:
-            self.lane.use(Blind(door, self.intake.ids))
+            self.lane.shortcut.close()
         self._server = loop.run_until_complete(loop.create_server(self.lane, "127.0.0.1", 0))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
