@@ -106,7 +106,10 @@ async def test_the_table_has_the_contracts_columns_in_its_order(storage: ClickHo
     one = await connection(storage)
     try:
         await migrations.apply(one)
-        found = await one.query("SELECT name FROM system.columns WHERE database = 'pharos' AND table = 'event_log'")
+        found = await one.query(
+            "SELECT name FROM system.columns WHERE database = 'pharos' AND table = 'event_log' "
+            "AND default_kind != 'MATERIALIZED'"  # nobody sends those
+        )
         assert tuple(name for (name,) in found.result_rows) == COLUMNS
     finally:
         await one.close()

@@ -22,10 +22,12 @@ class Warehouse:
     def __init__(self, client: Client) -> None:
         self.client = client
 
-    def apply_schema(self) -> None:
-        """Apply every migration, in order."""
+    def apply_schema(self, since: int = 1, until: int = 9999) -> None:
+        """Apply the migrations of these numbers, in order."""
         self.client.command("CREATE DATABASE IF NOT EXISTS pharos")
         for path in sorted(SCHEMA.glob("*.sql")):
+            if not since <= int(path.name[:4]) <= until:
+                continue
             text = path.read_text().replace("{retention_days}", "3650")
             for statement in re.split(r";[ \t]*\n", text):
                 if statement.strip():
