@@ -1,13 +1,18 @@
 """Rows that ClickHouse refuses go, whole and with its words, to `hits.dead`."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from enricher.contract import DeadHit, encode_dead
 from sink.batch import Batch, is_row
 from sink.clickhouse import Refused
-from sink.sift import Bad, sift
+from sink.sift import WINDOW, Bad, sift
+
+AT_ONCE: Final = 8
+"""Questions to ClickHouse side by side."""
 
 
 def letter(partition: TopicPartition, rows: Batch, bad: Bad) -> DeadHit:
@@ -27,32 +32,43 @@ def letter(partition: TopicPartition, rows: Batch, bad: Bad) -> DeadHit:
 async def find(
     rows: Sequence[bytes], ask: Callable[[bytes], Awaitable[None]], *, careful: bool = False, most: int = 2**62
 ) -> list[Bad]:
-    """Return the bad rows, in order, or the first `most` of them.
+    """Return the bad rows, in order; once `most` are found, no more are looked for.
 
-    `ask` inserts where nothing is kept, and raises Refused, Retry or Stop. `careful`: see sift.
+    `ask` inserts where nothing is kept, and raises Refused, Retry or Stop. `careful`: see sift. AT_ONCE windows of the
+    rows are asked about side by side: each question waits for ClickHouse far longer than it keeps it busy.
     """
     formed = [index for index, row in enumerate(rows) if is_row(row)]
     bad = [
         Bad(index, "not a row: one line with brackets around it") for index, row in enumerate(rows) if not is_row(row)
     ]
-    search = sift(len(formed), careful=careful)
-    named: list[Bad] = []
-    words: str | None = None
+    windows = iter(range(0, len(formed), WINDOW))
+
+    async def work() -> None:
+        for first in windows:
+            window = formed[first : first + WINDOW]
+            search = sift(len(window), careful=careful)
+            words: str | None = None
+            start = end = 0
+            while len(bad) < most:
+                try:
+                    start, end = next(search) if end == 0 else search.send(words)
+                except StopIteration:
+                    break
+                try:
+                    await ask(b"".join([rows[index] for index in window[start:end]]))
+                    words = None
+                except Refused as error:
+                    words = str(error)
+                    if end - start == 1:
+                        bad.append(Bad(window[start], words))
+
+    workers = [asyncio.create_task(work()) for _ in range(AT_ONCE)]
     try:
-        first, end = next(search)
-        while True:
-            try:
-                await ask(b"".join([rows[index] for index in formed[first:end]]))
-                words = None
-            except Refused as error:
-                words = str(error)
-                named += [Bad(first, words)] if end - first == 1 else []
-            if len(bad) + len(named) >= most:
-                break
-            first, end = search.send(words)
-    except StopIteration as found:
-        named = found.value
-    bad += [Bad(formed[one.index], one.words) for one in named]
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
     return sorted(bad, key=lambda one: one.index)
 
 

@@ -5,9 +5,10 @@ import contextlib
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from aiokafka.errors import IllegalStateError, KafkaError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from sink import admin, clickhouse, metrics, migrations
 from sink.clickhouse import Connection, Retry, Stop
@@ -16,6 +17,9 @@ from sink.settings import Settings
 from sink.stream import Stream
 
 Result = TypeVar("Result")
+
+PROBE_EVERY_S: Final = 2.0
+PROBE_ANSWER_S: Final = 5.0
 
 
 async def serve(settings: Settings, crash_at: Callable[[str], None] = lambda _: None) -> int:
@@ -94,15 +98,33 @@ async def consume(
 
     async def attempt() -> bool:
         stream = Stream(settings, connection, crash_at=crash_at)
-        measuring = asyncio.create_task(measure(stream, why))
+        beside = [asyncio.create_task(measure(stream, why)), asyncio.create_task(probe(stream, settings, connection))]
         try:
             await stream.run(stop)
         finally:
-            measuring.cancel()
+            for task in beside:
+                task.cancel()
         return True
 
     while not stop.is_set():
         await until(stop, why, f"Kafka at {settings.kafka}", attempt)
+
+
+async def probe(stream: Stream, settings: Settings, connection: Connection) -> None:
+    """Ask ClickHouse and Kafka now and then whether they are there, so that readiness does not wait for a batch."""
+    while True:
+        away = ""
+        try:
+            async with asyncio.timeout(PROBE_ANSWER_S):
+                away = f"ClickHouse at {settings.clickhouse.split('@')[-1]}"
+                await connection.command("SELECT 1")
+                away = f"Kafka at {settings.kafka}"
+                await stream.ask_kafka()
+                away = ""
+        except (ClickHouseError, IllegalStateError, KafkaError, OSError, TimeoutError):
+            pass  # `away` says who did not answer; when it is there again nothing needs to be begun anew
+        stream.away = away and f"no answer from {away}"
+        await asyncio.sleep(PROBE_EVERY_S)
 
 
 async def measure(stream: Stream, why: list[str]) -> None:

@@ -49,6 +49,8 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         self.store.held = self.held
         self.intents: bool | None = None
         self.joined = False
+        self.away = ""
+        """Who did not answer when asked last."""
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._opening: asyncio.Task[None] | None = None
@@ -102,7 +104,12 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             return f"waiting for partitions of {self.settings.topic_enriched} from Kafka at {self.settings.kafka}"
         if not self.workers and not self.consumer.partitions_for_topic(self.settings.topic_enriched):
             return f"Kafka at {self.settings.kafka} has no topic {self.settings.topic_enriched}"
-        return next((worker.why_waiting for worker in self.workers.values() if worker.why_waiting), "")
+        return next((worker.why_waiting for worker in self.workers.values() if worker.why_waiting), "") or self.away
+
+    async def ask_kafka(self) -> None:
+        """Return once the broker has answered a question about one of our partitions; raises KafkaError."""
+        for tp in list(self.workers)[:1]:
+            await self.consumer.end_offsets([tp])
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """End the workers before the group goes on: what is in flight may end, for a while."""

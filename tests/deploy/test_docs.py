@@ -1,6 +1,7 @@
 """What README and docs name is there: files they link to, targets of make, variables."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,46 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 def test_every_make_target_is_one(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(_TARGET.findall(page.read_text())) <= targets
+
+
+def _rows(text: str) -> dict[str, list[str]]:
+    """Return the rows of the tables in `text`, by their first cell."""
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return {row[0]: row[1:] for row in cells}
+
+
+def _number(text: str) -> float:
+    return float(text.split()[0].replace(",", ""))
+
+
+def test_the_sizing_follows_from_what_a_hit_costs() -> None:
+    """docs/operations.md: change the costs, and this says which cells of the next table are to follow, and to what."""
+    text = (ROOT / "docs/operations.md").read_text().partition("## Sizing")[2].partition("What the formulae")[0]
+    first, _, second = text.partition("Cores:")
+    cost = {name: _number(row[0]) for name, row in _rows(first).items() if row[0][0].isdigit()}
+    told = _rows(second)
+
+    def cores(name: str) -> Callable[[float], float]:
+        return lambda rate: rate * cost[name] / 1e6 * 2
+
+    day = 86_400
+    work: dict[str, Callable[[float], float]] = {
+        "hits a day": lambda rate: rate * day / 1e9,
+        "cores: collector, pixels": cores("collector, pixel"),
+        "cores: collector, if one in ten is a post": lambda rate: (
+            0.9 * cores("collector, pixel")(rate) + 0.1 * cores("collector, JSON post")(rate)
+        ),
+        "cores: enricher": cores("enricher"),
+        "cores: sink": cores("sink"),
+        "cores: ClickHouse, inserts alone": cores("ClickHouse, insert"),
+        "network in": lambda rate: rate * cost["network in, with headers"] * 8 / 1e6,
+        "spool for an hour without Kafka": lambda rate: rate * cost["spool"] * 3600 / 1e9,
+        "Kafka: `hits.raw` 7 days, `hits.enriched` 3, three copies": lambda rate: (
+            rate * day * 3 * (7 * cost["`hits.raw`"] + 3 * cost["`hits.enriched`"]) / 1e12
+        ),
+        "ClickHouse: 90 days, two copies": lambda rate: rate * day * 90 * 2 * cost["ClickHouse"] / 1e12,
+    }
+    assert set(work) == set(told) - {"", "---"}
+    for name, of in work.items():
+        for rate, cell in zip((1e4, 1e5, 1e6), told[name], strict=True):
+            assert f"{_number(cell):.2g}" == f"{of(rate):.2g}", f"{name} at {rate:,.0f} hits/s: {of(rate):.2g}"
