@@ -90,8 +90,8 @@ def line(level: Literal["info", "warning", "error"], msg: str, **fields: object)
     """Write one event, unless many like it were written just now. `fields` must hold nothing of a visitor."""
     now = time.monotonic()
     left_out = _limiter.admit(msg, now)
-    _tell_owed(now)
     if left_out is not None:
+        _tell_owed(now)
         _write(level, msg, fields | ({"left_out": left_out} if left_out else {}))
 
 
