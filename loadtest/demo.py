@@ -1,8 +1,9 @@
 """`python -m loadtest demo`: tell a running system a month of a plausible shop, then show what attribution makes of it.
 
 The story (story.py) goes through the collector's own HTTP surface, backdated: the collector must take events of the
-last 31 days (PHAROS_COLLECTOR_MAX_EVENT_AGE_H; `make run` sets it). Told again, it counts once. Exit codes: 0 shown;
-1 not all that was accepted became visible, or the collector judged otherwise than the story means; 2 no system there.
+last 31 days (PHAROS_COLLECTOR_MAX_EVENT_AGE_H; `make run` sets it). Told again, it counts once. A link takes no time
+from outside: the month's clicks happen when they are told, and are not told again. Exit codes: 0 shown; 1 not all that
+was accepted became visible, or the collector judged otherwise than the story means; 2 no system there.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ from loadtest.processes import NotReady
 MODELS: Final = ("first", "last", "last_non_direct", "linear", "position", "time_decay")
 COLUMNS: Final = (*MODELS, "markov", "shapley")
 CHARTED: Final = ("first", "last", "markov")
+SERVER: Final = "/v1/events"
 CONNECTIONS: Final = 16
 SETTLE_S: Final = 60.0
 MONTH_H: Final = 24 * (story.DAYS + 2)
@@ -48,24 +50,27 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     """What the collector said to the whole story."""
 
     accepted: int
+    clicks: int
+    """Of the accepted."""
     refused: Counter[str]
     """By reason."""
     unexpected: list[str]
     """Requests that were judged otherwise than the story means them, for people."""
 
 
-async def tell(sendings: Sequence[story.Sending], url: str, progress: Progress) -> Answers:
+async def tell(sendings: Sequence[story.Sending], url: str, token: str, progress: Progress) -> Answers:
     """Send everything, in the order of time; raises aiohttp.ClientError when the collector is away."""
     ordered = sorted(sendings, key=lambda sending: sending.at)
     task = progress.add_task("events", total=len(ordered))
-    accepted, refused, unexpected = 0, Counter[str](), list[str]()
+    accepted, clicks, refused, unexpected = 0, 0, Counter[str](), list[str]()
     queue = iter(ordered)
 
     async def lane(session: aiohttp.ClientSession) -> None:
-        nonlocal accepted
+        nonlocal accepted, clicks
         for sending in queue:
-            taken, reasons = await _send(session, url, sending)
+            taken, reasons = await _send(session, url, token, sending)
             accepted += taken
+            clicks += taken if sending.leads_to else 0
             refused.update(reasons)
             if bool(reasons) != sending.refused:
                 unexpected.append(f"{sending.method} {sending.target}: {', '.join(reasons) or 'accepted'}")
@@ -74,15 +79,18 @@ async def tell(sendings: Sequence[story.Sending], url: str, progress: Progress) 
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session, asyncio.TaskGroup() as lanes:
         for _ in range(CONNECTIONS):
             lanes.create_task(lane(session))
-    return Answers(accepted=accepted, refused=refused, unexpected=unexpected)
+    return Answers(accepted=accepted, clicks=clicks, refused=refused, unexpected=unexpected)
 
 
-async def _send(session: aiohttp.ClientSession, url: str, sending: story.Sending) -> tuple[int, list[str]]:
+async def _send(session: aiohttp.ClientSession, url: str, token: str, sending: story.Sending) -> tuple[int, list[str]]:
     headers = {"User-Agent": sending.user_agent, "Content-Type": "application/json"}
+    if sending.target == SERVER:
+        headers["Authorization"] = f"Bearer {token}"
     if sending.visitor:
         headers["Cookie"] = f"_pid={sending.visitor}"
     body = sending.body.encode() or None
-    async with session.request(sending.method, url + sending.target, data=body, headers=headers) as answer:
+    target = url + sending.target
+    async with session.request(sending.method, target, data=body, headers=headers, allow_redirects=False) as answer:
         if sending.method == "GET":
             said = answer.headers.get("X-Pharos", "no X-Pharos header")
             return (1, []) if said == "accepted" else (0, [said.removeprefix("refused; ")])
@@ -90,16 +98,21 @@ async def _send(session: aiohttp.ClientSession, url: str, sending: story.Sending
         return int(told["accepted"]), [str(each["reason"]) for each in told["refused"]]
 
 
+def told(client: Any, site: str) -> int:
+    """Return how many events of the story ClickHouse shows; clicks, which have no id of ours, apart."""
+    sql = (
+        "SELECT uniqExact(event_id) FROM pharos.event_log "
+        "WHERE site = {site:String} AND startsWith(client_event_id, {prefix:String})"
+    )
+    return int(client.query(sql, parameters={"site": site, "prefix": story.ID_PREFIX}).result_rows[0][0])
+
+
 def arrived(client: Any, site: str, expected: int, progress: Progress, settle_s: float) -> int:
     """Wait until ClickHouse shows `expected` events of the story, or no more come for `settle_s`; return how many."""
     task = progress.add_task("rows in ClickHouse", total=expected)
     seen, last_news = 0, time.monotonic()
     while seen < expected and time.monotonic() - last_news < settle_s:
-        sql = (
-            "SELECT uniqExact(event_id) FROM pharos.event_log "
-            "WHERE site = {site:String} AND startsWith(client_event_id, {prefix:String})"
-        )
-        found = int(client.query(sql, parameters={"site": site, "prefix": story.ID_PREFIX}).result_rows[0][0])
+        found = told(client, site)
         if found > seen:
             seen, last_news = found, time.monotonic()
         progress.update(task, completed=min(seen, expected))
@@ -157,18 +170,50 @@ def show(found: dict[str, dict[str, float]], console: Console) -> None:
 
 
 @contextmanager
-def _system(given: argparse.Namespace, console: Console) -> Iterator[here.System]:
+def _system(given: argparse.Namespace, until: datetime, console: Console) -> Iterator[here.System]:
     if given.url:
-        yield here.System(url=given.url, clickhouse=given.clickhouse, admins=())
+        yield here.System(url=given.url, clickhouse=given.clickhouse, admins=(), token=given.token)
         return
     found = here.running()
     if found is not None:
-        yield found
+        yield msgspec.structs.replace(found, token=given.token)
         return
     console.print("No `make run` is running here: starting a system of its own for the demo.")
     environ = {**os.environ, "PHAROS_COLLECTOR_MAX_EVENT_AGE_H": str(MONTH_H)}
-    with tempfile.TemporaryDirectory() as folder, here.own(Path(folder), environ=environ) as (system, _):
-        yield system
+    with tempfile.TemporaryDirectory() as folder:
+        links = Path(folder) / "links.toml"
+        links.write_text(story.links(until, site=given.site))
+        with here.own(Path(folder), links=links, environ=environ) as (system, _):
+            yield system
+
+
+def _without(sendings: Sequence[story.Sending], left_out: Callable[[story.Sending], bool]) -> list[story.Sending]:
+    return [sending for sending in sendings if not left_out(sending)]
+
+
+async def _has_links(url: str, sendings: Sequence[story.Sending]) -> bool:
+    """Ask for the story's links with HEAD, which is led on and not counted."""
+    async with aiohttp.ClientSession() as session:
+        for target in {sending.target for sending in sendings if sending.leads_to}:
+            async with session.head(url + target, allow_redirects=False) as answer:
+                if answer.status != 302:
+                    return False
+    return True
+
+
+def fitting(
+    sendings: Sequence[story.Sending], site: str, system: here.System, client: Any, console: Console
+) -> list[story.Sending]:
+    """Return the story without what this system does not take, and say what that is."""
+    if not system.token:
+        console.print("Without the copies of the shop's server: that needs a token of the site (--token).")
+        sendings = _without(sendings, lambda sending: sending.target == SERVER)
+    if told(client, site):
+        sendings = _without(sendings, lambda sending: bool(sending.leads_to))
+    elif not asyncio.run(_has_links(system.url, sendings)):
+        console.print("Without clicks: the collector has not the story's links (--print-links prints the file).")
+        sendings = _without(sendings, lambda sending: bool(sending.leads_to))
+    return list(sendings)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -176,6 +221,8 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest demo", description=__doc__.partition("\n")[0])
     parser.add_argument("--url", default="", help="a collector; without it that of `make run`, or one of its own")
     parser.add_argument("--clickhouse", default="http://127.0.0.1:8123", help="with --url (default %(default)s)")
+    parser.add_argument("--token", default="", help="a token of the site, for the events of the shop's server")
+    parser.add_argument("--print-links", action="store_true", help="print the story's links.toml, and do no more")
     parser.add_argument("--site", default="demo")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--visitors", type=int, default=1500)
@@ -183,15 +230,23 @@ def main(argv: Sequence[str]) -> int:
     console = Console()
     until = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     sendings = list(story.month(given.seed, until, site=given.site, visitors=given.visitors))
+    if given.print_links:
+        print(story.links(until, site=given.site))
+        return 0
     bars = (TextColumn("{task.description:18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
-        with _system(given, console) as system:
+        with _system(given, until, console) as system:
+            client = clickhouse_connect.get_client(dsn=system.clickhouse, autogenerate_session_id=False)
+            sendings = fitting(sendings, given.site, system, client, console)
+            events = Counter(event for sending in sendings for event in sending.events)
+            copies = events.total() - len(events)
             with Progress(*bars, console=console) as progress:
-                answers = asyncio.run(tell(sendings, system.url, progress))
-                client = clickhouse_connect.get_client(dsn=system.clickhouse, autogenerate_session_id=False)
-                seen = arrived(client, given.site, answers.accepted, progress, SETTLE_S)
+                answers = asyncio.run(tell(sendings, system.url, system.token, progress))
+                expected = answers.accepted - answers.clicks - copies
+                seen = arrived(client, given.site, expected, progress, SETTLE_S)
             reasons = ", ".join(f"{count} {reason}" for reason, count in answers.refused.most_common())
-            console.print(f"accepted {answers.accepted:,}, refused {sum(answers.refused.values())} ({reasons})")
+            said = f"accepted {answers.accepted:,}, of which {answers.clicks} clicks and {copies} second copies"
+            console.print(f"{said}; refused {sum(answers.refused.values())} ({reasons})")
             for line in answers.unexpected[:5]:
                 console.print(f"not as meant: {line}", style="red", highlight=False)
             show(attribution(client, given.site, until - timedelta(days=story.DAYS), until), console)
@@ -199,9 +254,9 @@ def main(argv: Sequence[str]) -> int:
     except (aiohttp.ClientError, ClickHouseError, HTTPError, NotReady, OSError) as problem:
         console.print(f"demo: {problem}", style="red", highlight=False)
         return 2
-    if seen < answers.accepted:
-        console.print(f"demo: only {seen} of {answers.accepted} events became visible", style="red")
-    return 0 if seen >= answers.accepted and not answers.unexpected else 1
+    if seen < expected:
+        console.print(f"demo: only {seen} of {expected} events became visible", style="red")
+    return 0 if seen >= expected and not answers.unexpected else 1
 
 
 if __name__ == "__main__":

@@ -45,7 +45,12 @@ def running() -> System | None:
 
 @contextmanager
 def own(
-    folder: Path, *, kafka: str = "", environ: Mapping[str, str] = os.environ, within_s: float = 90
+    folder: Path,
+    *,
+    kafka: str = "",
+    links: Path = _HERE / "links.toml",
+    environ: Mapping[str, str] = os.environ,
+    within_s: float = 90,
 ) -> Iterator[tuple[System, Program]]:
     """Start a system with its data in `folder`, give it once its stages are ready, and drain it at the end.
 
@@ -61,7 +66,7 @@ def own(
         **{f"PHAROS_LOCAL_{name}_PORT": str(port) for name, port in ports.items()},
         "PHAROS_LOCAL_DIR": str(folder / "var"),
         "PHAROS_LOCAL_SITES": str(_HERE / "sites.toml"),
-        "PHAROS_COLLECTOR_LINKS": str(_HERE / "links.toml"),
+        "PHAROS_COLLECTOR_LINKS": str(links),
         "PYTHONPATH": str(_HERE.parent),
     }
     if kafka:

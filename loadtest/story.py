@@ -1,9 +1,11 @@
-"""A month of a plausible shop, as the requests that its visitors' browsers, mails and crawlers would send. Pure.
+"""A month of a plausible shop, as the requests that browsers, mails, crawlers and its own server would send. Pure.
 
 Rule: everything follows from the seed and the end of the month; a browser is known by the cookie that it would carry,
 and every event has an id, so that a story told twice counts once. The shop sells mugs. It posts on LinkedIn, has three
 videos on YouTube, sends a newsletter every Tuesday, buys search ads and lets a partner link to it; buyers tend to come
-back directly, which is what attribution is about.
+back directly, which is what attribution is about. Its server reports each payment, with the order's id that the browser
+reported too, if it did; a few orders come by telephone, from nobody that a browser knows. Letters and one video lead
+through named links, which count the click: `links` writes the file.
 """
 
 import json
@@ -11,7 +13,7 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 DAYS: Final = 30
 ID_PREFIX: Final = "demo-"
@@ -33,6 +35,12 @@ _MAIL_READERS: Final = (
     ("Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)", 3),
     ("Mozilla/5.0", 3),
 )
+_LINKED_VIDEO: Final = "how-mugs-are-made"
+_LINKED_PAGE: Final = "/mugs"
+_CLICK_MS: Final = 400
+"""From a click to the page that it leads to."""
+_BLOCKED: Final = 0.08
+"""The part of purchases of which the browser says nothing."""
 _PAGES: Final = ("/", "/mugs", "/mugs/blue", "/mugs/red", "/mugs/travel", "/plates", "/about")
 
 # What brings a visitor: name, share of first visits, chance that such a visit leads to a purchase.
@@ -60,17 +68,47 @@ class Sending(NamedTuple):
     """32 hex digits of the browser's cookie; empty: none."""
     refused: bool
     """Whether the collector is meant to refuse it."""
+    leads_to: str = ""
+    """Of a click: the page behind the link, with the click's id as `_pcl`."""
+
+    @property
+    def events(self) -> frozenset[tuple[str, str]]:
+        """Name and id of each event of ours in the body; the collector counts copies of the same once."""
+        return frozenset((each["event"], each["id"]) for each in json.loads(self.body or "[]"))
+
+
+def links(end: datetime, *, site: str = "demo") -> str:
+    """Return the `links.toml` of the month before `end`: the video's link, and one for each letter."""
+    tuesday = _tuesday(end - timedelta(days=DAYS + 7))
+    campaigns = [("youtube", "video", _LINKED_VIDEO)]
+    while tuesday < end:
+        campaigns.append(("newsletter", "email", f"letter-{tuesday:%Y-%m-%d}"))
+        tuesday += timedelta(days=7)
+    return "\n".join(
+        f'[links.{campaign}]\nsite = "{site}"\nto = "{SHOP}{_LINKED_PAGE}"\n'
+        f'source = "{source}"\nmedium = "{medium}"\ncampaign = "{campaign}"\n'
+        for source, medium, campaign in campaigns
+    )
 
 
 def month(seed: int, end: datetime, *, site: str = "demo", visitors: int = 1500) -> Iterator[Sending]:
-    """Yield the DAYS days before `end`, visitor by visitor; each request holds one visit's events or one mail open.
+    """Yield the DAYS days before `end`, visitor by visitor.
 
-    The counts are of the same order for every seed: some 5 events and 0.1 purchases a visitor.
+    Each request holds one visit's events, one mail open, one click or one payment. The counts are of the same order for
+    every seed: some 5 events and 0.1 purchases a visitor.
     """
-    luck = random.Random(seed)
+    luck, other = random.Random(seed), random.Random(f"{seed} other")
     begin = end - timedelta(days=DAYS)
     for number in range(visitors):
-        yield from _visitor(luck, site, begin, end, number)
+        for sending in _visitor(luck, site, begin, end, number):
+            yield from _with_the_server(other, sending)
+    for number in range(visitors // 250):
+        at = begin + timedelta(seconds=other.uniform(0, DAYS * 86_400 - 60))
+        yield _payment(site, at, f"{ID_PREFIX}telephone-{number}-{_ms(at)}", "24.90", "EUR")
+    for number in range(visitors // 12):
+        read = _tuesday(begin + timedelta(days=other.uniform(7, DAYS))) + timedelta(hours=other.uniform(7, 22))
+        if read < end:
+            yield _open(other, site, read, f"u-{5000 + number}")
     for _ in range(visitors // 10):
         at = begin + timedelta(seconds=luck.uniform(0, DAYS * 86_400 - 60))
         page = {"event": "pageview", "url": SHOP + luck.choice(_PAGES)}
@@ -93,12 +131,11 @@ def _visitor(luck: random.Random, site: str, begin: datetime, end: datetime, num
         buys = luck.random() < chance
         subscribes = bool(user) and not named
         on_phone = named and luck.random() < 0.25
-        yield _post(
-            site,
-            _visit(luck, at, way, user if named or subscribes else "", subscribes, buys, number),
-            _BROWSERS[2] if on_phone else browser,
-            phone if on_phone else cookie,
-        )
+        events = _visit(luck, at, way, user if named or subscribes else "", subscribes, buys, number)
+        agent, visitor = _BROWSERS[2] if on_phone else browser, phone if on_phone else cookie
+        if "_pcl=" in events[0][1]["url"]:
+            yield _click(at, events[0][1]["url"], agent, visitor)
+        yield _post(site, events, agent, visitor)
         named = named or subscribes
         if luck.random() < 0.45:
             return
@@ -117,7 +154,11 @@ def _visit(
 ) -> list[tuple[datetime, dict[str, Any]]]:
     """Return a visit's events with their times."""
     query, referrer = _landing(luck, at, way)
-    url = SHOP + luck.choice(_PAGES) + (f"?{urlencode(query)}" if query else "")
+    page = luck.choice(_PAGES)
+    if way == "letter" or query.get("utm_campaign") == _LINKED_VIDEO:
+        page = _LINKED_PAGE
+        query["_pcl"] = _click_id(_ms(at) - _CLICK_MS)
+    url = SHOP + page + (f"?{urlencode(query)}" if query else "")
     seen: dict[str, Any] = {"event": "pageview", "url": url, "referrer": referrer}
     events = [(at, seen)]
 
@@ -184,6 +225,46 @@ def _open(luck: random.Random, site: str, at: datetime, user: str) -> Sending:
     query = {"s": site, "m": f"letter-{_tuesday(at):%Y-%m-%d}", "l": "customers", "uid": user}
     query |= {"ts": str(_ms(at)), "id": f"{ID_PREFIX}{user}-{_ms(at)}"}
     return Sending(at, "GET", f"/o.gif?{urlencode(query)}", "", agent, "", refused=False)
+
+
+def _click(at: datetime, url: str, agent: str, visitor: str) -> Sending:
+    code = parse_qs(urlsplit(url).query)["utm_campaign"][0]
+    clicked = at - timedelta(milliseconds=_CLICK_MS)
+    return Sending(clicked, "GET", f"/c/{code}", "", agent, visitor, refused=False, leads_to=url)
+
+
+def _click_id(ms: int) -> str:
+    """Return a UUID of version 7, as the collector would give the click."""
+    return f"{ms:012x}7{random.Random(ms).getrandbits(76) & ~(3 << 62) | 2 << 62:019x}"
+
+
+def _with_the_server(luck: random.Random, sending: Sending) -> Iterator[Sending]:
+    """Yield the visit, and the server's copy of a purchase in it; of some purchases there is only the server's."""
+    said = json.loads(sending.body or "[]")
+    bought = [event for event in said if event["event"] == "purchase"]
+    if bought and luck.random() < _BLOCKED:
+        rest = [event for event in said if event["event"] != "purchase"]
+        yield sending._replace(body=json.dumps(rest))
+    else:
+        yield sending
+    for event in bought:
+        paid = datetime.fromtimestamp(event["time"] / 1000, UTC) + timedelta(seconds=luck.uniform(2, 40))
+        yield _payment(
+            event["site"],
+            paid,
+            event["id"],
+            event["value"],
+            event["currency"],
+            visitor_id=sending.visitor,
+            user_id=event.get("user_id", ""),
+        )
+
+
+def _payment(site: str, at: datetime, order: str, value: str, currency: str, **known: str) -> Sending:
+    """Return a server's `purchase`; `known` says whose, where anybody knows."""
+    event = {"site": site, "event": "purchase", "id": order, "value": value, "currency": currency, "time": _ms(at)}
+    event |= {"consent": "1"} | {name: text for name, text in known.items() if text}
+    return Sending(at, "POST", "/v1/events", json.dumps([event]), "", "", refused=False)
 
 
 def _post(

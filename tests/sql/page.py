@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import md5
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.contract import Hit
@@ -26,6 +27,7 @@ from tests.sql.warehouse import Warehouse
 PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
 END = datetime(2026, 11, 1, tzinfo=UTC)
 _BLOCK = re.compile(r"```sql\n(?P<sql>.*?)```\n(?:\n```text\n(?P<answer>.*?)```\n)?", re.DOTALL)
+_NOT_IN_A_BODY = ("site", "consent", "visitor_id")
 _SETTINGS = {
     "output_format_pretty_color": 0,
     "output_format_pretty_row_numbers": 0,
@@ -50,14 +52,22 @@ def _hits() -> Iterator[Hit]:
         if sending.refused:
             continue
         at = round(sending.at.timestamp() * 1000)
-        if sending.method == "GET":
+        if sending.leads_to:
+            click = parse_qs(urlsplit(sending.leads_to).query)["_pcl"][0]
+            said = {"event": "click", "link_code": sending.target.rpartition("/")[2]}
+            body = json.dumps({**said, "click_id": click, "url": sending.leads_to.partition("&_pcl=")[0]})
+            hit = _hit(at, sending.visitor, kind="click", body=body, user_agent=sending.user_agent)
+            yield msgspec.structs.replace(hit, id=click)
+        elif sending.method == "GET":
             query = sending.target.partition("?")[2]
             opener = md5(parse_qs(query)["id"][0].encode(), usedforsecurity=False).hexdigest()
             yield _hit(at, opener, kind="open", query=query, user_agent=sending.user_agent)
         else:
+            kind = "server" if sending.target == "/v1/events" else "tag"
             for said in json.loads(sending.body):
-                body = json.dumps({name: value for name, value in said.items() if name != "site"})
-                yield _hit(said["time"], sending.visitor, kind="tag", body=body, user_agent=sending.user_agent)
+                visitor = said.get("visitor_id", sending.visitor)
+                body = json.dumps({name: value for name, value in said.items() if name not in _NOT_IN_A_BODY})
+                yield _hit(said["time"], visitor, kind=kind, body=body, user_agent=sending.user_agent)
 
 
 def _hit(at: int, visitor: str, **fields: str) -> Hit:
