@@ -39,7 +39,7 @@ def from_tag(
             cookies=sent.cookies,
             gpc=sent.gpc,
             dnt=sent.dnt,
-            consent_param=event.consent,
+            consent_param="" if sent.navigates else event.consent,  # a form of a stranger's page, see request.pixel
             fresh_id=fresh_id,
             domain=door.domain,
             cookieless=lambda site=event.site: door.cookieless(site, address, sent.user_agent),  # type: ignore[misc]

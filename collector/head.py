@@ -96,7 +96,7 @@ class Heads:
             seen[name] = found[2] or b""
         if not seen.get(b"host") or seen.get(b"connection", b"keep-alive").lower() != b"keep-alive":
             return None
-        if seen.get(b"content-length", b"0") != b"0":
+        if seen.get(b"content-length", b"0") != b"0" or seen.get(b"sec-fetch-mode") == b"navigate":
             return None
         said = {field: seen[name] for name, field in self._fragments.items() if seen.get(name)}
         agent = seen.get(b"user-agent", b"")

@@ -35,6 +35,8 @@ class Client(NamedTuple):
     """The header in which a proxy tells the client's address; repeated ones joined by commas."""
     gpc: bool = False
     dnt: bool = False
+    navigates: bool = False
+    """The browser opens the address as a page or frame, as by a link, not as an image."""
 
 
 class Door(NamedTuple):
@@ -153,13 +155,17 @@ def client(fields: Mapping[str, str], door: Door, peer: str) -> Client:
         fields.get(door.forwarded_header, ""),
         fields.get("sec-gpc", "") == "1",
         fields.get("dnt", "") == "1",
+        fields.get("sec-fetch-mode", "") == "navigate",
     )
 
 
 def pixel(
     kind: Kind, query: str, sent: Client, peer: str, door: Door, *, now_ms: int, hit_id: str, fresh_id: str
 ) -> Outcome:
-    """Decide one pixel request. `peer` is the connection's address; `hit_id` and `fresh_id` are 32 hex digits."""
+    """Decide one pixel request. `peer` is the connection's address; `hit_id` and `fresh_id` are 32 hex digits.
+
+    Where a browser was sent to the pixel's own address, by anybody's link, its consent parameter is nobody's word.
+    """
     asked = judge(query, door.sites, now_ms, door.back_ms)
     if isinstance(asked, Refusal):
         return Outcome(None, asked, "")
@@ -170,7 +176,7 @@ def pixel(
         cookies=sent.cookies,
         gpc=sent.gpc,
         dnt=sent.dnt,
-        consent_param=asked.consent,
+        consent_param="" if sent.navigates else asked.consent,
         fresh_id=fresh_id,
         domain=door.domain,
         cookieless=lambda: door.cookieless(site, address, sent.user_agent),

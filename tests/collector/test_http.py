@@ -372,6 +372,21 @@ async def test_everything_else(surface: Surface, method: str, path: str, status:
         assert "Traceback" not in await answer.text()
 
 
+@pytest.mark.parametrize("path", ["/p.gif", "/o.gif"])
+@pytest.mark.parametrize("consent", ["1", "0"])
+async def test_a_link_to_the_pixel_gives_or_takes_no_consent(surface: Surface, path: str, consent: str) -> None:
+    """Anybody may put such a link on a page; an image that the site's own page loads is another matter."""
+    sent = {"Cookie": f"_pid={THEIRS}"}
+    for mode in ("navigate", "no-cors"):
+        answer = await get(surface, f"{path}?s=shop&n={consent}", Sec_Fetch_Mode=mode, **sent)
+        assert any("_pcs=" in cookie for cookie in answer.headers.getall("Set-Cookie", [])) == (mode == "no-cors")
+        event = {"site": "shop", "consent": consent}
+        answer, _ = await post(surface, "/e", event, Sec_Fetch_Mode=mode, Content_Type="text/plain", **sent)
+        assert any("_pcs=" in cookie for cookie in answer.headers.getall("Set-Cookie", [])) == (mode == "no-cors")
+    word = "given" if consent == "1" else "refused"
+    assert [hit.consent for hit in surface.hits] == ["unknown", "unknown", word, word]
+
+
 async def test_addresses_come_from_the_trusted_proxy_and_are_cut(surface: Surface) -> None:
     for site in ("demo", "full", "noip"):
         await get(surface, f"/p.gif?s={site}", X_Forwarded_For="6.6.6.6, 203.0.113.77")

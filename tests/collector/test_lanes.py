@@ -78,6 +78,7 @@ QUICK = [
     request(b"/p.gif?s=quiet", b"Cookie: _pid=" + ID),
     request(b"/p.gif?s=hash", b"User-Agent: " + UA),
     request(b"/p.gif?s=hash", b"user-agent: " + UA, b"referer: https://a.example/x", b"cookie: a=b"),
+    request(b"/p.gif?s=shop&n=1", b"Sec-Fetch-Mode: no-cors", b"Sec-Fetch-Site: same-site"),
     request(b"/p.gif?s=demo", b"Sec-GPC: 1", b"Cookie: _pid=" + ID),
     request(b"/p.gif?s=demo", b"DNT: 1", b"Sec-GPC: 0"),
     request(b"/p.gif?s=demo", b"Cookie: _pid=" + ID, b"Referer: https://a.example/?q=1#x", b"Accept-Language: de"),
@@ -106,6 +107,7 @@ FULL = [
     request(b"/p.gif?s=demo", b"Connection: close"),
     request(b"/p.gif?s=demo", b"Content-Length: 3") + b"abc",
     request(b"/p.gif?s=demo&uid=42"),
+    request(b"/p.gif?s=shop&n=1", b"Sec-Fetch-Mode: navigate"),
     request(b"/p.gif?s=demo&uid=a@b.example"),
     request(b"/p.gif?s=demo", b"Origin: https://a.example"),
     request(b"/nowhere"),
@@ -145,12 +147,14 @@ COOKIES = st.lists(
     max_size=4,
 ).map(b"; ".join)
 TEXTS = st.one_of(
-    st.sampled_from([UA, b"https://a.example/?q=%20", b'"Chromium";v="142"', b"1", b"0", b"?0", b"", b"203.0.113.5"]),
+    st.sampled_from(
+        [UA, b"https://a.example/?q=%20", b'"Chromium";v="142"', b"1", b"0", b"?0", b"", b"203.0.113.5", b"navigate"]
+    ),
     st.binary(max_size=20).map(lambda raw: raw.translate(None, bytes(range(9)) + bytes(range(10, 32)) + b"\x7f")),
 )
 HEADER_NAMES = st.sampled_from(
     b"User-Agent Referer Accept-Language Sec-CH-UA sec-ch-ua-mobile Sec-CH-UA-Platform DNT Sec-GPC "
-    b"X-Forwarded-For x-forwarded-for CF-IPCountry CF-IPCity Accept X-Other".split()
+    b"X-Forwarded-For x-forwarded-for CF-IPCountry CF-IPCity Accept X-Other Sec-Fetch-Mode".split()
 )
 LINES = st.one_of(
     st.builds(lambda n, v: n + b": " + v, HEADER_NAMES, TEXTS),
