@@ -8,12 +8,13 @@ transactional id is made of group, topic and partition: whoever opens the lane n
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from prometheus_client import Histogram
 
+from enricher.batch import Batch
 from enricher.kafka import access
 from enricher.log import line
 from enricher.settings import Settings
@@ -30,8 +31,8 @@ class Chunk:
     source: TopicPartition
     next_offset: int
     """Of the input: to be committed with the chunk."""
-    batches: list[tuple[str, int, Any]]
-    """Output topic, partition, aiokafka's BatchBuilder."""
+    batches: list[tuple[str, int, Batch]]
+    """Output topic, partition, batch."""
     oldest_ms: int
     """Receipt of the chunk's oldest hit."""
     results: dict[str, int]

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -20,6 +20,7 @@ from rich.table import Table
 
 from collector.contract import Hit
 from collector.contract import decode as decode_hit
+from enricher.batch import Records
 from enricher.contract import decode_dead
 from enricher.delivery import stop_producer
 from enricher.kafka import access
@@ -144,8 +145,8 @@ async def replay(
         targets = 0 if wanted.dry_run else len(await producer.partitions_for(settings.topic_enriched))
         async for source, records in _records(consumer, span):
             rows = _rows(settings, wanted, enrich, records, outcome)
-            if targets and rows:
-                await _write(producer, settings.topic_enriched, source.partition % targets, rows)
+            if targets:
+                await _write(producer, settings, source.partition % targets, rows)
             done += len(records)
             progress(min(done, total), total)
     finally:
@@ -160,8 +161,8 @@ def _rows(
     enrich: Callable[[Hit], bytes | Refusal],
     records: list[ConsumerRecord],
     outcome: Outcome,
-) -> list[tuple[int, bytes | None, bytes]]:
-    rows = []
+) -> Records:
+    rows = Records()
     for record in records:
         if not wanted.since_ms <= record.timestamp < wanted.until_ms:
             continue
@@ -177,19 +178,14 @@ def _rows(
                 outcome.first_reasons.setdefault(f"dead: {judged.reason}", judged.detail)
             else:
                 outcome.results["enriched"] += 1
-                rows.append((record.timestamp, record.key, judged))
+                rows.add(judged, record.timestamp)
     return rows
 
 
-async def _write(
-    producer: AIOKafkaProducer, topic: str, partition: int, rows: list[tuple[int, bytes | None, bytes]]
-) -> None:
-    batches: list[Any] = []
-    for timestamp, key, row in rows:
-        if not batches or batches[-1].append(timestamp=timestamp, key=key, value=row) is None:
-            batches.append(producer.create_batch())
-            batches[-1].append(timestamp=timestamp, key=key, value=row)
-    await asyncio.gather(*[await producer.send_batch(batch, topic, partition=partition) for batch in batches])
+async def _write(producer: AIOKafkaProducer, settings: Settings, partition: int, rows: Records) -> None:
+    made = rows.batches(settings.compression, settings.batch_bytes, transactional=False)
+    sent = [await producer.send_batch(batch, settings.topic_enriched, partition=partition) for batch in made]
+    await asyncio.gather(*sent)
 
 
 def run(settings: Settings, wanted: Wanted, enrich: Callable[[Hit], bytes | Refusal]) -> int:

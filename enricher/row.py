@@ -13,7 +13,9 @@ Piece = msgspec.Raw
 
 Value = str | int | bool | dict[str, str]
 
-_encode: Final = msgspec.json.Encoder().encode
+_encoder: Final = msgspec.json.Encoder()
+_encode: Final = _encoder.encode
+_encode_lines: Final = _encoder.encode_lines
 
 
 def piece(*columns: Value) -> Piece:
@@ -23,4 +25,4 @@ def piece(*columns: Value) -> Piece:
 
 def rows(*columns: Sequence[Value | Piece]) -> list[bytes]:
     """Return the rows of these columns, each with its line feed; they stand in the order of `contract.COLUMNS`."""
-    return [_encode(row) + b"\n" for row in zip(*columns, strict=True)]
+    return _encode_lines(list(zip(*columns, strict=True))).splitlines(keepends=True)

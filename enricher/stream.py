@@ -20,6 +20,7 @@ from collector.contract import Hit
 from collector.contract import decode as decode_hit
 from enricher import delivery
 from enricher.admin import Health
+from enricher.batch import Records
 from enricher.brake import Brake
 from enricher.contract import DeadHit, encode_dead
 from enricher.delivery import Chunk, Delivery, Lane
@@ -77,25 +78,6 @@ def judge_all(
         return judged
     following = iter(judged)
     return [hit if isinstance(hit, Refusal) else next(following) for hit in read]
-
-
-class _Batches:
-    """Kafka batches of one output topic, each filled before the next is begun."""
-
-    def __init__(self, topic: str, lane: Lane, chunk: Chunk, partitions: dict[str, int]) -> None:
-        self._topic = topic
-        self._lane = lane
-        self._chunk = chunk
-        self._partition = chunk.source.partition % partitions[topic]
-        self._append: Callable[..., object] | None = None
-
-    def add(self, timestamp: int, key: bytes | None, value: bytes) -> None:
-        """Write a record; a batch that is full is followed by the next."""
-        if self._append is None or self._append(timestamp=timestamp, key=key, value=value) is None:
-            batch = self._lane.producer.create_batch()
-            self._append = batch.append
-            self._chunk.batches.append((self._topic, self._partition, batch))
-            batch.append(timestamp=timestamp, key=key, value=value)
 
 
 class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -169,7 +151,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
                 # The offset was read before the lane fenced its last owner, who then committed once more.
                 self._consumer.seek(source, committed)
                 return
-        chunk = await self._build(lane, source, records)
+        chunk = await self._build(source, records)
         before = self._under_way.pop(source, None)
         if before is not None:
             await before
@@ -189,30 +171,35 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._lanes[source] = lane
         return lane
 
-    async def _build(self, lane: Lane, source: TopicPartition, records: list[ConsumerRecord]) -> Chunk:
+    async def _build(self, source: TopicPartition, records: list[ConsumerRecord]) -> Chunk:
         """Enrich `records` into Kafka batches; the network gets its turn every few milliseconds."""
-        chunk = Chunk(source, records[-1].offset + 1, [], records[0].timestamp, {})
-        good = _Batches(self._settings.topic_enriched, lane, chunk, self._partitions)
-        dead = _Batches(self._settings.topic_dead, lane, chunk, self._partitions)
-        enriched = 0
+        good, dead = Records(), Records()
+        results: dict[str, int] = {}
         for start in range(0, len(records), _SLICE):
             piece = records[start : start + _SLICE]
             rows = judge_all(self._enricher.enrich_all, [record.value or b"" for record in piece])
             for record, row in zip(piece, rows, strict=True):
                 if isinstance(row, Refusal):
-                    dead.add(record.timestamp, record.key, encode_dead(bury(row, source, record)))
-                    chunk.results[row.reason] = chunk.results.get(row.reason, 0) + 1
+                    dead.add(encode_dead(bury(row, source, record)), record.timestamp)
+                    results[row.reason] = results.get(row.reason, 0) + 1
                 else:
-                    enriched += 1
-                    good.add(record.timestamp, record.key, row)
+                    good.add(row, record.timestamp)
             await asyncio.sleep(0)
+        enriched = len(good.values)
         if enriched:
-            chunk.results["enriched"] = enriched
+            results["enriched"] = enriched
         why = self._brake.add(len(records), len(records) - enriched)
         if why:
-            common = max((each for each in chunk.results if each != "enriched"), key=chunk.results.__getitem__)
+            common = max((each for each in results if each != "enriched"), key=results.__getitem__)
             raise Brakes(f"{why}; most of them {common}; nothing of this chunk is written")
-        return chunk
+        batches = []
+        for topic, output in ((self._settings.topic_enriched, good), (self._settings.topic_dead, dead)):
+            for batch in output.batches(
+                self._settings.compression, self._settings.batch_bytes, transactional=self._out.exactly_once
+            ):
+                batches.append((topic, source.partition % self._partitions[topic], batch))
+                await asyncio.sleep(0)
+        return Chunk(source, records[-1].offset + 1, batches, records[0].timestamp, results)
 
     async def _deliver(self, lane: Lane, chunk: Chunk) -> None:
         await lane.deliver(chunk)
