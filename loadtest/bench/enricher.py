@@ -64,7 +64,7 @@ async def _topics(kafka: str, *names: str) -> None:
         await admin.close()
 
 
-async def _fill(kafka: str, topic: str, count: int) -> None:
+async def fill(kafka: str, topic: str, count: int) -> None:
     """Write the hits as the collector's forwarder does: large lz4 batches, a partition after another."""
     await _topics(kafka, topic)
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", compression_type="lz4", max_batch_size=500_000)
@@ -83,7 +83,7 @@ async def _fill(kafka: str, topic: str, count: int) -> None:
         await producer.stop()
 
 
-async def _until_committed(kafka: str, group: str, topic: str, count: int, program: Program) -> tuple[float, float]:
+async def until_committed(kafka: str, group: str, topic: str, count: int, program: Program) -> tuple[float, float]:
     """Wait until the group has committed `count` records; return the times (monotonic) of its first and last commit.
 
     Asked of the broker, not of the program under test; and not by the topic's end, which Tansu tells too low.
@@ -109,7 +109,7 @@ async def _until_committed(kafka: str, group: str, topic: str, count: int, progr
 
 def _measured(program: Program, kafka: str, group: str, topic: str, count: int) -> Figures:
     before = program.cpu_s()
-    began, ended = asyncio.run(_until_committed(kafka, group, topic, count, program))
+    began, ended = asyncio.run(until_committed(kafka, group, topic, count, program))
     spent = program.cpu_s() - before
     return {
         "cpu_us_per_hit": spent / count * 1e6,
@@ -124,12 +124,15 @@ def _passthrough(kafka: str, raw: str, count: int, folder: Path) -> Figures:
     name = secrets.token_hex(4)
     target = f"passed.{name}"
     asyncio.run(_topics(kafka, target))
-    argv = [sys.executable, "-m", "loadtest.bench.passthrough", kafka, f"passthrough.{name}", raw, target]
-    with started(argv, folder=folder, ready=lambda: True, cores=[0]) as program:
+    ready = folder / f"ready.{name}"
+    argv = [sys.executable, "-m", "loadtest.bench.passthrough", kafka, f"passthrough.{name}", raw, target, str(ready)]
+    with started(argv, folder=folder, ready=ready.exists, cores=[0]) as program:
         return _measured(program, kafka, f"passthrough.{name}", raw, count)
 
 
-def _enricher(kafka: str, raw: str, count: int, folder: Path, delivery: str) -> Figures:
+@contextmanager
+def enriching(kafka: str, raw: str, folder: Path, delivery: str) -> Iterator[tuple[Program, str]]:
+    """Run an enricher of `raw` on one core, from readiness on; yields it with its consumer group."""
     name = secrets.token_hex(4)
     good, dead = f"enriched.{name}", f"dead.{name}"
     asyncio.run(_topics(kafka, good, dead))
@@ -147,7 +150,12 @@ def _enricher(kafka: str, raw: str, count: int, folder: Path, delivery: str) -> 
     ready = f"http://127.0.0.1:{port}/readyz"
     argv = [sys.executable, "-m", "enricher"]
     with started(argv, folder=folder, ready=lambda: answers(ready), environ=environ, cores=[0]) as program:
-        return _measured(program, kafka, f"enricher.{name}", raw, count)
+        yield program, environ["PHAROS_ENRICHER_GROUP"]
+
+
+def _enricher(kafka: str, raw: str, count: int, folder: Path, delivery: str) -> Figures:
+    with enriching(kafka, raw, folder, delivery) as (program, group):
+        return _measured(program, kafka, group, raw, count)
 
 
 def _alone(count: int) -> Figures:
@@ -160,7 +168,7 @@ def _alone(count: int) -> Figures:
 
 
 @contextmanager
-def _broker(folder: Path) -> Iterator[str]:
+def broker(folder: Path) -> Iterator[str]:
     if given := os.environ.get(KAFKA):
         yield given
         return
@@ -177,9 +185,9 @@ def prepare(options: Options) -> Iterator[Bench]:
     delivery = "auto" if KAFKA in os.environ else "at_least_once"
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        kafka = stack.enter_context(_broker(folder))
+        kafka = stack.enter_context(broker(folder))
         raw = f"raw.{secrets.token_hex(4)}"
-        asyncio.run(_fill(kafka, raw, count))
+        asyncio.run(fill(kafka, raw, count))
         yield Bench(
             title="Enrichment, against passing records on",
             contestants=(

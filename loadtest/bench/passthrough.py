@@ -7,6 +7,8 @@ import asyncio
 import gc
 import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import uvloop
@@ -29,8 +31,8 @@ async def _deliver(
     await consumer.commit({source: offset})
 
 
-async def run(kafka: str, group: str, origin: str, target: str) -> None:
-    """Pass records on until SIGTERM."""
+async def run(kafka: str, group: str, origin: str, target: str, ready: Callable[[], None]) -> None:
+    """Pass records on until SIGTERM; tell `ready` once both clients have started."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     consumer = AIOKafkaConsumer(
@@ -49,6 +51,7 @@ async def run(kafka: str, group: str, origin: str, target: str) -> None:
     )
     await consumer.start()
     await producer.start()
+    ready()
     under_way: dict[TopicPartition, asyncio.Task[None]] = {}
     try:
         while not stopping.is_set():
@@ -77,4 +80,4 @@ async def run(kafka: str, group: str, origin: str, target: str) -> None:
 if __name__ == "__main__":
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    uvloop.run(run(*sys.argv[1:5]))
+    uvloop.run(run(*sys.argv[1:5], ready=Path(sys.argv[5]).touch))

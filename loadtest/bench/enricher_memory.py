@@ -1,0 +1,35 @@
+"""`python -m loadtest.bench.enricher_memory --hits N`: the enricher's memory over millions of hits, read on the way."""
+
+import argparse
+import asyncio
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from loadtest.bench.enricher import broker, enriching, fill, until_committed
+from loadtest.processes import rss_bytes
+
+_AT: Final = (0.1, 0.2, 0.5, 1.0)
+
+
+def main() -> int:
+    """Print a line at a tenth, a fifth, half and the whole of the hits."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.bench.enricher_memory", description=__doc__)
+    parser.add_argument("--hits", type=int, default=10_000_000)
+    hits: int = parser.parse_args().hits
+    with tempfile.TemporaryDirectory() as name, broker(Path(name)) as kafka:
+        raw = f"raw.{secrets.token_hex(4)}"
+        asyncio.run(fill(kafka, raw, hits))
+        with enriching(kafka, raw, Path(name), "at_least_once") as (program, group):
+            for share in _AT:
+                count = int(hits * share)
+                asyncio.run(until_committed(kafka, group, raw, count, program))
+                now, peak = rss_bytes(program.pid) / 1e6, program.rss_peak_bytes() / 1e6
+                print(f"{count:>12,} hits: {now:.0f} MB, at most {peak:.0f} MB so far", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
