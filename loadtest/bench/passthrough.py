@@ -80,4 +80,5 @@ async def run(kafka: str, group: str, origin: str, target: str, ready: Callable[
 if __name__ == "__main__":
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    uvloop.run(run(*sys.argv[1:5], ready=Path(sys.argv[5]).touch))
+    kafka, group, origin, target, ready = sys.argv[1:]
+    uvloop.run(run(kafka, group, origin, target, Path(ready).touch))
