@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.clickhouse import ClickHouse
-from tests.sql.page import tell
+from tests.sql.page import rows
 from tests.sql.warehouse import Warehouse
 
 QUESTIONS = (
@@ -27,12 +27,17 @@ def old(tmp_path: Path) -> Iterator[Warehouse]:
 
 
 def test_a_filled_table_answers_as_before(old: Warehouse) -> None:
-    tell(old.client)
-    tell(old.client)  # every event twice: FINAL has something to do
+    month = b"".join(rows())
+
+    def tell() -> None:
+        old.client.raw_insert("pharos.event_log", insert_block=month, fmt="JSONCompactEachRow")
+
+    tell()
+    tell()  # every event twice: FINAL has something to do
     before = [old.rows(question) for question in QUESTIONS]
-    assert all(len(rows) > 1000 for rows in before)
+    assert all(len(answer) > 1000 for answer in before)
     old.apply_schema(since=7)
     assert [old.rows(question) for question in QUESTIONS] == before
     old.client.command("ALTER TABLE pharos.event_log MATERIALIZE COLUMN visit_code SETTINGS mutations_sync = 2")
-    tell(old.client)  # rows from before and after, side by side
+    tell()  # rows from before and after, side by side
     assert [old.rows(question) for question in QUESTIONS] == before

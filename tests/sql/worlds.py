@@ -1,13 +1,23 @@
-"""Worlds of events for hypothesis: few visitors, close times, ties, copies, several currencies; edges on purpose."""
+"""Worlds of events for hypothesis: few visitors, close times, ties, copies, several currencies; edges on purpose.
 
+Rule: a query costs much more than an event. So an example holds several worlds side by side on one site: nobody of one
+is in another, and each pays in currencies of its own, so that sums are told apart.
+"""
+
+import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
 
 from tests.sql.reference import Event
 
+FULL = os.environ.get("PHAROS_TEST_SCALE") == "full"
 START = datetime(2026, 9, 1, tzinfo=UTC)
+_OWN = ("visitor_id", "user_id", "client_event_id", "currency")
 
 _SOURCES = {
     "direct": {},
@@ -58,11 +68,17 @@ def _event(draw: st.DrawFn, number: int, at: datetime) -> Event:
 
 
 @st.composite
-def worlds(draw: st.DrawFn, most: int = 30) -> list[Event]:
-    """Return events of one site, in order of time, each with an id of its own."""
+def _world(draw: st.DrawFn, place: int, most: int) -> list[Event]:
     at = START
     events = []
     for number in range(draw(st.integers(0, most))):
         at += timedelta(seconds=draw(st.sampled_from(_STEPS_S)))
-        events.append(draw(_event(number, at)))
+        event = draw(_event(place * 1000 + number, at))
+        own: dict[str, Any] = {name: f"{getattr(event, name)}.{place}" for name in _OWN if getattr(event, name)}
+        events.append(replace(event, **own))
     return events
+
+
+def worlds(most: int = 30, several: int = 5 if FULL else 2) -> st.SearchStrategy[list[Event]]:
+    """Return events of one site, each with an id of its own: `several` worlds, each in order of time."""
+    return st.tuples(*(_world(place, most) for place in range(several))).map(lambda all_: list(chain(*all_)))
