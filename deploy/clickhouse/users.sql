@@ -20,6 +20,7 @@ GRANT SELECT ON system.columns TO pharos_migrator;
 CREATE USER IF NOT EXISTS migrator IDENTIFIED WITH sha256_password BY {migrator_password:String} DEFAULT ROLE pharos_migrator;
 
 -- Analysts read, within limits that keep the sink's inserts going. The address and the raw user agent are not theirs.
+-- From ClickHouse 26.7 on add explain_query_plan_default = 'legacy': memory limits do not stop EXPLAIN (docs/sql.md).
 CREATE SETTINGS PROFILE IF NOT EXISTS pharos_analyst SETTINGS
     readonly = 2,
     max_execution_time = 60 MAX 300,

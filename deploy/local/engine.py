@@ -17,6 +17,9 @@ import msgspec
 
 T = TypeVar("T")
 
+# Since 26.7 EXPLAIN writes each nested expression out in full, again and again: of an attribution view that takes all
+# the machine's memory, past max_memory_usage.
+_DEFAULTS: Final = "explain_query_plan_default=legacy"
 _ERROR: Final = re.compile(r"Code: (\d+)\. (DB::Exception: .*)", re.DOTALL)
 _NAME: Final = re.compile(r"\(([A-Z][A-Z0-9_]+)\)(?: \(version [^)]*\))?\s*$")
 _VERSION: Final = re.compile(r" \(version [^)]*\)")
@@ -73,7 +76,7 @@ class Handle:
 
     def __init__(self, path: Path, tag: str) -> None:
         self.tag = tag
-        self._connection = chdb.connect(str(path))  # type: ignore[no-untyped-call]
+        self._connection = chdb.connect(f"{path}?{_DEFAULTS}")  # type: ignore[no-untyped-call]
 
     def set(self, settings: Mapping[str, str]) -> None:
         """Apply settings, all at once."""

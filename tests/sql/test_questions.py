@@ -94,6 +94,18 @@ def test_retention(warehouse: Warehouse, events: list[Event]) -> None:
     assert all(row["rate"] == row["visitors"] / expected[row["cohort"].toordinal(), 0] for row in rows)
 
 
+def test_an_attribution_view_can_be_explained(warehouse: Warehouse) -> None:
+    """The pretty form, the default since 26.7, takes all memory there is: not asked for here, lest it does."""
+    setting = "SELECT value FROM system.settings WHERE name = 'explain_query_plan_default'"
+    assert warehouse.rows(setting) == [{"value": "legacy"}]
+    plan = warehouse.client.raw_query(
+        "EXPLAIN SELECT * FROM pharos.attribution(site = 'shop', conversion = 'purchase', model = 'linear', "
+        "lookback_days = 30, since = '2026-09-01', until = '2026-10-01')"
+    )
+    assert b"Read" in plan
+    assert len(plan) < 1_000_000
+
+
 def test_mail_opens_by_who_opened(warehouse: Warehouse) -> None:
     def opened(number: int, kind: str, user: str = "", visitor: str = "") -> Event:
         return Event(
