@@ -117,8 +117,35 @@ def _sample(admin: str, name: str) -> float:
     )
 
 
+def _compiled(folder: Path) -> Path:
+    """Compile the packages into `folder` and return it.
+
+    Raises:
+        Unavailable: that is not possible here.
+    """
+    argv = [sys.executable, "-m", "deploy.native", str(folder)]
+    told = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    if told.returncode:
+        raise Unavailable(f"the collector could not be compiled: {told.stderr.strip()}")
+    return folder
+
+
+class _Collector(msgspec.Struct, frozen=True):
+    """One that runs."""
+
+    program: Program
+    port: int
+    admin: str
+
+    def settled(self) -> bool:
+        return _sample(self.admin, "spool_bytes") == 0
+
+
 @contextmanager
-def _collector(folder: Path, broker: str, port: int, admin_port: int) -> Iterator[Program]:
+def _collector(folder: Path, code: Path, broker: str) -> Iterator[_Collector]:
+    """Run the collector whose packages are in `code`."""
+    folder.mkdir()
+    port, admin_port = free_port(), free_port()
     (folder / "sites.toml").write_text(_SITES)
     environ = {
         "PHAROS_COLLECTOR_SITES": str(folder / "sites.toml"),
@@ -129,9 +156,10 @@ def _collector(folder: Path, broker: str, port: int, admin_port: int) -> Iterato
         "PHAROS_COLLECTOR_GRACE_S": "0",
     }
     ready = f"http://127.0.0.1:{admin_port}/readyz"
-    argv = [sys.executable, "-m", "collector"]
+    environ["PYTHONPATH"] = str(code)
+    argv = [sys.executable, "-P", "-m", "collector"]
     with started(argv, folder=folder, environ=environ, cores=_cores()[0], ready=lambda: answers(ready)) as program:
-        yield program
+        yield _Collector(program, port, f"http://127.0.0.1:{admin_port}")
 
 
 @contextmanager
@@ -139,7 +167,7 @@ def prepare(options: Options) -> Iterator[Bench]:
     """Start nginx, the broker and the collector; stop them after the rounds."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        nginx_port, broker_port, port, admin_port = free_port(), free_port(), free_port(), free_port()
+        nginx_port, broker_port = free_port(), free_port()
         (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, port=nginx_port))
         nginx_path = _program("nginx", "nginx")
         nginx = stack.enter_context(
@@ -155,14 +183,14 @@ def prepare(options: Options) -> Iterator[Bench]:
         log = stack.enter_context(
             started(argv, folder=folder, cores=_cores()[1], ready=lambda: _says_ready(folder, "topics hits.raw"))
         )
-        collector = stack.enter_context(_collector(folder, broker, port, admin_port))
-        admin = f"http://127.0.0.1:{admin_port}"
+        compiled = stack.enter_context(_collector(folder / "a", _compiled(folder / "native"), broker))
+        interpreted = stack.enter_context(_collector(folder / "b", Path.cwd(), broker))
 
-        def settled() -> bool:
-            return _sample(admin, "spool_bytes") == 0
+        def asked(which: _Collector, visitors: str) -> Callable[[], Figures]:
+            return lambda: _round(which.program, which.port, visitors, options, pause_ms, which.settled)
 
         # Half of the collector's capacity, as pauses between the requests of each connection, the same for all.
-        capacity = wrk(port, "returning", options.scaled(3, 1))
+        capacity = wrk(compiled.port, "returning", options.scaled(3, 1))
         pause_ms = max(1, round(_CONNECTIONS / (capacity.hits / capacity.us * 1e6 / 2) * 1000))
         version = subprocess.run([nginx_path, "-v"], capture_output=True, text=True, check=True).stderr
         floor = "nginx"
@@ -170,20 +198,15 @@ def prepare(options: Options) -> Iterator[Bench]:
             title="A pixel hit: nginx empty_gif with its log, and the collector doing everything",
             contestants=(
                 Contestant(floor, lambda: _round(nginx, nginx_port, "returning", options, pause_ms, lambda: True)),
-                Contestant(
-                    "collector", lambda: _round(collector, port, "returning", options, pause_ms, settled), floor=floor
-                ),
-                Contestant(
-                    "collector, new visitors",
-                    lambda: _round(collector, port, "new", options, pause_ms, settled),
-                    floor="collector",
-                ),
+                Contestant("collector", asked(compiled, "returning"), floor=floor),
+                Contestant("collector, new visitors", asked(compiled, "new"), floor="collector"),
+                Contestant("collector, interpreted", asked(interpreted, "returning"), floor=floor),
             ),
             facts={
                 "nginx": version.strip().rpartition("/")[2],
                 "client": f"wrk, {_CONNECTIONS} connections; half load: a pause of {pause_ms} ms between requests",
                 "broker": "Tansu (deploy.local.broker), on the client's core",
-                "collector": "1 worker, fsync interval 100 ms, lz4, acks=all",
+                "collector": "compiled (deploy.native), 1 worker, fsync interval 100 ms, lz4, acks=all",
             },
         )
         del log

@@ -21,7 +21,7 @@ from collector.ids import Ids
 from collector.intake import Intake
 from collector.metrics import Tally
 from collector.request import Door
-from collector.spool import Chunk, Limits, Spool
+from collector.spool import Chunk, Fsync, Limits, Spool
 from collector.turn import Turn
 from tests.collector.running import SITES
 
@@ -51,13 +51,15 @@ class Answer(NamedTuple):
 class One:
     """One lane behind a port."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, folder: Path, *, blind: bool, door: Door = DOOR) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, folder: Path, *, blind: bool, door: Door = DOOR, fsync: Fsync = "never"
+    ) -> None:
         self.loop = loop
         self.written: list[bytes] = []
         self.tally = Tally()
         self.spool = Spool(folder, Limits(most_bytes=1 << 30))
         self._disk = ThreadPoolExecutor(1)
-        turn = Turn(loop, self.spool, "never", self._disk, self._note, self.tally)
+        turn = Turn(loop, self.spool, fsync, self._disk, self._note, self.tally)
         self.intake = Intake(door, turn, Ids(os.urandom), self.tally)
         self._runner = web.AppRunner(app.build(self.intake, body_timeout_s=0.2), access_log=None)
         loop.run_until_complete(self._runner.setup())
@@ -158,14 +160,14 @@ def complete(received: bytes, expected: int) -> bool:
 
 
 @contextlib.contextmanager
-def both(folder: Path, door: Door = DOOR) -> Iterator[tuple[One, One]]:
+def both(folder: Path, door: Door = DOOR, fsync: Fsync = "never") -> Iterator[tuple[One, One]]:
     """Yield the collector with its fast lane, and one that goes the full way with everything."""
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     lanes = []
     try:
         for name, blind in (("fast", False), ("full", True)):
-            lanes.append(One(loop, folder / name, blind=blind, door=door))
+            lanes.append(One(loop, folder / name, blind=blind, door=door, fsync=fsync))
         yield lanes[0], lanes[1]
     finally:
         for one in lanes:

@@ -203,9 +203,8 @@ def test_what_the_fast_lane_remembers_has_an_end(tmp_path: Path) -> None:
 def test_under_always_answers_wait_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], fsync_fails: bool
 ) -> None:
-    with both(tmp_path) as (fast, full):
+    with both(tmp_path, fsync="always") as (fast, full):
         for one in (fast, full):
-            monkeypatch.setattr(one.intake.turn, "_fsync", "always")
             synced: list[bool] = []
 
             def sync(one: One = one, synced: list[bool] = synced) -> None:

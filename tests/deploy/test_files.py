@@ -170,18 +170,16 @@ def test_grafana_may_only_read() -> None:
 
 
 def copied() -> list[str]:
-    """Return the folders that the Dockerfile copies from the repository."""
+    """Return the first file or folder of each COPY from the repository."""
     lines = (DEPLOY / "Dockerfile").read_text().splitlines()
     return [line.split()[1] for line in lines if line.startswith("COPY ") and not line.startswith("COPY --from")]
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """What the image would hold, without Docker: the copied files, and the packages of requirements.lock alone."""
-    root, packages = tmp_path_factory.mktemp("image"), tmp_path_factory.mktemp("packages")
-    assert copied() == ["requirements.lock", "collector", "enricher", "sink"]
-    for name in copied()[1:]:
-        (root / name).symlink_to(ROOT / name)
+def image(native: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """What the image would hold, without Docker: the compiled programs, and the packages of requirements.lock alone."""
+    packages = tmp_path_factory.mktemp("packages")
+    assert copied() == ["requirements.lock", "collector", "enricher", "sink", "deploy/__init__.py"]
     for name in re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE):
         try:
             files = distribution(name).files or []
@@ -191,7 +189,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
             if not (packages / top).exists():
                 (packages / top).symlink_to(Path(str(where)) / top)
-    return root, packages
+    return native, packages
 
 
 @pytest.mark.parametrize("stage", ["collector", "enricher", "sink"])

@@ -1,0 +1,64 @@
+"""The compiled collector does what the interpreted one does: the same tests, run against it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.native import COMPILED, Impossible, build
+
+ROOT = Path(__file__).parents[2]
+SUITES = ("block", "kafka_batch", "lanes", "limits", "raw_requests", "segment", "spool")
+REPLACING = "under_always"
+"""Tests that put a piece of their own in the place of a compiled method, which cannot be."""
+
+
+def test_every_module_is_compiled_and_used(native: Path) -> None:
+    modules = [f"{package}.{name}" for package, names in COMPILED.items() for name in names]
+    told = subprocess.run(
+        [sys.executable, "-c", f"import {', '.join(modules)}; print(*({'.__file__, '.join(modules)}.__file__,))"],
+        cwd=native,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all(name.endswith(".so") for name in told.stdout.split()), told.stdout
+    assert len(told.stdout.split()) == len(modules)
+
+
+def test_it_passes_the_tests_of_the_way_of_a_hit(native: Path, tmp_path: Path) -> None:
+    for package in native.iterdir():
+        (tmp_path / package.name).symlink_to(package)
+    for name in ("tests", "deploy", "pyproject.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "tests.deploy.compiled",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        f"not {REPLACING}",
+    ]
+    argv += [f"tests/collector/test_{name}.py" for name in SUITES]
+    told = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    assert told.returncode == 0, told.stdout[-6000:] + told.stderr[-2000:]
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    with pytest.raises(FileExistsError, match="not empty"):
+        build(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_missing_compiler_is_named_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(Impossible, match="apt-get install gcc"):
+        build(tmp_path)
+    assert shutil.which("no-such-compiler") is None
