@@ -201,7 +201,9 @@ class Enricher:
 
         site = [hit.site for hit in hits]
         received = [hit.at for hit in hits]
-        received_at = list(map(_seconds, received))
+        received_at = occurred_at = _seconds(received)
+        if any(occurred):
+            occurred_at = _seconds([told or had for told, had in zip(occurred, received, strict=True)])
         made: list[bytes | Refusal] = [
             *rows(
                 event_ids([hit.id for hit in hits], site, event, client_event_id),
@@ -209,7 +211,7 @@ class Enricher:
                 event,
                 kind,
                 received_at,
-                [_seconds(said) if said else had for said, had in zip(occurred, received_at, strict=True)],
+                occurred_at,
                 versions(kind, received),
                 [hit.visitor_id for hit in hits],
                 [hit.visitor_kind for hit in hits],
@@ -355,9 +357,9 @@ def _spoken(column: Sequence[object]) -> list[int]:
     return [number for number, each in enumerate(column) if each] if any(column) else []
 
 
-def _seconds(ms: int) -> str:
-    digits = str(ms) if ms > 999 else f"{ms:04d}"
-    return f"{digits[:-3]}.{digits[-3:]}"
+def _seconds(moments_ms: Sequence[int]) -> list[str]:
+    """Return each in seconds, with three decimals."""
+    return [f"{digits[:-3]}.{digits[-3:]}" for digits in map("{:04d}".format, moments_ms)]
 
 
 def load(geo_mmdb: str) -> Enricher:

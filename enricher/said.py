@@ -5,10 +5,10 @@ Longer than most modules: both vocabularies, the query's and the body's, stand s
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -71,6 +71,10 @@ class Said(NamedTuple):
 NOTHING: Final = Said("", "", "", "", "", "", "", "", "", 0, {}, "", "", "", "", ())
 
 
+_PropName = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_PROP_NAME)]
+_PropValue = Annotated[str, msgspec.Meta(max_length=MAX_PROP_VALUE)] | int | float | bool | None
+
+
 class _Body(msgspec.Struct, frozen=True):
     event: str | None = None
     url: str | None = None
@@ -81,7 +85,7 @@ class _Body(msgspec.Struct, frozen=True):
     value: str | int | float | None = None
     currency: str | None = None
     time: str | int | float | None = None
-    props: dict[str, Scalar] | None = None
+    props: Annotated[dict[_PropName, _PropValue], msgspec.Meta(max_length=MAX_PROPS)] | None = None
     link_code: str | None = None
     click_id: str | None = None
 
@@ -97,12 +101,15 @@ _BODY_REASON: Final[dict[str, DeadReason]] = {
     "props": "bad_props",
 }
 _PLACES: Final = {
-    name: place for place, name in enumerate(("e", "u", "r", "t", "id", "uid", "v", "c", "ts", "m", "l", "s"))
-} | {"n": 11}
-_PASSED_OVER: Final = 11
+    name: place for place, name in enumerate(("e", "u", "r", "t", "id", "uid", "v", "c", "ts", "m", "l", "", "s"))
+} | {"n": 12}
+_PROBLEM: Final = 11
+"""Place of what is wrong with a custom property."""
+_PASSED_OVER: Final = 12
 """Place of what the collector alone needs: site and cache buster."""
-_EMPTY: Final = [""] * 12
-_OTHER: Final = -1
+_EMPTY: Final = [""] * 13
+_PROP: Final = -1
+_OTHER: Final = -2
 _RECURRING: Final = frozenset({"s", "e", "u", "r", "t", "c", "m", "l"})
 """Parameters that many hits share; any other is likely to be new with each hit."""
 _BY_QUERY: Final = frozenset({"pixel", "open"})
@@ -112,7 +119,7 @@ _TITLE_LONGEST: Final = 512
 
 
 Parameter = tuple[int, str, str]
-"""Of a query: its place in _PLACES (_OTHER for a name that is none of the vocabulary), name, value decoded."""
+"""Of a query: its place in _PLACES, _PROP or _OTHER; name, and value decoded."""
 
 
 class _Parameters(Cache[str, Parameter]):
@@ -125,9 +132,7 @@ class _Parameters(Cache[str, Parameter]):
         name, equals, text = parameter.partition("=")
         if name in _RECURRING:
             return super().__missing__(parameter)
-        if name[:2] == "x." and equals:
-            return _OTHER, name, decode_form(text)
-        return _parameter(parameter)
+        return _prop(name[2:], text) if name[:2] == "x." and equals else _parameter(parameter)
 
 
 class Reader:
@@ -147,14 +152,18 @@ class Reader:
         return [self._of_query(hit) if hit.kind in _BY_QUERY else self._of_body(hit) for hit in hits]
 
     def _of_query(self, hit: Hit) -> Said | Refusal:
-        values, others = _EMPTY.copy(), []
+        values, props, own = _EMPTY.copy(), {}, NOTHING.own
         # Backwards, so that of a name given twice the first value stands.
         for place, name, text in map(self.parameters.__getitem__, hit.query.split("&")[::-1]):
-            if place < 0:
-                others.append((name, text))
-            else:
+            if place >= 0:
                 values[place] = text
-        event, url, referrer, title, client_id, user_id, value, currency, time, message, mailing, _ = values
+            elif place == _PROP:
+                props[name] = text
+            else:
+                own = (name, text), *own
+        event, url, referrer, title, client_id, user_id, value, currency, time, message, mailing, problem, _ = values
+        if problem or len(props) > MAX_PROPS:
+            return Refusal("bad_props", problem or f"props: more than {MAX_PROPS}")
         event = self.events[event] if event else DEFAULT_EVENT[hit.kind]
         if not event:
             return _BAD_EVENT
@@ -169,13 +178,6 @@ class Reader:
             if moment is None:
                 return _BAD_TIME
             occurred = moment
-        props, own = NOTHING.props, NOTHING.own
-        if others:
-            props, own = _others(others)
-            if props:
-                problem = _props_problem(props)
-                if problem:
-                    return Refusal("bad_props", problem)
         page = url or hit.referer
         said = event, url, page, referrer, title, client_id, user_id, value, currency, occurred, props
         return tuple.__new__(Said, (*said, message, mailing, "", "", own))
@@ -185,7 +187,9 @@ class Reader:
             body = _body_decoder.decode(hit.body)
         except msgspec.ValidationError as error:
             field = str(error).rpartition("`$.")[2].rstrip("`").partition(".")[0].partition("[")[0]
-            return Refusal(_BODY_REASON.get(field, "undecodable"), f"body: {field or 'not an object'} of a wrong type")
+            return Refusal(
+                _BODY_REASON.get(field, "undecodable"), f"body: {field or 'not an object'} of a wrong type or size"
+            )
         except (msgspec.DecodeError, UnicodeError):
             return Refusal("undecodable", "body: not JSON")
         event = self.events[body.event] if body.event else DEFAULT_EVENT[hit.kind]
@@ -206,15 +210,14 @@ class Reader:
         props = NOTHING.props
         if body.props:
             props = {name: each if type(each) is str else _text(each) for name, each in body.props.items()}
-            problem = _props_problem(props)
-            if problem:
-                return Refusal("bad_props", problem)
         url, referrer = body.url or "", body.referrer or ""
         page = url or hit.referer if hit.kind == "tag" else url
         if hit.kind == "click":
             referrer = referrer or hit.referer
         title = self.titles[body.title] if body.title else ""
-        said = event, url, page, referrer, title, _text(body.id), _text(body.user_id), value, currency, occurred, props
+        client_id = "" if body.id is None else _text(body.id)
+        user_id = "" if body.user_id is None else _text(body.user_id)
+        said = event, url, page, referrer, title, client_id, user_id, value, currency, occurred, props
         return tuple.__new__(Said, (*said, "", "", body.link_code or "", body.click_id or "", ()))
 
 
@@ -231,6 +234,10 @@ def _parameter(parameter: str) -> Parameter:
     """Read a parameter as its name wants it read; one that is not meant for us, or has no value, is passed over."""
     name, equals, text = parameter.partition("=")
     place = _PLACES.get(name, _OTHER) if equals and name else _PASSED_OVER
+    if place == _OTHER:
+        name = decode_form(name)
+        if name[:2] == "x.":
+            return _prop(name[2:], text)
     match name:
         case "e":
             pass
@@ -245,18 +252,14 @@ def _parameter(parameter: str) -> Parameter:
     return place, name, text
 
 
-def _others(others: Iterable[tuple[str, str]]) -> tuple[dict[str, str], Pairs]:
-    """Part the custom properties (`x.plan`) from what else the query says; of a name given twice, the last stands."""
-    props: dict[str, str] = {}
-    own: dict[str, str] = {}
-    for name, text in others:
-        if "%" in name or "+" in name:
-            name = decode_form(name)
-        if name[:2] == "x.":
-            props[name[2:]] = text
-        else:
-            own[name] = text
-    return props, tuple(own.items())[::-1]
+def _prop(name: str, text: str) -> Parameter:
+    """Read a custom property; a name or a value that is too long is a problem of the whole hit."""
+    name, text = decode_form(name), decode_form(text)
+    if not 0 < len(name) <= MAX_PROP_NAME:
+        return _PROBLEM, name, f"props: a name not of 1-{MAX_PROP_NAME} characters"
+    if len(text) > MAX_PROP_VALUE:
+        return _PROBLEM, name, f"props: a value longer than {MAX_PROP_VALUE} characters"
+    return _PROP, name, text
 
 
 def _money(value: str, currency: str) -> tuple[str, str] | Refusal:
@@ -310,13 +313,3 @@ def milliseconds(time: str) -> int | None:
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _props_problem(props: dict[str, str]) -> str:
-    if len(props) > MAX_PROPS:
-        return f"props: more than {MAX_PROPS}"
-    if "" in props or max(map(len, props)) > MAX_PROP_NAME:
-        return f"props: a name not of 1-{MAX_PROP_NAME} characters"
-    if max(map(len, props.values())) > MAX_PROP_VALUE:
-        return f"props: a value longer than {MAX_PROP_VALUE} characters"
-    return ""
