@@ -51,16 +51,12 @@ class Cache(dict[Key, Value], Generic[Key, Value]):
 
     def all_of(self, keys: Sequence[Key], compute_all: Callable[[Sequence[Key]], Sequence[Value]]) -> list[Value]:
         """Answer many; what nothing is remembered of is computed together, each once."""
-        found = list(map(self.get, keys))
-        lacking = [number for number, value in enumerate(found) if value is None]
-        new = [key for key in dict.fromkeys([keys[number] for number in lacking]) if key not in self._old]
+        new = [key for key in dict.fromkeys(keys) if key not in self and key not in self._old]
         if new:
             for key, value in zip(new, compute_all(new), strict=True):
                 self.misses += 1
                 self._keep(key, value)
-        for number in lacking:
-            found[number] = self[keys[number]]
-        return found
+        return [self[key] for key in keys]
 
     def _keep(self, key: Key, value: Value) -> None:
         size = self._size(key)

@@ -148,7 +148,7 @@ def _version(major: str | None, minor: str | None, patch: str | None = None) -> 
 
 
 _WITHIN: Final = r"Android[^)]*?; *[^)]*?"
-_MODEL: Final = r"Android[^;)]*; *(?:[a-z]{2,3}(?:[-_][A-Za-z-]{2,8})?; *)?"
+_MODEL: Final = r"Android[^;)]*; *(?:HarmonyOS; *)?(?:[a-z]{2,3}(?:[-_][A-Za-z-]{2,8})?; *)?"
 
 
 def _place(rule: dict[str, str]) -> str:
