@@ -155,11 +155,11 @@ class Enricher:
         event, url, page_url, referrer, title, client_event_id, user_id, *rest = zip(*said, strict=True)
         value, currency, occurred, props, message_id, list_id, link_code, own_click_id, own = rest
         kind = [hit.kind for hit in hits]
-        opens = [number for number, each in enumerate(kind) if each == "open"]
+        opens = _places_of("open", kind)
 
         pages = [self._pages[text] for text in page_url]
         page, page_site, utm, arrival, click_id, problem = map(list, zip(*pages, strict=True))
-        for number in _spoken(problem):
+        for number in _where(problem):
             if url[number]:
                 refused[number] = Refusal("bad_url", problem[number])
 
@@ -170,7 +170,7 @@ class Enricher:
         ]
         sender, sent_arrival = zip(*sent, strict=True)
 
-        for number in _spoken(own):
+        for number in _where(own):
             if self._campaigns.named_in(own[number]):
                 on_page = () if page[number] is _NO_PAGE.columns else clean(page_url[number]).params
                 found = self._campaigns.read(on_page + own[number])
@@ -178,15 +178,15 @@ class Enricher:
         for number in opens:
             if arrival[number] is None:
                 arrival[number] = self._mailings[list_id[number] or message_id[number]]
-        for number in _spoken(own_click_id):
+        for number in _where(own_click_id):
             if click_id[number] is _NO_CLICK_ID:
                 click_id[number] = piece(OWN_CLICK_ID, own_click_id[number])
 
         agent, verdict = map(list, zip(*self.clients(hits), strict=True))
         for number in opens:
             verdict[number] = self._opens[hits[number].user_agent]
-        for number, hit in enumerate(hits):
-            if hit.kind == "server" and not hit.user_agent:
+        for number in _places_of("server", kind):
+            if not hits[number].user_agent:
                 verdict[number] = _PERSON  # a server need not say whose browser it speaks for
 
         place = [
@@ -344,7 +344,8 @@ def _stored(agent: str) -> str:
 
 def _unsound(hits: Sequence[Hit]) -> dict[int, Refusal]:
     """Return those of `hits` that no collector writes, by their place."""
-    if are_hit_ids([hit.id for hit in hits]) and all(0 <= hit.at < _LATEST_MS for hit in hits):
+    received = [hit.at for hit in hits]
+    if are_hit_ids([hit.id for hit in hits]) and min(received) >= 0 and max(received) < _LATEST_MS:
         return {}
     refusal = Refusal("undecodable", "id or time of receipt that no collector writes")
     return {
@@ -352,8 +353,13 @@ def _unsound(hits: Sequence[Hit]) -> dict[int, Refusal]:
     }
 
 
-def _spoken(column: Sequence[object]) -> list[int]:
-    """Return where a column that is mostly empty is not."""
+def _places_of(value: object, column: Sequence[object]) -> list[int]:
+    """Return where a column says what it seldom says."""
+    return [number for number, each in enumerate(column) if each == value] if value in column else []
+
+
+def _where(column: Sequence[object]) -> list[int]:
+    """Return where a column that seldom says anything does."""
     return [number for number, each in enumerate(column) if each] if any(column) else []
 
 

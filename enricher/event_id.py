@@ -28,6 +28,7 @@ _LAST_MS: Final = (1 << _RULES_SHIFT) - 1
 """Greatest receipt time that a version can hold: the year 2527."""
 
 _BASE: Final[dict[Kind, int]] = {kind: rank << _RANK_SHIFT | _LAST_MS for kind, rank in _RANK.items()}
+_TODAY: Final[dict[Kind, int]] = {kind: base + (RULES << _RULES_SHIFT) for kind, base in _BASE.items()}
 
 _HEX: Final = b"0123456789abcdef"
 _DIGITS_AT: Final = (*range(8), *range(9, 13), *range(14, 18), *range(19, 23), *range(24, 36))
@@ -81,8 +82,7 @@ def _dashed(hit_ids: Sequence[str]) -> list[str]:
 
 def versions(kinds: Sequence[Kind], received_ms: Sequence[int]) -> list[int]:
     """Return the `version` of each, under today's rules."""
-    today = RULES << _RULES_SHIFT
-    return [_BASE[kind] + today - received for kind, received in zip(kinds, received_ms, strict=True)]
+    return [_TODAY[kind] - received for kind, received in zip(kinds, received_ms, strict=True)]
 
 
 def version(kind: Kind, received_ms: int, rules: int = RULES) -> int:

@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import astuple
 
 from collector.contract import Hit
 from enricher.cache import Cache, remember_texts
@@ -112,6 +113,7 @@ _PROP: Final = -1
 _OTHER: Final = -2
 _RECURRING: Final = frozenset({"s", "e", "u", "r", "t", "c", "m", "l"})
 """Parameters that many hits share; any other is likely to be new with each hit."""
+_ALL_TEXT: Final = {str}
 _BY_QUERY: Final = frozenset({"pixel", "open"})
 _BAD_EVENT: Final = Refusal("bad_event", "event: not 1-64 of [A-Za-z0-9_.:-]")
 _BAD_TIME: Final = Refusal("bad_time", "time: neither RFC 3339 nor epoch milliseconds")
@@ -132,7 +134,11 @@ class _Parameters(Cache[str, Parameter]):
         name, equals, text = parameter.partition("=")
         if name in _RECURRING:
             return super().__missing__(parameter)
-        return _prop(name[2:], text) if name[:2] == "x." and equals else _parameter(parameter)
+        if name[:2] != "x." or not equals:
+            return _parameter(parameter)
+        if "%" in parameter or "+" in parameter:
+            name, text = decode_form(name), decode_form(text)
+        return _prop(name[2:], text)
 
 
 class Reader:
@@ -152,7 +158,9 @@ class Reader:
         return [self._of_query(hit) if hit.kind in _BY_QUERY else self._of_body(hit) for hit in hits]
 
     def _of_query(self, hit: Hit) -> Said | Refusal:
-        values, props, own = _EMPTY.copy(), {}, NOTHING.own
+        values = _EMPTY.copy()
+        props: dict[str, str] = {}
+        others: list[tuple[str, str]] = []
         # Backwards, so that of a name given twice the first value stands.
         for place, name, text in map(self.parameters.__getitem__, hit.query.split("&")[::-1]):
             if place >= 0:
@@ -160,7 +168,7 @@ class Reader:
             elif place == _PROP:
                 props[name] = text
             else:
-                own = (name, text), *own
+                others.append((name, text))
         event, url, referrer, title, client_id, user_id, value, currency, time, message, mailing, problem, _ = values
         if problem or len(props) > MAX_PROPS:
             return Refusal("bad_props", problem or f"props: more than {MAX_PROPS}")
@@ -179,8 +187,13 @@ class Reader:
                 return _BAD_TIME
             occurred = moment
         page = url or hit.referer
-        said = event, url, page, referrer, title, client_id, user_id, value, currency, occurred, props
-        return tuple.__new__(Said, (*said, message, mailing, "", "", own))
+        own = tuple(others[::-1])
+        # fmt: off
+        return tuple.__new__(Said, (
+            event, url, page, referrer, title, client_id, user_id, value, currency, occurred, props,
+            message, mailing, "", "", own,
+        ))
+        # fmt: on
 
     def _of_body(self, hit: Hit) -> Said | Refusal:
         try:
@@ -192,33 +205,38 @@ class Reader:
             )
         except (msgspec.DecodeError, UnicodeError):
             return Refusal("undecodable", "body: not JSON")
-        event = self.events[body.event] if body.event else DEFAULT_EVENT[hit.kind]
+        event, url, referrer, title, sent_id, sent_user, sent_value, currency, time, sent_props, code, click = astuple(
+            body
+        )
+        event = self.events[event] if event else DEFAULT_EVENT[hit.kind]
         if not event:
             return _BAD_EVENT
-        value = currency = ""
-        if body.value is not None or body.currency:
-            money = _money(_text(body.value), body.currency or "")
+        value, currency = "", currency or ""
+        if sent_value is not None or currency:
+            money = _money(_text(sent_value), currency)
             if isinstance(money, Refusal):
                 return money
             value, currency = money
         occurred = 0
-        if body.time is not None and body.time != "":
-            moment = milliseconds(_text(body.time))
+        if time is not None and time != "":
+            moment = milliseconds(_text(time))
             if moment is None:
                 return _BAD_TIME
             occurred = moment
-        props = NOTHING.props
-        if body.props:
-            props = {name: each if type(each) is str else _text(each) for name, each in body.props.items()}
-        url, referrer = body.url or "", body.referrer or ""
-        page = url or hit.referer if hit.kind == "tag" else url
-        if hit.kind == "click":
+        props = sent_props or NOTHING.props
+        if props and {*map(type, props.values())} != _ALL_TEXT:
+            props = {name: _text(each) for name, each in props.items()}
+        page = url = url or ""
+        if hit.kind == "tag":
+            page = url or hit.referer
+        elif hit.kind == "click":
             referrer = referrer or hit.referer
-        title = self.titles[body.title] if body.title else ""
-        client_id = "" if body.id is None else _text(body.id)
-        user_id = "" if body.user_id is None else _text(body.user_id)
-        said = event, url, page, referrer, title, client_id, user_id, value, currency, occurred, props
-        return tuple.__new__(Said, (*said, "", "", body.link_code or "", body.click_id or "", ()))
+        # fmt: off
+        return tuple.__new__(Said, (
+            event, url, page, referrer or "", self.titles[title] if title else "", _text(sent_id),
+            _text(sent_user), value, currency, occurred, props, "", "", code or "", click or "", (),
+        ))
+        # fmt: on
 
 
 def _event(text: str) -> str:
@@ -237,7 +255,7 @@ def _parameter(parameter: str) -> Parameter:
     if place == _OTHER:
         name = decode_form(name)
         if name[:2] == "x.":
-            return _prop(name[2:], text)
+            return _prop(name[2:], decode_form(text))
     match name:
         case "e":
             pass
@@ -254,7 +272,6 @@ def _parameter(parameter: str) -> Parameter:
 
 def _prop(name: str, text: str) -> Parameter:
     """Read a custom property; a name or a value that is too long is a problem of the whole hit."""
-    name, text = decode_form(name), decode_form(text)
     if not 0 < len(name) <= MAX_PROP_NAME:
         return _PROBLEM, name, f"props: a name not of 1-{MAX_PROP_NAME} characters"
     if len(text) > MAX_PROP_VALUE:
@@ -275,10 +292,10 @@ def _money(value: str, currency: str) -> tuple[str, str] | Refusal:
 
 
 def _text(scalar: Scalar) -> str:
-    if isinstance(scalar, str):
-        return scalar
     if scalar is None:
         return ""
+    if isinstance(scalar, str):
+        return scalar
     if isinstance(scalar, bool):
         return "true" if scalar else "false"
     return format(scalar, "f").rstrip("0").rstrip(".") if isinstance(scalar, float) else str(scalar)

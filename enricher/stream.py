@@ -71,13 +71,12 @@ def judge_all(
     enrich_all: Callable[[Sequence[Hit]], list[bytes | Refusal]], records: Sequence[bytes]
 ) -> list[bytes | Refusal]:
     """Return what each of `records` becomes; `judge` for many."""
-    read = [to_hit(record) for record in records]
-    hits = [hit for hit in read if isinstance(hit, Hit)]
-    judged = enrich_all(hits)
-    if len(hits) == len(read):
-        return judged
-    following = iter(judged)
-    return [hit if isinstance(hit, Refusal) else next(following) for hit in read]
+    try:
+        return enrich_all(list(map(decode_hit, records)))
+    except (msgspec.DecodeError, UnicodeError):
+        read = [to_hit(record) for record in records]
+    rows = iter(enrich_all([hit for hit in read if isinstance(hit, Hit)]))
+    return [hit if isinstance(hit, Refusal) else next(rows) for hit in read]
 
 
 class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
