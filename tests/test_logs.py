@@ -1,5 +1,6 @@
 """Log lines of every stage: bounded whatever floods, nothing left out unsaid, one line an event in either form."""
 
+import inspect
 import json
 import logging
 import os
@@ -152,3 +153,11 @@ def test_the_setting_is_checked(stage: str) -> None:
     )
     with pytest.raises(ValueError, match=f"PHAROS_{stage.upper()}_LOG"):
         settings.read(given_so)
+
+
+@pytest.mark.parametrize(
+    "name", ["Limiter", "as_json", "as_text", "use", "line", "settle", "_tell_owed", "_write", "where"]
+)
+def test_the_stages_share_no_code_and_yet_log_alike(name: str) -> None:
+    """Arrows forbid a module of all three: then what is mended in one is mended in the others."""
+    assert len({inspect.getsource(getattr(import_module(f"{stage}.log"), name)) for stage in STAGES}) == 1
