@@ -183,8 +183,8 @@ def prepare(options: Options) -> Iterator[Bench]:
         log = stack.enter_context(
             started(argv, folder=folder, cores=_cores()[1], ready=lambda: _says_ready(folder, "topics hits.raw"))
         )
-        compiled = stack.enter_context(_collector(folder / "a", _compiled(folder / "native"), broker))
-        interpreted = stack.enter_context(_collector(folder / "b", Path.cwd(), broker))
+        compiled = stack.enter_context(_collector(folder / "compiled", _compiled(folder / "native"), broker))
+        interpreted = stack.enter_context(_collector(folder / "interpreted", Path.cwd(), broker))
 
         def asked(which: _Collector, visitors: str) -> Callable[[], Figures]:
             return lambda: _round(which.program, which.port, visitors, options, pause_ms, which.settled)
