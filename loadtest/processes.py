@@ -167,12 +167,13 @@ def started(
     ready: Callable[[], bool],
     environ: Mapping[str, str] | None = None,
     cores: Sequence[int] | None = None,
+    cwd: Path | None = None,
     within_s: float = 30,
 ) -> Iterator[Program]:
     """Run `argv` inside the block, once `ready()` says yes, and stop it at the end.
 
-    Its output goes to a log in `folder`; `environ` is added to this process's own; `cores` pins it. Ready is usually
-    `lambda: answers(f"http://127.0.0.1:{port}/readyz")` or `lambda: listening(port)`.
+    Its output goes to a log in `folder`; `environ` is added to this process's own; `cores` pins it, `cwd` is where it
+    runs. Ready is usually `lambda: answers(f"http://127.0.0.1:{port}/readyz")` or `lambda: listening(port)`.
 
     Raises:
         NotReady: it ended or was not ready within `within_s`.
@@ -181,6 +182,7 @@ def started(
     with log.open("wb") as output, pinned(cores):
         process = subprocess.Popen(
             argv,
+            cwd=cwd,
             env={**os.environ, **(environ or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,

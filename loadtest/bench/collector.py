@@ -22,6 +22,7 @@ from loadtest.bench.frame import Bench, Contestant, Figures, Options, Unavailabl
 from loadtest.processes import Program, answers, free_port, listening, pinned, rss_bytes, started, wait_until
 
 _CONNECTIONS: Final = 64
+_ROOT: Final = Path(__file__).parents[2]
 _LUA: Final = Path(__file__).with_name("pixel.lua")
 _NGINX: Final = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -142,8 +143,12 @@ class _Collector(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def _collector(folder: Path, code: Path, broker: str) -> Iterator[_Collector]:
-    """Run the collector whose packages are in `code`."""
+def _collector(folder: Path, code: Path, broker: str, *, compiled: bool) -> Iterator[_Collector]:
+    """Run the collector whose packages are in `code`; what the worker has mapped must show that they are compiled.
+
+    Raises:
+        RuntimeError: they are not, or are and should not be.
+    """
     folder.mkdir()
     port, admin_port = free_port(), free_port()
     (folder / "sites.toml").write_text(_SITES)
@@ -156,9 +161,13 @@ def _collector(folder: Path, code: Path, broker: str) -> Iterator[_Collector]:
         "PHAROS_COLLECTOR_GRACE_S": "0",
     }
     ready = f"http://127.0.0.1:{admin_port}/readyz"
-    environ["PYTHONPATH"] = str(code)
-    argv = [sys.executable, "-P", "-m", "collector"]
-    with started(argv, folder=folder, environ=environ, cores=_cores()[0], ready=lambda: answers(ready)) as program:
+    argv = [sys.executable, "-m", "collector"]
+    with started(
+        argv, folder=folder, environ=environ, cores=_cores()[0], cwd=code, ready=lambda: answers(ready)
+    ) as program:
+        mapped = Path(f"/proc/{_worker(program.pid)}/maps").read_text()
+        if bool(re.search(rf"{code.resolve()}/\w+__mypyc\.", mapped)) != compiled:
+            raise RuntimeError(f"the worker runs other code than that in {code}")
         yield _Collector(program, port, f"http://127.0.0.1:{admin_port}")
 
 
@@ -183,8 +192,10 @@ def prepare(options: Options) -> Iterator[Bench]:
         log = stack.enter_context(
             started(argv, folder=folder, cores=_cores()[1], ready=lambda: _says_ready(folder, "topics hits.raw"))
         )
-        compiled = stack.enter_context(_collector(folder / "compiled", _compiled(folder / "native"), broker))
-        interpreted = stack.enter_context(_collector(folder / "interpreted", Path.cwd(), broker))
+        compiled = stack.enter_context(
+            _collector(folder / "compiled", _compiled(folder / "native"), broker, compiled=True)
+        )
+        interpreted = stack.enter_context(_collector(folder / "interpreted", _ROOT, broker, compiled=False))
 
         def asked(which: _Collector, visitors: str) -> Callable[[], Figures]:
             return lambda: _round(which.program, which.port, visitors, options, pause_ms, which.settled)
