@@ -1,7 +1,7 @@
 """Which campaign an address names: UTM fields as sent, click ids, and what both mean.
 
-Rule: raw and normalised side by side. A field is taken from the first name that `campaigns.toml` lists for it, then
-from the click id of the first network that it lists.
+Rule: raw and normalised side by side. A field is taken from the first name that `campaigns.toml` lists for it; where
+source and medium are silent, from the first row of its networks that the address names.
 """
 
 import tomllib
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 from enricher.personal import mask_email
-from enricher.url import Pairs, decode_form
+from enricher.url import Pairs, decode
 
 DATA: Final = Path(__file__).parent / "data" / "campaigns.toml"
 
@@ -37,9 +37,10 @@ class Campaign(NamedTuple):
     click_id_name: str
     click_id: str
     source: str
-    """Normalised; of the click id where UTM is silent."""
+    """Normalised; of the network where UTM is silent."""
     medium: str
     campaign: str
+    """Normalised; the campaign's id where its name is silent."""
 
 
 Utm = tuple[str, str, str, str, str, str, str, str, str]
@@ -47,12 +48,15 @@ Utm = tuple[str, str, str, str, str, str, str, str, str]
 SILENT: Final = Campaign(("", "", "", "", "", "", "", "", ""), "", "", "", "", "")
 
 
-class ClickId(NamedTuple):
-    """What a network's click id implies."""
+class Network(NamedTuple):
+    """What a parameter that a network appends implies."""
 
     rank: int
     source: str
+    """Empty: the parameter's value says it, or nobody does."""
     medium: str
+    identifies: bool
+    """The value is a click's id; else it tells of the network alone."""
 
 
 class Campaigns:
@@ -61,21 +65,23 @@ class Campaigns:
     def __init__(
         self,
         names: dict[str, tuple[int, int]],
-        click_ids: dict[str, ClickId],
+        networks: dict[str, Network],
         aliases: dict[str, dict[str, str]],
         name_of: Callable[[str], str],
     ) -> None:
         self._names = names
-        self._click_ids = click_ids
+        self._networks = networks
         self._aliases = aliases
         self._name_of = name_of
-        self._known = frozenset(names) | frozenset(click_ids)
+        self._known = frozenset(names) | frozenset(networks)
 
     def read(self, params: Pairs) -> Campaign:
         """Read the campaign that `params` (decoded once) name; of a name given twice the first value stands."""
         utm: list[str] = [""] * len(FIELDS)
         rank: list[int] = [1 << 30] * len(FIELDS)
-        clicked: ClickId | None = None
+        network: Network | None = None
+        network_value = ""
+        clicked: Network | None = None
         clicked_name = clicked_value = ""
         for name, value in params:
             name = name.lower()
@@ -89,14 +95,20 @@ class Campaigns:
                 field, order = place
                 if order < rank[field]:
                     utm[field], rank[field] = value, order
+            told = self._networks.get(name)
+            if told is None:
                 continue
-            click = self._click_ids[name]
-            if clicked is None or click.rank < clicked.rank:
-                clicked, clicked_name, clicked_value = click, name, value
-        if clicked is None and not any(utm):
+            if network is None or told.rank < network.rank:
+                network, network_value = told, value
+            if told.identifies and (clicked is None or told.rank < clicked.rank):
+                clicked, clicked_name, clicked_value = told, name, value
+        if network is None and not any(utm):
             return SILENT
-        source = self.normal("source", utm[0]) or (clicked.source if clicked else "")
-        medium = self.normal("medium", utm[1]) or (clicked.medium if clicked else "")
+        source, medium = self.normal("source", utm[0]), self.normal("medium", utm[1])
+        if network is not None:
+            by_value = "" if network.identifies else self.normal("source", network_value)
+            source = source or network.source or by_value
+            medium = medium or network.medium
         campaign = self.normal("campaign", utm[2] or utm[5])
         return Campaign(cast(Utm, tuple(utm)), clicked_name, clicked_value, source, medium, campaign)
 
@@ -116,7 +128,7 @@ class Campaigns:
 def tidy(value: str) -> str:
     """Return a decoded value as it is stored: decoded again where it was encoded twice, masked, bounded."""
     if "%" in value:
-        value = decode_form(value)
+        value = decode(value)  # no form the second time: a plus that is left stood there encoded, and is meant
     value = "".join(each for each in value if each.isprintable()) if not value.isprintable() else value
     return mask_email(value.strip())[:_LONGEST]
 
@@ -128,12 +140,12 @@ def load(name_of: Callable[[str], str]) -> Campaigns:
     for field, listed in table["fields"].items():
         for order, name in enumerate(listed):
             names[name] = (FIELDS.index(field), order)
-    click_ids = {
-        row["name"]: ClickId(rank, row.get("source", ""), row.get("medium", ""))
-        for rank, row in enumerate(table["click_id"])
+    networks = {
+        row["name"]: Network(rank, row.get("source", ""), row.get("medium", ""), row.get("identifies", True))
+        for rank, row in enumerate(table["network"])
     }
     aliases = {
         field: {alias: name for name, listed in entries.items() for alias in listed}
         for field, entries in table["aliases"].items()
     }
-    return Campaigns(names, click_ids, aliases, name_of)
+    return Campaigns(names, networks, aliases, name_of)
