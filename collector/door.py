@@ -54,6 +54,7 @@ def tending(
 
     def adopt(rules: Rules) -> None:
         intake.door = intake.door._replace(sites=rules.sites, links=rules.links)
+        tally.name_sites(rules.sites)
         tally.set("files_stale", 0)
         log.line("info", "sites and links read again", sites=len(rules.sites), links=len(rules.links))
 
@@ -61,6 +62,7 @@ def tending(
         tally.set("files_stale", 1)
         log.line("error", "the old sites and links stay in force", problem=str(problem))
 
+    tally.name_sites(intake.door.sites)
     tally.set("files_stale", 0)
     return [watch(files, hangup, adopt, complain), _forget(salt, tally)]
 

@@ -16,6 +16,12 @@ from prometheus_client.registry import Collector
 
 PREFIX: Final = "pharos_collector_"
 
+MOST_SITES: Final = 200
+"""Sites that are shown by name: the first of `sites.toml`, in its order. The rest is OTHER_SITES, so that the time
+series stay as many whatever the file holds."""
+OTHER_SITES: Final = "_other"
+"""No site can be called so: a key begins with a letter or digit."""
+
 SECONDS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 )  # fmt: skip
@@ -29,18 +35,22 @@ class Declared(NamedTuple):
     """`gauge_max`: of the workers' values the highest counts; all others add up. `histogram`: of seconds."""
     labels: tuple[str, ...]
     help: str
+    begin: tuple[str, ...] = ()
+    """Values of the one label that are shown from the start, at 0: a series that is born at 1 has no increase."""
 
 
 METRICS: Final[Mapping[str, Declared]] = {
     "hits_total": Declared(
         "counter",
         ("site", "result"),
-        "Hits by result: accepted, or the refusal's reason. Refusals rise: look at the site's snippet.",
+        "Hits by result: accepted, or the refusal's reason. Refusals rise: look at the site's snippet. `site` is one "
+        "of the first 200 of sites.toml, `_other` for the rest, empty where it was none of ours.",
     ),
     "address_faults_total": Declared(
         "counter",
         ("why",),
         "Address headers not believed. untrusted: name your proxies in TRUSTED_PROXIES; broken: look at the CDN.",
+        ("untrusted", "broken"),
     ),
     "files_stale": Declared(
         "gauge_max", (), "1: sites.toml or links.toml is broken, the old one in force. Read the log."
@@ -64,17 +74,27 @@ METRICS: Final[Mapping[str, Declared]] = {
         "counter",
         ("lane",),
         "Requests by lane: fast or full. Few fast ones though pixels come: something in front rewrites requests.",
+        ("fast", "full"),
     ),
     "request_errors_total": Declared(
         "counter",
         ("status",),
         "Requests answered by a protocol error. They rise: a broken client or a scanner; nothing is lost.",
+        ("400", "408", "413", "414", "431"),
     ),
     "connections": Declared("gauge", (), "Open connections. Near the bound: add workers, or raise CONNECTIONS."),
     "connections_refused_total": Declared(
         "counter", (), "Connections closed at once, over the bound. It moves: add workers, or raise CONNECTIONS."
     ),
     "spool_bytes": Declared("gauge", (), "Unsent bytes on disk. It grows: Kafka is away or slow."),
+    "spool_limit_bytes": Declared(
+        "gauge", (), "PHAROS_COLLECTOR_SPOOL_BYTES: what the spool may take. Hits that find no room are answered 503."
+    ),
+    "spool_acknowledged_bytes_total": Declared(
+        "counter",
+        (),
+        "Bytes of the spool that its mark has passed: Kafka has them. It stands, spool_bytes grows: Kafka is away.",
+    ),
     "spool_disk_bytes": Declared("gauge", (), "All bytes of the spool on disk, with acknowledged ones that are kept."),
     "spool_oldest_seconds": Declared(
         "gauge_max", (), "Age of the oldest segment with unsent hits. It grows: Kafka is away."
@@ -83,6 +103,7 @@ METRICS: Final[Mapping[str, Declared]] = {
         "counter",
         ("why",),
         "Hits answered 503. full: Kafka away too long, or bound too low; floor: disk nearly full; else the disk's.",
+        ("full", "floor", "fsync", "oversized", "EIO", "ENOSPC", "EDQUOT", "EROFS"),
     ),
     "spool_damaged_bytes_total": Declared(
         "counter", (), "Bytes that were no record, set aside in the spool's damage folders. Look at the disk."
@@ -102,7 +123,10 @@ METRICS: Final[Mapping[str, Declared]] = {
         "counter", (), "Hits that the topic refused as too large, set aside. Raise the topic's max.message.bytes."
     ),
     "producers_total": Declared(
-        "counter", ("why",), "Kafka producers built, by what ended the one before. They rise: look at Kafka."
+        "counter",
+        ("why",),
+        "Kafka producers built, by what ended the one before. They rise: look at Kafka.",
+        ("first", "forgot", "KafkaConnectionError", "KafkaTimeoutError", "TimeoutError"),
     ),
     "replays_total": Declared("counter", (), "Times that kept hits were sent again, the broker having lost them."),
     "kafka_up": Declared("gauge", (), "Workers whose producer stands. Under the number of workers: look at Kafka."),
@@ -137,6 +161,20 @@ class Tally:
     def __init__(self) -> None:
         self.values: Final[dict[Key, float]] = {}
         self.histograms: Final[dict[Key, Histogram]] = {}
+        self._named: Final[dict[str, None]] = {}
+
+    def name_sites(self, sites: Iterable[str]) -> None:
+        """Show these by name, in this order while there are free places; a site that has one keeps it."""
+        for site in sites:
+            self._shown(site)
+            self.values.setdefault(("hits_total", site, "accepted"), 0)
+
+    def _shown(self, site: str) -> str:
+        if site and site not in self._named:
+            if len(self._named) >= MOST_SITES:
+                return OTHER_SITES
+            self._named[site] = None
+        return site
 
     def histogram(self, name: str, *labels: str) -> Histogram:
         """Return the histogram to observe in; the same for the same labels."""
@@ -153,7 +191,15 @@ class Tally:
 
     def snapshot(self) -> list[tuple[Key, float]]:
         """Return what was counted so far."""
-        told = list(self.values.items())
+        told: list[tuple[Key, float]] = []
+        others: dict[Key, float] = {}
+        for key, value in self.values.items():
+            if key[0] == "hits_total" and self._shown(key[1]) == OTHER_SITES:
+                key = (key[0], OTHER_SITES, key[2])
+                others[key] = others.get(key, 0) + value
+            else:
+                told.append((key, value))
+        told += others.items()
         for key, histogram in self.histograms.items():
             told += [((*key, str(at)), count) for at, count in enumerate(histogram.counts) if count]
             told.append(((*key, "sum"), histogram.sum))
@@ -203,8 +249,9 @@ class _Sums(Collector):
             else:
                 family = GaugeMetricFamily(PREFIX + name, declared.help, labels=declared.labels)
             found = [(key[1:], value) for key, value in self._sums.items() if key[0] == name]
-            if not found and not declared.labels:
-                found = [((), 0)]
+            there = {labels for labels, _ in found}
+            begun = [(value,) for value in declared.begin] if declared.labels else [()]
+            found += [(labels, 0) for labels in begun if labels not in there]
             for labels, value in sorted(found):
                 family.add_metric(labels, value)
             yield family

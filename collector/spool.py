@@ -150,6 +150,8 @@ class Spool:
         self._dirty = self._names_dirty = False
         self._room = 1 << 62
         self._batch = _NEW_BATCH
+        self.acknowledged_bytes = 0
+        """What the mark has passed since the start; a second time counts again."""
         self.damaged_bytes = 0
         self.damaged_stretches = 0
         self.trouble = ""
@@ -421,10 +423,12 @@ class Spool:
 
     def acknowledge(self, position: Position, partition: int = -1, offset: int = -1) -> None:
         """Kafka has everything before `position`; the mark moves, whole segments before it are let go or kept."""
+        unsent = self.unsent_bytes
         try:
             self._mark.move(position, partition, offset)
         except OSError as problem:
             self.trouble = errno.errorcode.get(problem.errno or 0, "EIO")
+        self.acknowledged_bytes += max(0, unsent - self.unsent_bytes)
         self._let_go()
 
     def start_again(self) -> Position:

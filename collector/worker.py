@@ -82,7 +82,9 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
     log.use(settings.log)
     log.take_over_libraries()
     tally = Tally()
-    spool = await _own(Path(settings.spool_dir) / str(number), spool_limits(settings))
+    limits = spool_limits(settings)
+    spool = await _own(Path(settings.spool_dir) / str(number), limits)
+    tally.set("spool_limit_bytes", limits.most_bytes)
     if number == 0:
         _adopt_orphans(spool, settings.workers)
     if spool.found.segments:
@@ -224,6 +226,7 @@ def _measure(tally: Tally, spool: Spool) -> None:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     oldest = spool.oldest_unsent_at
     tally.set("spool_bytes", spool.unsent_bytes)
+    tally.set("spool_acknowledged_bytes_total", spool.acknowledged_bytes)
     tally.set("spool_disk_bytes", spool.disk_bytes)
     tally.set("spool_oldest_seconds", 0 if oldest is None else max(0.0, time.time() - oldest))
     tally.set("spool_damaged_bytes_total", spool.damaged_bytes)

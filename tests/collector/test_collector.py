@@ -41,7 +41,7 @@ async def test_accepted_hits_are_in_kafka_once_and_the_drain_leaves_nothing(brok
     topic = unique("hits.raw")
     await broker.create_topics(topic)
     fsync = "always" if broker.durable else "interval"
-    running = collector(kafka=broker.bootstrap, topic_raw=topic, workers=2, fsync=fsync)
+    running = collector(kafka=broker.bootstrap, topic_raw=topic, workers=2, fsync=fsync, spool_bytes=1 << 30)
     await running.start()
     await running.ready()
     accepted = await send(running.url, range(300))
@@ -53,6 +53,14 @@ async def test_accepted_hits_are_in_kafka_once_and_the_drain_leaves_nothing(brok
         metrics['answer_seconds_count{lane="fast"}'] == metrics['answer_seconds_bucket{lane="fast",le="+Inf"}'] == 300
     )
     assert metrics['kafka_seconds_count{step="produce"}'] == metrics["forwarded_batches_total"]
+    assert metrics["spool_limit_bytes"] == 1 << 30  # of both workers together
+    assert metrics['spool_refused_total{why="full"}'] == metrics['address_faults_total{why="untrusted"}'] == 0
+
+    async def passed() -> bool:
+        seen = await running.metrics()
+        return seen["spool_bytes"] == 0 and seen["spool_acknowledged_bytes_total"] == seen["spool_disk_bytes"] > 0
+
+    await until(passed, "the workers' marks have passed what was written")
     assert running.program.terminate() == 0
     hits = await hits_in(broker.bootstrap, topic)
     assert sorted(client_ids(hits)) == sorted(accepted)

@@ -65,6 +65,21 @@ def test_the_mark_survives_and_acknowledged_segments_go(folder: Path) -> None:
     assert segments_in(folder) == {} or max(segments_in(folder)) == ends[-1].segment
 
 
+def test_what_the_mark_passes_is_counted_over_segments_and_anew_when_sent_again(folder: Path) -> None:
+    spool = Spool(folder, LIMITS._replace(keep_s=3600))
+    ends = [spool.append(hits(10, number))[-1].end for number in range(0, 200, 10)]
+    written = spool.unsent_bytes
+    assert len(segments_in(folder)) > 3
+    spool.acknowledge(ends[9])
+    assert spool.acknowledged_bytes == written - spool.unsent_bytes > 0
+    spool.acknowledge(ends[-1])
+    assert spool.acknowledged_bytes == written
+    spool.start_again()
+    assert spool.acknowledged_bytes == written
+    spool.acknowledge(ends[-1])
+    assert spool.acknowledged_bytes == 2 * written
+
+
 def test_a_garbled_mark_costs_repeats_not_hits(folder: Path) -> None:
     spool = Spool(folder, LIMITS)
     first = spool.append(hits(10))[-1].end
