@@ -1,7 +1,8 @@
 """`python -m loadtest run|find-limit|soak|chaos|demo`: load a collector, audit every hit, say what the box can take.
 
 Exit codes: 0 clean; 1 something accepted is missing or doubled, a verdict was wrong, or a threshold of the command line
-is broken; 2 wrong arguments, or the target is not there; 3 the driver was the bottleneck.
+is broken; 2 wrong arguments, or the target is not there; 3 the driver was the bottleneck; 130 Ctrl-C before there was
+anything to report.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from loadtest import driver, here, limit, progress, report, result, schedule, soak, traffic
+from loadtest import driver, here, limit, overview, progress, report, result, schedule, soak, traffic
 from loadtest import run as running
 from loadtest.faults import Faults
 from loadtest.faults import load as load_faults
@@ -27,8 +28,11 @@ LONGEST_S = 7 * 24 * 3600
 MOST = 10_000_000_000
 
 
-def _shared() -> argparse.ArgumentParser:
-    """Return what the commands have in common; a new one for each, as each sets defaults of its own."""
+def _shared(shape: bool = True, rate: bool = True) -> argparse.ArgumentParser:
+    """Return what the commands have in common; a new one for each, as each sets defaults of its own.
+
+    Without `shape` the rate is constant, without `rate` the command chooses it.
+    """
     shared = argparse.ArgumentParser(add_help=False)
     to = shared.add_argument_group("target")
     to.add_argument("--url", default="http://127.0.0.1:8080", help="the collector (default %(default)s)")
@@ -43,9 +47,12 @@ def _shared() -> argparse.ArgumentParser:
     to.add_argument("--link", default="", help="a code of the links file; without it clicks are page views")
     how = shared.add_argument_group("traffic")
     how.add_argument("--profile", default="shop", choices=traffic.profiles())
-    how.add_argument("--rate", type=float, default=1000, help="requests/s, all lanes together (default %(default)g)")
-    how.add_argument("--duration", type=float, default=30, help="seconds (default %(default)g)")
-    how.add_argument("--schedule", default="constant", choices=schedule.SHAPES)
+    if rate:
+        told = "requests/s, all lanes together (default %(default)g)"
+        how.add_argument("--rate", type=float, default=1000, help=told)
+    how.add_argument("--duration", type=float, default=30, help="seconds, of all together (default %(default)g)")
+    if shape:
+        how.add_argument("--schedule", default="constant", choices=schedule.SHAPES)
     how.add_argument("--poisson", action="store_true", help="independent arrivals instead of evenly spaced ones")
     how.add_argument("--max-requests", type=int, default=MOST, help="hard bound")
     how.add_argument("--lanes", type=int, default=1, help="driver processes (default %(default)s)")
@@ -53,11 +60,17 @@ def _shared() -> argparse.ArgumentParser:
     how.add_argument("--churn", type=float, default=0.01, help="share of answers after which a connection is closed")
     how.add_argument("--timeout", type=float, default=10, help="seconds until an answer counts as none")
     how.add_argument("--seed", type=int, default=1)
-    how.add_argument("--pid", type=int, help="with --faults: whose descendants may be signalled, the runner's id")
+    how.add_argument(
+        "--pid", type=int, help="the runner's id: its descendants' memory is told, and --faults may signal them"
+    )
     must = shared.add_argument_group("demands (exit 1 when broken)")
     must.add_argument("--max-p99-ms", type=float)
-    must.add_argument("--max-failed-percent", type=float)
+    must.add_argument("--max-failed-percent", type=float, help="of hits: never sent, not answered, answered 5xx")
     must.add_argument("--max-freshness-s", type=float, help="99th percentile")
+    must.add_argument(
+        "--late-after-s", type=float, default=result.LATE_AFTER_S, help="a followed hit is late then (%(default)g)"
+    )
+    must.add_argument("--max-late-percent", type=float, help="of the hits followed")
     must.add_argument("--late-bound-ms", type=float, default=driver.LATE_BOUND_MS, help="when to call the driver late")
     must.add_argument("--settle", type=float, default=60, help="seconds without news until the rest counts as missing")
     out = shared.add_argument_group("output")
@@ -73,11 +86,17 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     one = commands.add_parser("run", parents=[_shared()], help="one run, audited")
     one.add_argument("--faults", type=Path, metavar="FILE", help="break things during the run; needs --pid")
-    find = commands.add_parser("find-limit", parents=[_shared()], help="step the rate up until p99 or loss breaks")
-    find.add_argument("--from", dest="from_rate", type=float, default=500, help="first rate (default %(default)g)")
-    find.add_argument("--step-seconds", type=float, default=8)
-    long = commands.add_parser("soak", parents=[_shared()], help="run after run of --window seconds, each audited")
+    without = _shared(shape=False, rate=False)
+    find = commands.add_parser("find-limit", parents=[without], help="step the rate up until p99 or loss breaks")
+    find.add_argument("--from", dest="rate", type=float, default=500, help="first rate (default %(default)g)")
+    find.add_argument(
+        "--to", dest="to_rate", type=float, default=limit.HIGHEST, help="highest rate (default: no bound)"
+    )
+    find.add_argument("--step-seconds", type=float, default=8, help="seconds (default %(default)g)")
+    find.set_defaults(schedule="constant", duration=900)
+    long = commands.add_parser("soak", parents=[_shared(shape=False)], help="run after run, each audited")
     long.add_argument("--window", type=float, default=600, help="seconds (default %(default)g)")
+    long.set_defaults(schedule="constant", duration=3600)
     disaster = commands.add_parser("chaos", parents=[_shared()], help="start all, kill every part under load, audit")
     disaster.add_argument("--faults", type=Path, metavar="FILE", default=CHAOS, help="default: %(default)s")
     disaster.set_defaults(rate=300, duration=75, late_bound_ms=60_000, title="Chaos", settle=45)
@@ -98,6 +117,14 @@ def order_of(given: argparse.Namespace, system: here.System) -> running.Order:
         raise ValueError("--rate, --lanes or --connections is out of range")
     if not 0 <= given.churn <= 1 or not 0 < given.timeout <= 300 or not 1 <= given.max_requests <= MOST:
         raise ValueError("--churn, --timeout or --max-requests is out of range")
+    if given.late_after_s <= 0:
+        raise ValueError("--late-after-s must be more than 0")
+    if given.command == "find-limit" and not (given.rate <= given.to_rate and 0 < given.step_seconds <= given.duration):
+        raise ValueError(
+            "--to must not be below --from, nor --duration below --step-seconds, which must be more than 0"
+        )
+    if given.command == "soak" and not 0.5 < given.window <= LONGEST_S:
+        raise ValueError(f"--window must be more than 0.5 and at most {LONGEST_S} seconds")
     target = driver.target_of(
         system.url,
         owned=given.i_own_this_target,
@@ -127,9 +154,12 @@ def order_of(given: argparse.Namespace, system: here.System) -> running.Order:
             max_p99_ms=given.max_p99_ms,
             max_failed_percent=given.max_failed_percent,
             max_freshness_s=given.max_freshness_s,
+            late_after_s=given.late_after_s,
+            max_late_percent=given.max_late_percent,
             late_bound_ms=given.late_bound_ms,
         ),
         admins=system.admins,
+        pid=system.pid,
         settle_s=given.settle,
     )
 
@@ -143,14 +173,17 @@ def main(argv: Sequence[str]) -> int:
     console = Console(stderr=True)
     try:
         with _target(given, console) as system:
-            results = _results(given, system, console)
+            results, page = _results(given, system, console)
+    except KeyboardInterrupt:
+        console.print("loadtest: stopped by hand before there was anything to report", style="red", highlight=False)
+        return 130
     except (ValueError, OSError, StoreAway, RuntimeError) as problem:
         console.print(f"loadtest: {problem}", style="red", highlight=False)
         return 2
     if given.json:
         given.json.write_bytes(msgspec.json.encode(results if given.command in ("soak", "find-limit") else results[0]))
     if given.html:
-        given.html.write_text(report.page(results[-1]), encoding="utf-8")
+        given.html.write_text(page, encoding="utf-8")
         console.print(f"report: {given.html}", highlight=False)
     return running.exit_code(results)
 
@@ -166,7 +199,7 @@ def _target(given: argparse.Namespace, console: Console) -> Iterator[here.System
     found = None if chaos or given.kafka else here.running()
     if found:
         console.print(f"loading what `make run` runs: {found.url}", highlight=False)
-        yield found
+        yield msgspec.structs.replace(found, pid=given.pid or 0)
         return
     console.print("starting broker, ClickHouse, collector, enricher, sink ...", highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="loadtest-"))
@@ -176,18 +209,31 @@ def _target(given: argparse.Namespace, console: Console) -> Iterator[here.System
         console.print("draining ...", highlight=False)
 
 
-def _results(given: argparse.Namespace, system: here.System, console: Console) -> list[result.Result]:
+def _results(given: argparse.Namespace, system: here.System, console: Console) -> tuple[list[result.Result], str]:
+    """Do what the command says; return the results and the report."""
     order = order_of(given, system)
     faults = _faults(given, system)
     store = ClickHouse(system.clickhouse) if system.clickhouse else None
     try:
         match given.command:
             case "find-limit":
-                return limit.find(order, store, console, given.from_rate, given.step_seconds)
+                found = limit.find(
+                    order,
+                    store,
+                    console,
+                    first=given.rate,
+                    highest=given.to_rate,
+                    step_s=given.step_seconds,
+                    within_s=given.duration,
+                )
+                return found.steps, overview.of_search(order.title, found)
             case "soak":
-                return soak.run(order, store, console, given.window)
+                windows = soak.run(order, store, console, given.window)
+                return windows, overview.of_windows(order.title, windows)
             case _:
-                return [_one(order, store, console, faults)]
+                done = progress.watched(order, store, console, faults)
+                progress.show(done, console)
+                return [done], report.page(done)
     finally:
         if store:
             store.close()
@@ -199,16 +245,6 @@ def _faults(given: argparse.Namespace, system: here.System) -> Faults | None:
     if not system.pid:
         raise ValueError("--faults needs --pid: only that process's descendants are ever signalled")
     return Faults(load_faults(given.faults), system.pid)
-
-
-def _one(order: running.Order, store: ClickHouse | None, console: Console, faults: Faults | None) -> result.Result:
-    screen = progress.Screen(console)
-    try:
-        done = running.run(order, store, screen, faults)
-    finally:
-        screen.close()
-    progress.show(done, console)
-    return done
 
 
 if __name__ == "__main__":

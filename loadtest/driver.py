@@ -35,6 +35,10 @@ class NotYours(ValueError):
     """The target is not loopback, and nobody said that it is theirs."""
 
 
+class NotThere(RuntimeError):
+    """No connection to the target could be opened, so that nothing was sent."""
+
+
 class Drive(msgspec.Struct, kw_only=True):
     """A whole run, as driven."""
 
@@ -57,6 +61,18 @@ class Drive(msgspec.Struct, kw_only=True):
     def requests(self) -> int:
         """Return how many requests were sent."""
         return sum(book.requests for book in self.books)
+
+    def due(self) -> int:
+        """Return how many requests were due: those sent, and those whose moment passed without a connection."""
+        return self.requests() + self.gave_up()
+
+    def answers(self) -> int:
+        """Return how many answers came."""
+        return sum(book.answers for book in self.books)
+
+    def gave_up(self) -> int:
+        """Return how many requests were never sent."""
+        return sum(book.gave_up for book in self.books)
 
     def errors(self) -> Counter[str]:
         """Return what went wrong, by its text."""
@@ -149,17 +165,21 @@ def drive(plan: Plan, tell: Callable[[Measured], None] = lambda measured: None) 
     Ctrl-C stops sending and returns what was sent so far, marked `stopped_early`.
 
     Raises:
+        NotThere: no lane could open a connection.
         RuntimeError: a lane died, or did not become ready within 60 s.
     """
     with _crew(plan) as pipes:
         ready_by = time.perf_counter() + 60
+        refusals: list[str] = []
         for pipe in pipes:
             if not pipe.poll(max(0, ready_by - time.perf_counter())):
                 raise RuntimeError("a driver process did not become ready within 60 s")
             try:
-                pipe.recv()
+                refusals.append(pipe.recv())
             except (EOFError, OSError):
                 raise RuntimeError("a driver process died before it began") from None
+        if all(refusals):
+            raise NotThere(f"the target {plan.target.host}:{plan.target.port} is not there: {refusals[0]}")
         start = time.perf_counter() + 0.05
         started_at = time.time() + 0.05
         for pipe in pipes:

@@ -57,6 +57,11 @@ def parse(text: bytes) -> Script:
     return script
 
 
+def named(fault: Fault) -> str:
+    """Return what a fault does, such as "kill sink"."""
+    return " ".join(fault.command) if fault.do == "run" else f"{fault.do} {fault.what}"
+
+
 def find(root: int, words: str) -> list[psutil.Process]:
     """Return the topmost descendants of `root` whose command line contains `words`."""
     found: list[psutil.Process] = []
@@ -83,7 +88,8 @@ class Faults:
         self.done: list[tuple[float, str]] = []
         """Seconds from the start, and what was done."""
         self.failed: list[str] = []
-        """What could not be done, and why."""
+        """What could not be done, and why; what was never played among it."""
+        self._left = sorted(script.fault, key=lambda fault: fault.at_s)
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -94,10 +100,12 @@ class Faults:
             self._thread.start()
 
     def finish(self) -> None:
-        """Play no further; what is paused goes on."""
+        """Play no further; what is paused goes on, and what was not played has failed: it has shown nothing."""
         self._over.set()
         if self._thread:
             self._thread.join()
+        self.failed += [f"{named(fault)} at {fault.at_s:g} s: the run was over by then" for fault in self._left]
+        self._left.clear()
 
     def kills(self) -> dict[str, int]:
         """Return how often each component was killed with SIGKILL."""
@@ -109,10 +117,12 @@ class Faults:
         return counts
 
     def _play(self, start: float) -> None:
-        for fault in sorted(self.script.fault, key=lambda fault: fault.at_s):
+        while self._left:
+            fault = self._left[0]
             if self._over.wait(max(0.0, start + fault.at_s - time.perf_counter())):
                 return
-            text = " ".join(fault.command) if fault.do == "run" else f"{fault.do} {fault.what}"
+            del self._left[0]
+            text = named(fault)
             try:
                 self._inject(fault)
             except (OSError, subprocess.SubprocessError, psutil.Error, LookupError) as problem:

@@ -2,6 +2,7 @@
 
 Rule: open loop. A moment that has come is served whatever the answers do: by a free connection, or, where none is
 free, by the next that becomes so; its latency counts from the scheduled moment. One request at a time a connection.
+And no moment leaves the books: one without an answer counts with the time until it was given up.
 The hot path is `Connection.data_received` -> `Lane.answered` -> `Lane.fire`; the rest runs a few times a second.
 Longer than other modules, because connection and lane are one machine: each call between them happens every 20 µs.
 """
@@ -111,6 +112,7 @@ class Lane:
         self.next_probe = 0.0
         self.next_at = float("inf")
         self.alive = 0
+        self.first, self.full = asyncio.Event(), asyncio.Event()
         self.closing = False
         self.tls = ssl.create_default_context() if target.tls else None
         self.loop = asyncio.get_running_loop()
@@ -121,6 +123,22 @@ class Lane:
     def lifetime(self) -> int:
         """Return after how many answers a connection is closed; geometric around 1/churn."""
         return int(self.rng.expovariate(self.target.churn)) + 1 if self.target.churn else 2**62
+
+    async def open(self, within_s: float, any_within_s: float) -> str:
+        """Open the target's connections; return what was wrong where none could be, else "".
+
+        Waits up to `any_within_s` for the first, then up to `within_s` for all.
+        """
+        for _ in range(self.target.connections):
+            self.reconnect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(any_within_s):
+                await self.first.wait()
+            async with asyncio.timeout(within_s):
+                await self.full.wait()
+        if self.alive:
+            return ""
+        return next((text for text, _ in self.errors.most_common(1)), f"connect: nothing within {any_within_s:g} s")
 
     async def connect(self) -> None:
         """Open one connection, trying again while the run lasts."""
@@ -143,6 +161,9 @@ class Lane:
     def connected(self, connection: Connection) -> None:
         """Take a new connection into service."""
         self.alive += 1
+        self.first.set()
+        if self.alive == self.target.connections:
+            self.full.set()
         self.freed(connection, clock())
 
     def freed(self, connection: Connection, now: float) -> None:
@@ -152,8 +173,18 @@ class Lane:
             if now - at < self.target.timeout_s:
                 self.fire(connection, at, now)
                 return
-            self.gave_up += 1
+            self.give_up(at, now)
         self.free.append(connection)
+
+    def give_up(self, at: float, now: float) -> None:
+        """Book a moment that came and was never served."""
+        self.gave_up += 1
+        self.miss(at, now)
+
+    def miss(self, at: float, now: float) -> None:
+        """Book a moment without an answer: its visitor has waited until now."""
+        self.slice.failed += 1
+        self.slice.missed.append(int((now - at) * 1e6))
 
     def lost(self, connection: Connection, problem: Exception | None) -> None:
         """Book a broken connection; its request, if any, stays unanswered."""
@@ -162,7 +193,7 @@ class Lane:
         shot, connection.shot = connection.shot, None
         if shot is not None:
             self.errors[f"no answer: {type(problem).__name__ if problem else 'closed'}"] += 1
-            self.slice.failed += 1
+            self.miss(connection.at, clock())
         else:
             with contextlib.suppress(ValueError):
                 self.free.remove(connection)
@@ -238,7 +269,9 @@ class Lane:
     # --- the course of a run
 
     def sweep(self, now: float) -> None:
-        """Give up on answers that take longer than the timeout."""
+        """Give up on answers that take longer than the timeout, and on moments that have waited that long."""
+        while self.waiting and now - self.waiting[0] >= self.target.timeout_s:
+            self.give_up(self.waiting.popleft(), now)
         for connection in [c for c in self.busy if now - c.sent > self.target.timeout_s]:
             self.errors["timeout"] += 1
             connection.transport.abort()
@@ -256,10 +289,24 @@ class Lane:
         return self.next_at == float("inf") and not self.waiting and not self.busy
 
     def stop(self) -> None:
-        """Send nothing more; what is under way may still be answered."""
+        """Send nothing more; what is under way may still be answered, what was due and waits is given up."""
         self.moments = iter(())
         self.next_at = float("inf")
-        self.waiting.clear()
+        self.abandon(clock())
+
+    def abandon(self, now: float) -> None:
+        """Give up on every moment that still waits."""
+        while self.waiting:
+            self.give_up(self.waiting.popleft(), now)
+
+    def close(self, now: float) -> None:
+        """End the run: what has no answer by now will have none."""
+        self.closing = True
+        self.abandon(now)
+        for connection in self.busy:
+            connection.shot = None  # so that its end, which comes after the last cut, books nothing
+            self.errors["no answer: the run was over"] += 1
+            self.miss(connection.at, now)
 
     async def run(self, start: float, tell: Callable[[Slice], None], drain_s: float) -> None:
         """Serve the schedule from `start` (on the clock) to its end, telling what each tenth of a second brought.
@@ -280,13 +327,15 @@ class Lane:
                     give_up = now + drain_s
                 tell(self.cut(now))
         finally:
-            self.closing = True
+            self.close(clock())
             alarm.close()
             tell(self.cut(clock()))
-            for task in list(self.tasks):
+            tasks = list(self.tasks)
+            for task in tasks:
                 task.cancel()
             for connection in [*self.busy, *self.free]:
                 connection.transport.abort()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ring(self, alarm: Alarm) -> None:
         now = clock()

@@ -1,13 +1,15 @@
 """A driver process: `python -m loadtest.lane_process FD`, started by driver.py with a pipe as file descriptor FD.
 
-What it says over the pipe, in this order: "ready", Slices ten times a second, its Book. What it hears: the plan and its
-index, the moment to start, and perhaps a word that means "stop".
+What it says over the pipe, in this order: a text when it is ready ("", or why no connection could be opened), Slices
+ten times a second, its Book. What it hears: the plan and its index, the moment to start, and perhaps a word that means
+"stop".
 """
 
 import asyncio
 import sys
 import time
 from multiprocessing.connection import Connection as Pipe
+from typing import Final
 
 import uvloop
 
@@ -16,9 +18,14 @@ from loadtest import traffic
 from loadtest.lane import Lane
 from loadtest.plan import Book, Plan, Slice
 
+OPEN_S: Final = 10.0
+"""How long all connections together may take to open."""
+THERE_S: Final = 3.0
+"""How long the first may take; then the target is not there."""
+
 
 async def serve(pipe: Pipe, plan: Plan, index: int) -> None:
-    """Be one lane: say "ready", await the start, tell slices, hand in the book; end at once when the parent is gone."""
+    """Be one lane: open, await the start, tell slices, hand in the book; end at once when the parent is gone."""
     shots = traffic.pool(plan.profile, plan.seed * 1000 + index, plan.surface, plan.pool)
     moments = schedules.arrivals(plan.schedule, plan.seed, index, plan.lanes)
     lane = Lane(
@@ -30,10 +37,11 @@ async def serve(pipe: Pipe, plan: Plan, index: int) -> None:
         seed=plan.seed,
         probes_per_s=plan.probes_per_s / plan.lanes,
     )
-    opening = asyncio.gather(*(lane.connect() for _ in range(plan.target.connections)))
-    await asyncio.wait([asyncio.ensure_future(opening)], timeout=10)
-    pipe.send("ready")
-    start: float = await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
+    pipe.send(await lane.open(OPEN_S, THERE_S))
+    try:
+        start: float = await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
+    except (EOFError, OSError):
+        return  # there is nothing to load, or the parent is gone
 
     def tell(cut: Slice) -> None:
         pipe.send(cut)

@@ -1,19 +1,26 @@
 """How much the target takes: the rate steps up until p99 or loss breaks, then the knee is narrowed down."""
 
+import time
 from collections.abc import Callable
+from typing import Final, Literal
 
 import msgspec
 from rich.console import Console
 
-from loadtest import progress, result, schedule
+from loadtest import driver, progress, result, schedule
 from loadtest import run as running
 from loadtest.store import Store
 
-P99_MS = 50.0
+P99_MS: Final = 50.0
 """What counts as broken where the command line names no --max-p99-ms."""
-FAILED_PERCENT = 0.1
-FACTOR = 1.5
-NARROWINGS = 3
+FAILED_PERCENT: Final = 0.1
+FACTOR: Final = 1.5
+NARROWINGS: Final = 3
+HIGHEST: Final = 10_000_000.0
+"""Where the search ends when nothing else ends it, requests/s."""
+
+Word = Literal["holds", "breaks", "driver gave out", "stopped"]
+"""What became of a step. "stopped": by hand, by a bound on time or count, or because the target is gone."""
 
 
 class Knee(msgspec.Struct, frozen=True):
@@ -22,83 +29,142 @@ class Knee(msgspec.Struct, frozen=True):
     holds: float
     """The highest rate that held; 0 when not even the first did."""
     breaks: float
-    """The lowest rate that broke; infinite when the driver gave out first."""
+    """The lowest rate that broke; infinite when none did."""
+    gave_out: float = float("inf")
+    """The rate at which the driver, not the target, gave out: between it and `holds` nothing is known."""
+
+    def __str__(self) -> str:
+        text = f"holds {self.holds:,.0f}/s"
+        if self.breaks < float("inf"):
+            text += f", breaks at {self.breaks:,.0f}/s"
+        if self.gave_out < float("inf"):
+            text += f"; at {self.gave_out:,.0f}/s the driver gave out: not the target's knee, but the driver's"
+        elif self.breaks == float("inf"):
+            text += "; where it breaks was not reached"
+        return text
 
 
-def search(first: float, highest: float, holds: Callable[[float], bool | None]) -> Knee:
-    """Return the knee between rates that hold and rates that break. Pure but for `holds`.
+class Found(msgspec.Struct, frozen=True):
+    """The search, as it went."""
 
-    `holds(rate)` is True, False, or None when the driver, not the target, gave out. Rates grow by FACTOR up to
-    `highest`; then the gap is halved NARROWINGS times.
+    steps: list[result.Result]
+    rates: list[float]
+    """Of each step, requests/s."""
+    words: list[Word]
+    knee: Knee
+
+    def best(self) -> result.Result:
+        """Return the step with the highest rate that held; where none did, the last."""
+        held = [n for n, word in enumerate(self.words) if word == "holds"]
+        return self.steps[max(held, key=lambda n: self.rates[n], default=-1)]
+
+
+def search(first: float, highest: float, attempt: Callable[[float], Word]) -> Knee:
+    """Return the knee between rates that hold and rates that break. Pure but for `attempt`.
+
+    Rates grow by FACTOR from `first` to `highest`, which is tried too; then the gap is halved NARROWINGS times. It ends
+    at once where the driver gives out: what a driver cannot send, no target has refused. So it does when stopped.
     """
-    good, bad = 0.0, float("inf")
-    rate = first
-    while bad == float("inf") and rate <= highest:
-        verdict = holds(rate)
-        if verdict is None:
-            return Knee(good, bad)
-        if verdict:
-            good = rate
-            rate *= FACTOR
+    good, bad, narrowed = 0.0, float("inf"), 0
+    rate = min(first, highest)
+    while True:
+        match attempt(rate):
+            case "holds":
+                good = rate
+            case "breaks":
+                bad = rate
+            case "driver gave out":
+                return Knee(good, bad, rate)
+            case "stopped":
+                return Knee(good, bad)
+        if bad == float("inf"):
+            if rate >= highest:
+                return Knee(good, bad)
+            rate = min(rate * FACTOR, highest)
         else:
-            bad = rate
-    if bad < float("inf"):
-        for _ in range(NARROWINGS):
-            middle = (good + bad) / 2
-            if holds(middle):
-                good = middle
-            else:
-                bad = middle
-    return Knee(good, bad)
+            if narrowed == NARROWINGS:
+                return Knee(good, bad)
+            narrowed += 1
+            rate = (good + bad) / 2
 
 
 def find(
-    order: running.Order, store: Store | None, console: Console, first: float, step_s: float
-) -> list[result.Result]:
-    """Search, print each step and the knee, and return the steps' results, the last that held at the end."""
+    order: running.Order,
+    store: Store | None,
+    console: Console,
+    *,
+    first: float,
+    highest: float = HIGHEST,
+    step_s: float,
+    within_s: float,
+) -> Found:
+    """Search, print each step and the knee, and return what was found.
+
+    No step begins that could not end `within_s`, or once the schedule's `at_most` requests were due. Ctrl-C ends the
+    step and the search; what was found by then is returned.
+
+    Raises:
+        NotThere: the target was not there when the first step began.
+        KeyboardInterrupt: before there was anything to report.
+    """
     limits = order.limits
-    p99_ms = limits.max_p99_ms if limits.max_p99_ms is not None else P99_MS
-    percent = limits.max_failed_percent if limits.max_failed_percent is not None else FAILED_PERCENT
-    strict = result.Thresholds(
-        max_p99_ms=p99_ms,
-        max_failed_percent=percent,
-        max_freshness_s=limits.max_freshness_s,
-        late_bound_ms=limits.late_bound_ms,
+    strict = msgspec.structs.replace(
+        limits,
+        max_p99_ms=P99_MS if limits.max_p99_ms is None else limits.max_p99_ms,
+        max_failed_percent=FAILED_PERCENT if limits.max_failed_percent is None else limits.max_failed_percent,
     )
     steps: list[result.Result] = []
+    rates: list[float] = []
+    words: list[Word] = []
+    end = time.monotonic() + within_s
 
-    def holds(rate: float) -> bool | None:
-        stretches = schedule.constant(rate, step_s)
+    def attempt(rate: float) -> Word:
+        left = order.schedule.at_most - sum(step.requests + step.gave_up for step in steps)
+        if left <= 0 or (steps and time.monotonic() + step_s > end):
+            console.print("the search has reached its bound on time or requests", highlight=False)
+            return "stopped"
         step = msgspec.structs.replace(
             order,
+            schedule=msgspec.structs.replace(order.schedule, stretches=schedule.constant(rate, step_s), at_most=left),
             limits=strict,
-            schedule=msgspec.structs.replace(order.schedule, stretches=stretches),
             schedule_name=f"constant {rate:,.0f}/s for {step_s:g} s",
             title=f"{order.title}: limit at {rate:,.0f}/s",
         )
-        screen = progress.Screen(console)
         try:
-            done = running.run(step, store, screen)
-        finally:
-            screen.close()
+            done = progress.watched(step, store, console)
+        except (driver.NotThere, KeyboardInterrupt) as end_of_it:
+            if not steps:
+                raise
+            if isinstance(end_of_it, driver.NotThere):
+                result.fail(steps[-1], f"gone when the step at {rate:,.0f}/s began: {end_of_it}")
+            return "stopped"
+        word = word_of(done)
         steps.append(done)
-        verdict = None if done.exit_code == result.BOTTLENECK else done.exit_code == result.CLEAN
-        word = {None: "driver gave out", True: "holds", False: "breaks"}[verdict]
+        rates.append(rate)
+        words.append(word)
         why = "; ".join(done.broken) or done.bottleneck
+        failed = done.failed + done.gave_up
         console.print(
-            f"{rate:>9,.0f}/s  {word:<16} p99 {done.latency.at(99):8.2f} ms  failed {done.failed:,}  {why}",
-            highlight=False,
+            f"{rate:>9,.0f}/s  {word:<16} p99 {done.latency.at(99):8.2f} ms  failed {failed:,}  {why}", highlight=False
         )
-        return verdict
+        return word
 
-    knee = search(first, order.schedule.rate_at(0) if order.schedule.rate_at(0) > first else 1e6, holds)
-    if knee.breaks < float("inf"):
-        console.print(f"knee: holds {knee.holds:,.0f}/s, breaks at {knee.breaks:,.0f}/s", style="bold", highlight=False)
-    else:
-        console.print(f"holds {knee.holds:,.0f}/s; where it breaks was not reached", style="bold", highlight=False)
-    # Breaking is what the search is for: only lost or doubled hits make it fail, and a driver that gave out says so.
-    for step in steps:
-        audited = step.audit.faults() if step.audit else []
-        step.exit_code = result.exit_code(audited, [], step.bottleneck)
-    held = [step for step in steps if not step.broken]
-    return [step for step in steps if step not in held[-1:]] + held[-1:]
+    knee = search(first, highest, attempt)
+    if words[-1] == "breaks" and not knee.holds:
+        result.fail(steps[-1], f"not even {min(rates):,.0f}/s held: this is no limit, but a fault")
+    console.print(str(knee), style="bold", highlight=False)
+    return Found(steps, rates, words, knee)
+
+
+def word_of(step: result.Result) -> Word:
+    """Return what became of a step, and leave it the exit code that it has as a part of the search.
+
+    Breaking is what the search is for: only what must not be fails it, and a driver that gave out says so.
+    """
+    word: Word = "holds" if step.exit_code == result.CLEAN else "breaks"
+    if step.exit_code == result.BOTTLENECK:
+        word = "driver gave out"
+    if step.stopped_early:
+        word = "stopped"
+    step.exit_code = result.exit_code(step.audit.faults() if step.audit else [], [], step.bottleneck)
+    return word

@@ -1,6 +1,7 @@
 """What a run measures as it goes: one HDR histogram for each kind of time, and a line of seconds. Pure.
 
-Times are whole microseconds; histograms keep three significant digits up to ten minutes.
+Times are whole microseconds; histograms keep three significant digits up to ten minutes. What got no answer counts
+among the latencies with the time until it was given up: left out, p99 would look best when the worst are missing.
 """
 
 from collections import Counter
@@ -73,8 +74,9 @@ class Measured:
         while len(self.seconds) <= max(0, int(elapsed)):
             self._next_second()
         now = self.seconds[-1]
-        record(self.latency, cut.latencies)
-        record(self._window, cut.latencies)
+        for times in (cut.latencies, cut.missed):
+            record(self.latency, times)
+            record(self._window, times)
         record(self.service, cut.service)
         record(self.late, cut.late)
         now.answered += len(cut.latencies)

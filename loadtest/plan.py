@@ -47,6 +47,8 @@ class Slice:
     def __init__(self) -> None:
         self.latencies = array("I")
         """From the scheduled moment to the whole answer."""
+        self.missed = array("I")
+        """From the scheduled moment until it was given up, of requests without an answer, and of those never sent."""
         self.service = array("I")
         """From sending to the whole answer: what a closed-loop tool would report."""
         self.late = array("I")
@@ -54,7 +56,7 @@ class Slice:
         self.probes: list[tuple[int, float]] = []
         """Some accepted hits: number, scheduled moment on the clock."""
         self.failed = 0
-        """Requests without an answer, and answers 5xx."""
+        """Requests without an answer or never sent, and answers 5xx."""
         self.until = 0.0
         """When it ended, on the clock."""
         self.numbers = self.requests = self.waiting = self.alive = 0
@@ -75,5 +77,6 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
     answers: int
     waited: int
     gave_up: int
+    """Moments that came and were never served."""
     cpu_s: float
     """CPU time of the process between start and end."""

@@ -27,6 +27,8 @@ class Series(msgspec.Struct, frozen=True):
     dots: bool = False
     filled: bool = False
     """The area below is tinted."""
+    dotted: bool = False
+    """Each point of the line is marked: few points, each a measurement of its own."""
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -124,8 +126,10 @@ def plot(
         points = [(x_of(x), y_of(y)) for x, y in _decimated(one.points) if math.isfinite(y)]
         if not points:
             continue
+        if one.dots or one.dotted:
+            size = 3 if one.dotted else 2
+            out.extend(f'<circle class="c{one.colour}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>' for x, y in points)
         if one.dots:
-            out.extend(f'<circle class="c{one.colour}" cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in points)
             continue
         path = "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
         if one.filled:

@@ -4,9 +4,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from loadtest.faults import Faults
 from loadtest.measured import Measured
 from loadtest.result import BOTTLENECK, BROKEN, Result
-from loadtest.run import News
+from loadtest.run import News, Order, run
+from loadtest.store import Store
 from loadtest.watch import Watch
 
 
@@ -59,6 +61,15 @@ class Screen(News):
         self.progress.stop()
 
 
+def watched(order: Order, store: Store | None, console: Console, faults: Faults | None = None) -> Result:
+    """Do a run with its bar on the console; the bar goes whatever comes."""
+    screen = Screen(console)
+    try:
+        return run(order, store, screen, faults)
+    finally:
+        screen.close()
+
+
 def show(result: Result, console: Console) -> None:
     """Print what a run came to."""
     table = Table(title=result.title, title_justify="left", title_style="bold", show_header=False)
@@ -78,7 +89,10 @@ def show(result: Result, console: Console) -> None:
         table.add_row("", f"{count:,} x {text}", style="yellow")
     if result.freshness_s:
         fresh = "  ".join(f"{name} {value:.2f}" for name, value in result.freshness_s.items())
-        table.add_row("freshness", f"{fresh}  s, of {len(result.fresh):,} hits followed")
+        followed = len(result.fresh) + result.never_fresh
+        table.add_row("freshness", f"{fresh}  s, of {followed:,} hits followed")
+        told = f"{result.late:,} of them later than {result.late_after_s:g} s, {result.never_fresh:,} never visible"
+        table.add_row("late", told, style="yellow" if result.late else "")
     for at, text in result.faults:
         table.add_row("fault", f"{at:.1f} s: {text}")
     if audit := result.audit:

@@ -1,6 +1,7 @@
 """One run from start to verdict: drive, watch, break things on purpose, wait until all is at rest, audit."""
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -32,6 +33,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     limits: result.Thresholds = result.Thresholds()
     admins: tuple[str, ...] = ()
     """Addresses of the stages' admin ports, such as "http://127.0.0.1:9100"."""
+    pid: int = 0
+    """The runner's, where it is known: memory is read from its descendants."""
     pool: int = 20_000
     """Different requests of a lane, at most."""
     settle_s: float = 60.0
@@ -68,7 +71,7 @@ def run(
         drain_s=order.target.timeout_s + 2,
         pool=order.pool,
     )
-    watch = Watch(plan.run, store, order.admins)
+    watch = Watch(plan.run, store, order.admins, order.pid)
 
     def tell(measured: Measured) -> None:
         watch.follow(measured)
@@ -81,19 +84,28 @@ def run(
     finally:
         if faults:
             faults.finish()
-    audit = None
+    audit, stopped = None, drive.stopped_early
     if store:
         accepted = drive.count(verdict.ACCEPTED)
-        settled_s = auditing.settle(
-            store,
-            plan.run,
-            drive.started_at,
-            accepted,
-            quiet_s=order.settle_s,
-            at_most_s=10 * order.settle_s,
-            tell=lambda visible: news.settling(visible, accepted),
-        )
-        watch.stop(wait_s=min(3.0, order.settle_s))
+        began, settled_s = time.monotonic(), None
+        try:
+            settled_s = auditing.settle(
+                store,
+                plan.run,
+                drive.started_at,
+                accepted,
+                quiet_s=order.settle_s,
+                at_most_s=10 * order.settle_s,
+                tell=lambda visible: news.settling(visible, accepted),
+            )
+            watch.stop(wait_s=min(3.0, order.settle_s))
+        except KeyboardInterrupt:
+            # Enough of waiting, but not of the verdict.
+            stopped = True
+            watch.stop()
+            if settled_s is None:
+                settled_s = time.monotonic() - began
+                watch.notes.insert(0, "stopped by hand while settling: what is missing may have been on its way")
         audit = auditing.compare(
             plan.run,
             [book.outcomes for book in drive.books],
@@ -113,11 +125,12 @@ def run(
         audit=audit,
         samples=watch.samples,
         fresh=watch.fresh,
-        never_fresh=len(watch.outstanding) if store else 0,
+        never_fresh=watch.unseen() if store else [],
         faults=faults.done if faults else [],
         faults_failed=[f"could not {text}" for text in faults.failed] if faults else [],
         notes=watch.notes[:20],
         machine=machine_facts(),
+        stopped_early=stopped,
     )
 
 

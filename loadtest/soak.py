@@ -3,7 +3,7 @@
 import msgspec
 from rich.console import Console
 
-from loadtest import progress, result, schedule
+from loadtest import driver, progress, result, schedule
 from loadtest import run as running
 from loadtest.store import Store
 
@@ -15,27 +15,40 @@ def windows(duration_s: float, window_s: float) -> list[float]:
 
 
 def run(order: running.Order, store: Store | None, console: Console, window_s: float) -> list[result.Result]:
-    """Run the windows, print a line each, and return their results. Stops early where one is broken, or by Ctrl-C."""
+    """Run the windows, print a line each, and return their results.
+
+    Stops early where one is broken, where the target is gone, at the bound on requests, or by Ctrl-C.
+
+    Raises:
+        NotThere: the target was not there when the first window began.
+        KeyboardInterrupt: before there was anything to report.
+    """
     done: list[result.Result] = []
     rate = order.schedule.rate_at(0)
     lengths = windows(order.schedule.duration_s(), window_s)
     for number, length in enumerate(lengths):
+        left = order.schedule.at_most - sum(one.requests + one.gave_up for one in done)
+        if left <= 0:
+            break
         part = msgspec.structs.replace(
             order,
-            schedule=msgspec.structs.replace(order.schedule, stretches=schedule.constant(rate, length)),
+            schedule=msgspec.structs.replace(order.schedule, stretches=schedule.constant(rate, length), at_most=left),
             seed=order.seed + number,
             title=f"{order.title}: window {number + 1} of {len(lengths)}",
         )
-        screen = progress.Screen(console)
         try:
-            one = running.run(part, store, screen)
-        finally:
-            screen.close()
+            one = progress.watched(part, store, console)
+        except (driver.NotThere, KeyboardInterrupt) as end_of_it:
+            if not done:
+                raise
+            if isinstance(end_of_it, driver.NotThere):
+                result.fail(done[-1], f"gone when window {number + 1} began: {end_of_it}")
+            break
         done.append(one)
         lost = f"{one.audit.missing:,} missing, {one.audit.doubled:,} doubled" if one.audit else "not audited"
         console.print(
             f"window {number + 1:>4}/{len(lengths)}  {one.answers_per_s:,.0f}/s  p99 {one.latency.at(99):.2f} ms  "
-            f"failed {one.failed:,}  {lost}  {'; '.join(one.broken) or one.bottleneck}",
+            f"failed {one.failed + one.gave_up:,}  {lost}  {'; '.join(one.broken) or one.bottleneck}",
             highlight=False,
         )
         if one.exit_code == result.BROKEN or one.stopped_early:

@@ -2,18 +2,22 @@
 
 A thread of its own. Freshness follows some hits a second from their scheduled moment until `pharos.events` shows them;
 it asks ClickHouse as often as that costs little: four times as long between two questions as one takes, at most 2 s.
+Where more hits are outstanding than fit into a question, they take turns: lost ones must not hide the others.
 """
 
 import threading
 import time
 import urllib.request
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadtest.faults import find
 from loadtest.measured import Measured
+from loadtest.processes import rss_bytes
 from loadtest.shots import hit_id
 from loadtest.store import Store, StoreAway
 
@@ -28,6 +32,8 @@ WATCHED: Final = {
 }
 """What the report calls it: the metric's name. Samples of one metric are summed."""
 
+STAGES: Final = {"collector": "-m collector", "enricher": "-m enricher", "sink": "-m sink"}
+"""By name, what the stage's command line contains."""
 
 ASKED: Final = 200
 """Hits asked for in one question: as many as fit into a URL."""
@@ -39,7 +45,10 @@ class Sample(msgspec.Struct, kw_only=True):
     at: float
     """Seconds from the start."""
     values: dict[str, float]
-    """By the names of WATCHED; a stage that did not answer is left out."""
+    """By the names of WATCHED, and "collector bytes" and so on, resident memory, where the runner is known.
+
+    A stage that did not answer is left out.
+    """
 
 
 class Fresh(msgspec.Struct, frozen=True):
@@ -69,6 +78,16 @@ def scrape(url: str, within_s: float = 2.0) -> dict[str, float]:
     return sums
 
 
+def memory(root: int) -> dict[str, float]:
+    """Return each stage's resident bytes among the descendants of `root`, as "collector bytes"; 0 knows of none."""
+    found = {stage: find(root, words) for stage, words in STAGES.items()} if root else {}
+    return {
+        f"{stage} bytes": float(sum(rss_bytes(process.pid) for process in processes))
+        for stage, processes in found.items()
+        if processes
+    }
+
+
 def _counts(name: str, labels: Mapping[str, str]) -> bool:
     wanted = {"pharos_collector_hits_total": "accepted", "pharos_enricher_hits_total": "enriched"}.get(name)
     return wanted is None or labels.get("result") == wanted
@@ -77,14 +96,15 @@ def _counts(name: str, labels: Mapping[str, str]) -> bool:
 class Watch:
     """Collects Samples and Fresh until it is stopped."""
 
-    def __init__(self, run: str, store: Store | None, admins: tuple[str, ...]) -> None:
-        self.run, self.store, self.admins = run, store, admins
+    def __init__(self, run: str, store: Store | None, admins: tuple[str, ...], pid: int = 0) -> None:
+        self.run, self.store, self.admins, self.pid = run, store, admins, pid
         self.samples: list[Sample] = []
         self.fresh: list[Fresh] = []
-        self.outstanding: dict[str, float] = {}
+        self.outstanding: OrderedDict[str, float] = OrderedDict()
         self.notes: list[str] = []
         self._measured: Measured | None = None
         self._since = time.time() - 60
+        self._ended: float | None = None
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._scrape, daemon=True),
@@ -107,9 +127,15 @@ class Watch:
         while self.store and self.outstanding and time.monotonic() < deadline:
             time.sleep(0.1)
         self._stop.set()
+        self._ended = self.elapsed()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(10)
+
+    def unseen(self) -> list[Fresh]:
+        """Return the followed hits that are not visible, each with how long it has been looked for."""
+        now = self.elapsed() if self._ended is None else self._ended
+        return [Fresh(at, now - at) for at in self.outstanding.values()]
 
     def elapsed(self) -> float:
         """Return seconds from the start of the run."""
@@ -120,7 +146,7 @@ class Watch:
             found: dict[str, float] = {}
             for admin in self.admins:
                 found |= scrape(admin)
-            values = {name: found[metric] for name, metric in WATCHED.items() if metric in found}
+            values = {name: found[metric] for name, metric in WATCHED.items() if metric in found} | memory(self.pid)
             if values:
                 self.samples.append(Sample(at=self.elapsed(), values=values))
 
@@ -129,18 +155,24 @@ class Watch:
             return
         pause = 0.1
         while not self._stop.wait(pause):
-            ids = list(self.outstanding)[:ASKED]
-            if not ids:
-                continue
-            before = time.perf_counter()
-            try:
-                seen = self.store.visible(ids, self._since)
-            except StoreAway as problem:  # perhaps on purpose: noted, and asked again
-                self.notes.append(f"{self.elapsed():.0f} s: ClickHouse: {problem}")
-                pause = 1.0
-                continue
-            now = self.elapsed()
-            pause = min(2.0, max(0.1, 4 * (time.perf_counter() - before)))
-            for identifier in seen:
+            pause = self.ask(self.store)
+
+    def ask(self, store: Store) -> float:
+        """Ask once after outstanding hits, those first that have not been asked for longest; return the next pause."""
+        ids = list(self.outstanding)[:ASKED]
+        if not ids:
+            return 0.1
+        before = time.perf_counter()
+        try:
+            seen = store.visible(ids, self._since)
+        except StoreAway as problem:  # perhaps on purpose: noted, and asked again
+            self.notes.append(f"{self.elapsed():.0f} s: ClickHouse: {problem}")
+            return 1.0
+        now = self.elapsed()
+        for identifier in ids:
+            if identifier in seen:
                 at = self.outstanding.pop(identifier)
                 self.fresh.append(Fresh(at, now - at))
+            else:
+                self.outstanding.move_to_end(identifier)
+        return min(2.0, max(0.1, 4 * (time.perf_counter() - before)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import re
 import threading
 import time
@@ -9,8 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from loadtest import driver, result, run, schedule, traffic
+
+SCALE = 10 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1
 _ID = re.compile(rb"lt([0-9a-f]{8})-([0-9a-f]{2})-([0-9a-f]{8})")
 _GIF = bytes(43)
+Hit = tuple[str, int, int]
+"""Run, lane, number."""
 
 
 class Collector:
@@ -35,9 +41,19 @@ class Collector:
         """So many rows lie in the storage twice, though each event shows once."""
         self.stall: tuple[int, float] = (0, 0.0)
         """At the n-th request nothing is answered for so many seconds."""
+        self.stalled_s = 0.0
+        """How long that took: a busy machine wakes late."""
+        self.silent_after = 0
+        """From this request on nothing is answered any more."""
+        self.most_a_run = 0
+        """So many requests of a run are answered as they should be; all further ones 503."""
+        self.show_after_s = 0.0
+        """A kept hit counts as stored at once, but is found only so much later by those who ask for it by its id."""
+        self.kept_at: dict[Hit, float] = {}
+        self.runs: Counter[str] = Counter()
         self.requests = itertools.count(1)
         self.accepted = itertools.count(1)
-        self.kept: Counter[tuple[int, int]] = Counter()
+        self.kept: Counter[Hit] = Counter()
         self.cut = self.forgotten = self.doubled = self.cut_kept = self.refused_kept = 0
         self.cookies: Counter[bytes] = Counter()
         self.connections = 0
@@ -46,26 +62,32 @@ class Collector:
     # --- the store's side
 
     def count(self, run: str, since: float) -> int:
-        return sum(self.kept.values())
+        return sum(times for hit, times in list(self.kept.items()) if hit[0] == run)
 
     def rows(self, run: str, since: float, *, log: bool) -> Iterable[tuple[int, int]]:
-        yield from self.kept.elements()
+        kept = [hit[1:] for hit in self.kept.elements() if hit[0] == run]
+        yield from kept
         if log:
-            yield from itertools.islice(self.kept, self.log_repeats)
+            yield from kept[: self.log_repeats]
 
     def visible(self, ids: list[str], since: float) -> set[str]:
-        kept = set(self.kept)
-        return {i for i in ids if (int(i[11:13], 16), int(i[14:], 16)) in kept}
+        by = time.monotonic() - self.show_after_s
+        kept = {hit for hit, at in list(self.kept_at.items()) if at <= by}
+        return {i for i in ids if _hit(_ID.fullmatch(i.encode())) in kept}
+
+    def close(self) -> None:
+        pass
 
     # --- the collector's side
 
-    def keep(self, hits: list[tuple[int, int]]) -> None:
+    def keep(self, hits: list[Hit]) -> None:
         for hit in hits:
             number = next(self.accepted)
             if self.forget_every and number % self.forget_every == 0:
                 self.forgotten += 1
                 continue
             self.kept[hit] += 1
+            self.kept_at.setdefault(hit, time.monotonic())
             if self.double_every and number % self.double_every == 0:
                 self.doubled += 1
                 self.kept[hit] += 1
@@ -74,18 +96,24 @@ class Collector:
         """Return the answer's bytes, or None to cut the connection."""
         number = next(self.requests)
         if self.stall[0] == number:
+            began = time.monotonic()
             time.sleep(self.stall[1])  # the whole server stands still, as in a long garbage collection
-        hits = [(int(lane, 16), int(n, 16)) for _, lane, n in _ID.findall(request)]
+            self.stalled_s = time.monotonic() - began
+        hits = [_hit(found) for found in _ID.finditer(request)]
         path = request.split(b" ", 2)[1]
         if cookie := re.search(rb"_pid=([0-9a-f]{32})\r\n", request):
             self.cookies[cookie[1]] += 1
+        if self.silent_after and number > self.silent_after:
+            return None
         if self.cut_every and number % self.cut_every == 0:
             self.cut += len(hits)
             if self.cut % 2:
                 self.cut_kept += len(hits)
                 self.keep(hits)
             return None
-        if self.fail_every and number % self.fail_every == 0:
+        self.runs.update({run for run, _, _ in hits})
+        many = self.most_a_run and hits and self.runs[hits[0][0]] > self.most_a_run
+        if many or (self.fail_every and number % self.fail_every == 0):
             return b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
         if path.startswith((b"/e", b"/v1/events")):
             self.keep(hits)
@@ -101,6 +129,11 @@ class Collector:
             return _pixel(b"refused; bad_event")
         self.keep(hits)
         return _pixel(b"accepted", b"" if cookie else b"Set-Cookie: _pid=%032x; Path=/\r\n" % number)
+
+
+def _hit(found: re.Match[bytes] | None) -> Hit:
+    assert found
+    return found[1].decode(), int(found[2], 16), int(found[3], 16)
 
 
 def _pixel(verdict: bytes, cookie: bytes = b"") -> bytes:
@@ -125,7 +158,7 @@ class _Connection(asyncio.Protocol):
             return
         request, self.data = self.data, b""
         answer = self.collector.answer(request)
-        if answer is None and not self.collector.mute:
+        if answer is None and not self.collector.mute and not self.collector.silent_after:
             self.transport.abort()
         elif answer is None:
             return
@@ -148,3 +181,21 @@ def running(collector: Collector) -> Iterator[str]:
         thread.join(10)
         server.close()
         loop.close()
+
+
+def order(url: str, **changes: object) -> run.Order:
+    """Return a run against `url` that is short, but long enough for each fault to come up."""
+    settings: dict[str, object] = {
+        "url": url,
+        "target": driver.target_of(url, connections=16, churn=0.01, timeout_s=5),
+        "surface": traffic.Surface(),
+        "schedule": schedule.Schedule(schedule.constant(1_000, 1 * SCALE)),
+        "schedule_name": "constant",
+        "profile": "shop",
+        "admins": (),
+        "settle_s": 1.0,
+        "pool": 2_000,
+        # What is shown here are verdicts, not latencies: the test machine may be as busy as it likes.
+        "limits": result.Thresholds(late_bound_ms=60_000),
+    }
+    return run.Order(**(settings | changes))  # type: ignore[arg-type]

@@ -10,10 +10,12 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
+from rich.console import Console
 
 from loadtest import __main__ as command
-from loadtest import faults, here
+from loadtest import faults, here, result, run, schedule
 from loadtest.processes import wait_until
+from tests.loadtest.faulty import Collector, order, running
 
 SLEEPER = "import sys, time; time.sleep(120)"
 # A keeper in small: runs a sleeper called `victim`, and another one whenever it has died.
@@ -101,6 +103,42 @@ def test_the_standard_disaster_kills_every_component_at_least_twice() -> None:
     assert kills.keys() == {"collector", "enricher", "sink", "broker", "clickhouse"}
     assert all(count >= 2 for count in kills.values()), kills
     assert max(fault.at_s for fault in standard.fault) < command.parser().parse_args(["chaos"]).duration
+
+
+def test_what_was_never_played_has_failed_and_is_named() -> None:
+    """A run that is shorter than its schedule has not shown what the schedule is to show."""
+    first = {"at_s": 0, "do": "run", "command": ["true"]}
+    player = faults.Faults(script(first, {"at_s": 3600, "do": "kill", "what": "victim"}), root=0)
+    player.begin(time.perf_counter())
+    wait_until(lambda: bool(player.done), "the first fault", 10)
+    player.finish()
+    assert player.failed == ["kill victim at 3600 s: the run was over by then"]
+    player.finish()
+    assert len(player.failed) == 1
+
+
+def test_a_run_that_ends_before_its_faults_is_broken() -> None:
+    collector = Collector()
+    late = script({"at_s": 3600, "do": "run", "command": ["true"]}, {"at_s": 3601, "do": "kill", "what": "victim"})
+    with running(collector) as url:
+        asked = order(url, schedule=schedule.Schedule(schedule.constant(50, 0.2)))
+        done = run.run(asked, collector, run.News(), faults.Faults(late, root=0))
+    assert done.broken == [
+        "could not true at 3600 s: the run was over by then",
+        "could not kill victim at 3601 s: the run was over by then",
+    ]
+    assert done.exit_code == result.BROKEN
+
+
+def test_beside_make_run_the_pid_of_the_command_line_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = here.System(url="http://127.0.0.1:8080", clickhouse="http://127.0.0.1:8123", admins=())
+    monkeypatch.setattr(here, "running", lambda: found)
+    given = command.parser().parse_args(["run", "--here", "--pid", "4711", "--faults", str(command.CHAOS)])
+    with command._target(given, Console(quiet=True)) as system:
+        player = command._faults(given, system)
+    assert player
+    assert player.root == 4711
+    assert system.url == found.url
 
 
 def test_faults_need_a_process_to_begin_from(tmp_path: Path) -> None:
