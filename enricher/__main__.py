@@ -30,8 +30,7 @@ async def _run(settings: Settings, enricher: Enricher) -> int:
 
     def sizes() -> None:
         for name, cache in enricher.caches.items():
-            metrics.cached.labels(name).set(cache.held)
-            metrics.misses.labels(name).set(cache.misses)
+            metrics.remembered(name, cache.held, cache.misses)
 
     try:
         port, close = await serve(settings.admin_host, settings.admin_port, health, metrics, sizes)

@@ -1,11 +1,21 @@
 """What the enricher counts, each with what to do when it moves."""
 
-from typing import get_args
+import time
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+from enricher.backlog import Backlog
 from enricher.contract import DeadReason
+
+KAFKA_FAULTS: Final = (
+    "CommitFailedError", "GroupCoordinatorNotAvailableError", "IllegalGenerationError", "InvalidProducerEpoch",
+    "KafkaConnectionError", "KafkaTimeoutError", "LeaderNotAvailableError", "NodeNotReadyError",
+    "NotLeaderForPartitionError", "OSError", "ProducerFenced", "RebalanceInProgressError", "RequestTimedOutError",
+    "Stalled", "TimeoutError", "TopicAuthorizationFailedError", "UnknownTopicOrPartitionError", "other",
+)  # fmt: skip
+"""What ends a session, all shown from the start at 0: a series that is born at 1 has no increase."""
 
 
 class Metrics:
@@ -26,6 +36,13 @@ class Metrics:
             "Records of hits.raw not yet taken. Rising: add an enricher, up to one a partition.",
             registry=self._registry,
         )
+        self.lag_seconds = Gauge(
+            "pharos_enricher_lag_seconds",
+            "Age of the oldest hit of hits.raw that is not yet delivered, at most; 0: nothing waits. It grows by "
+            "itself while the stage stands still or cannot ask Kafka. Rising: see /readyz and the log.",
+            registry=self._registry,
+        )
+        self.backlog = Backlog(time.time())
         self.age = Histogram(
             "pharos_enricher_hit_age_seconds",
             "From the collector's receipt to the enriched record's delivery, of a chunk's oldest hit. Rising: see lag.",
@@ -44,10 +61,13 @@ class Metrics:
             self.kafka.labels(step)
         self.kafka_errors = Counter(
             "pharos_enricher_kafka_errors",
-            "Errors of Kafka that ended a session, by aiokafka's name of them. Rising: look at the log and at Kafka.",
+            "Errors of Kafka that ended a session, by aiokafka's name of them; `other`: the log has it. Rising: look "
+            "at the log and at Kafka.",
             ["why"],
             registry=self._registry,
         )
+        for why in KAFKA_FAULTS:
+            self.kafka_errors.labels(why)
         self.deliveries = Counter(
             "pharos_enricher_deliveries",
             "Transactions, or batches with their commit. With hits: how large the chunks are.",
@@ -69,13 +89,27 @@ class Metrics:
             ["cache"],
             registry=self._registry,
         )
-        self.misses = Gauge(
+        self.misses = Counter(
             "pharos_enricher_cache_misses",
-            "Results computed so far by cache. Nearly as many as hits: traffic without repetition, CPU rises.",
+            "Results computed, by cache. The hit rate is what of the hits needed none: 1 less these over hits_total, "
+            "as pharos:cache_hits:ratio5m has it. It falls: traffic without repetition, CPU rises.",
             ["cache"],
             registry=self._registry,
         )
+        self._misses: dict[str, int] = {}
+
+    def kafka_error(self, error: BaseException) -> None:
+        """Count what ended a session."""
+        why = type(error).__name__
+        self.kafka_errors.labels(why if why in KAFKA_FAULTS else "other").inc()
+
+    def remembered(self, cache: str, held: int, misses: int) -> None:
+        """Tell how much a cache holds, and how many results it has computed so far."""
+        self.cached.labels(cache).set(held)
+        self.misses.labels(cache).inc(max(0, misses - self._misses.get(cache, 0)))
+        self._misses[cache] = misses
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
+        self.lag_seconds.set(self.backlog.seconds(time.time()))
         return generate_latest(self._registry)

@@ -103,6 +103,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._assignments = 0
         """How often partitions were taken away: what was fetched before is not carried after."""
         self._partitions: dict[str, int] = {}
+        self._delivered: dict[TopicPartition, int] = {}
+        """Up to which offset; of a partition that was not yet delivered, the first that was taken."""
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Finish what is under way before another enricher takes the partitions."""
@@ -111,6 +113,9 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Lanes are opened with the first record, in the stream's own task, where an error is not swallowed."""
+        self._metrics.backlog.own([each.partition for each in assigned], time.time())
+        if not assigned:
+            self._metrics.lag.set(0)  # all of them are others' now
         line("info", "partitions assigned", partitions=",".join(str(each.partition) for each in sorted(assigned)))
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -128,6 +133,10 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
                         task.result()
                 taken = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=self._settings.chunk_records)
                 assignment = self._assignments
+                for source, records in taken.items():
+                    if source not in self._delivered:
+                        self._delivered[source] = records[0].offset
+                        self._metrics.backlog.waits_since(source.partition, records[0].timestamp / 1000)
                 for source, records in taken.items():
                     await self._carry(source, records, assignment)
                 if sum(map(len, taken.values())) < self._settings.chunk_records // 4:
@@ -149,6 +158,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             if committed is not None and committed != records[0].offset:
                 # The offset was read before the lane fenced its last owner, who then committed once more.
                 self._consumer.seek(source, committed)
+                self._delivered.pop(source, None)
                 return
         chunk = await self._build(source, records)
         before = self._under_way.pop(source, None)
@@ -202,6 +212,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _deliver(self, lane: Lane, chunk: Chunk) -> None:
         await lane.deliver(chunk)
+        self._delivered[chunk.source] = chunk.next_offset
+        self._metrics.backlog.waits_since(chunk.source.partition, chunk.oldest_ms / 1000)
         for result, hits in chunk.results.items():
             self._metrics.hits.labels(result).inc(hits)
             self._taken += hits
@@ -214,6 +226,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             if task is not None:
                 with suppress(KafkaError, asyncio.CancelledError):
                     await task
+            self._delivered.pop(source, None)
             lane = self._lanes.pop(source, None)
             if lane is not None:
                 await lane.close()
@@ -230,7 +243,11 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             for source in assigned:
                 # Tansu tells the end of a topic too low, by the size of its last batch.
                 end = max(ends[source], self._consumer.highwater(source) or 0)
-                lag += max(0, end - await self._consumer.position(source))
+                at = await self._consumer.position(source)
+                lag += max(0, end - at)
+                self._metrics.backlog.looked(
+                    source.partition, time.time(), empty=self._delivered.get(source, at) >= end
+                )
             self._metrics.lag.set(lag)
             waited = waited + 1 if lag and taken == self._taken else 0
             taken = self._taken
@@ -308,7 +325,7 @@ async def run(
             waiting = isinstance(error, KafkaConnectionError)
             line("warning", f"waiting for {what}" if waiting else "beginning again", error=repr(error), pause_s=pause)
             metrics.restarts.inc()
-            metrics.kafka_errors.labels(type(error).__name__).inc()
+            metrics.kafka_error(error)
             await _sleep(pause, stopping)
             pause = min(pause * 2, _LONGEST_BACKOFF_S)
         finally:

@@ -21,8 +21,9 @@ _HEAD: Final = """# Metrics
 Made from each stage's `metrics.py` by `make fmt`; `make check` looks whether it is current.
 Each stage serves `/metrics` on its own admin port (collector 9100, enricher 9101, sink 9102), never on the public one.
 Of several collector workers the numbers are added up before they are served. Labels come from closed lists, `site` from
-`sites.toml`, `partition` from the topic: nothing a visitor sends can make a new time series. Only the first 200 sites of
-`sites.toml` have a label of their own, in its order; all others share `_other`. A site keeps its label until the next start.
+`sites.toml`, `partition` from the topic: nothing a visitor sends can make a new time series. Only the first 200 sites
+of `sites.toml` have a label of their own, in its order; all others share `_other`. A site keeps its label until the
+next start.
 
 Alerts and recording rules built on these: `deploy/prometheus/`. What to do about an alert: docs/operations.md.
 """
