@@ -72,9 +72,21 @@ class Delivery(Protocol):
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:
-    """Stop within bounds, whatever the broker does."""
+    """Stop within bounds, whatever the broker does; what hangs is ended, so that nothing of it delivers later."""
     with suppress(TimeoutError, KafkaError):
-        await asyncio.wait_for(producer.stop(), _STOP_S)
+        async with asyncio.timeout(_STOP_S):
+            await producer.stop()
+            return
+    # aiokafka leaves its sender, whose batches never expire, and its connections to themselves.
+    owners = (producer._sender, producer._message_accumulator)
+    tasks = [(task, getattr(task.get_coro(), "cr_frame", None)) for task in asyncio.all_tasks()]
+    left = [task for task, frame in tasks if frame is not None and frame.f_locals.get("self") in owners]
+    for task in left:
+        task.cancel()
+    with suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(_STOP_S):
+            await asyncio.gather(*left, return_exceptions=True)
+            await producer.client.close()
 
 
 def _producer(settings: Settings, transactional_id: str | None) -> AIOKafkaProducer:
