@@ -39,6 +39,8 @@ INSERTS = Counter(
     ["result"],
     registry=REGISTRY,
 )
+for _result in ("stored", "retry", "refused"):  # a series that is born at 1 has no increase
+    INSERTS.labels(_result)
 INSERT_SECONDS = Histogram(
     "pharos_sink_insert_seconds",
     "Time of one insert. Above 1 s: too many parts or too little memory in ClickHouse.",
@@ -65,18 +67,27 @@ KAFKA_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
     registry=REGISTRY,
 )
+KAFKA_FAULTS: Final = (
+    "GroupCoordinatorNotAvailableError", "IllegalStateError", "KafkaConnectionError", "KafkaTimeoutError",
+    "LeaderNotAvailableError", "NodeNotReadyError", "NotLeaderForPartitionError", "RebalanceInProgressError",
+    "RequestTimedOutError", "Stalled", "TopicAuthorizationFailedError", "UnknownTopicOrPartitionError", "other",
+)  # fmt: skip
 KAFKA_ERRORS = Counter(
     "pharos_sink_kafka_errors",
-    "Errors of Kafka by aiokafka's name of them; the step is tried again. Rising: look at the log and at Kafka.",
+    "Errors of Kafka by aiokafka's name of them; `other`: the log has it. The step is tried again. Rising: look at the "
+    "log and at Kafka.",
     ["why"],
     registry=REGISTRY,
 )
+for _why in KAFKA_FAULTS:
+    KAFKA_ERRORS.labels(_why)
 DEAD = Counter(
     "pharos_sink_dead",
     "Rows sent to hits.dead. Any: read `detail` there; the schema and the enricher disagree, or a row is broken.",
     ["reason"],
     registry=REGISTRY,
 )
+DEAD.labels("refused_by_clickhouse")
 FENCED = Counter(
     "pharos_sink_fenced",
     "Commits refused because another sink has the partition. Often: the sink stalls longer than the session timeout.",
@@ -95,3 +106,9 @@ EXACTLY_ONCE = Gauge(
 BUFFER_BYTES = Gauge(
     "pharos_sink_buffer_bytes", "Bytes of rows in hand; bounded by PHAROS_SINK_BUFFER_BYTES.", registry=REGISTRY
 )
+
+
+def kafka_error(error: BaseException) -> None:
+    """Count an error of Kafka."""
+    why = type(error).__name__
+    KAFKA_ERRORS.labels(why if why in KAFKA_FAULTS else "other").inc()

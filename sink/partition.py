@@ -245,7 +245,7 @@ class Worker:
                 metrics.FENCED.inc()
                 return protocol.CommitRefused(" ".join(str(error).split()))
             except KafkaError as error:
-                metrics.KAFKA_ERRORS.labels(type(error).__name__).inc()
+                metrics.kafka_error(error)
                 attempt += 1
                 self.why_waiting = f"Kafka: {error}"
                 await self._back_off(attempt)

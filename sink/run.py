@@ -78,7 +78,7 @@ async def until(
             return await attempt()
         except (Retry, KafkaError, OSError) as error:
             if isinstance(error, KafkaError):
-                metrics.KAFKA_ERRORS.labels(type(error).__name__).inc()
+                metrics.kafka_error(error)
             why[0] = f"waiting for {what}: {error}"
             if not said:
                 line("warning", f"waiting for {what}", why=str(error)[:300])

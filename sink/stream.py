@@ -142,6 +142,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         self._tasks.clear()
         self.turns.all_back()
         metrics.LAG.clear()
+        metrics.LAG_SECONDS.clear()  # what another sink has now would be old here for ever
 
     async def _watched(self, work: Awaitable[None]) -> None:
         try:
