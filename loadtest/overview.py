@@ -7,7 +7,7 @@ from statistics import fmean
 
 from loadtest import report
 from loadtest.limit import Found
-from loadtest.plot import WIDE, Series, number, plot, ticks
+from loadtest.plot import NARROW, WIDE, Series, number, plot, ticks
 from loadtest.result import BOTTLENECK, BROKEN, CLEAN, Result
 from loadtest.run import exit_code
 from loadtest.watch import STAGES
@@ -90,13 +90,16 @@ def of_windows(title: str, windows: Sequence[Result]) -> str:
         )
         for stage, colour in zip(STAGES, (5, 2, 1), strict=True)
     ]
-    if any(line.points for line in memory):
+    memory = [line for line in memory if line.points]
+    if memory:
         svg = plot(memory, unit="MB", x_high=max(end, *(x for line in memory for x, _ in line.points)))
         plots.append(report.section("Memory", "Resident, of all processes of a stage.", memory, svg))
     fresh = [_line("99 %", [(at, one.freshness_s["p99"]) for at, one in over if one.freshness_s], 4)]
     if fresh[0].points:
         text = "Seconds from the scheduled moment until <code>pharos.events</code> shows a hit."
-        plots.append(report.section("Freshness", text, fresh, plot(fresh, unit="s", x_high=end)))
+        # Beside the rate, or, where memory stands there, across.
+        svg = plot(fresh, unit="s", width=WIDE if memory else NARROW, x_high=end)
+        plots.append(report.section("Freshness", text, fresh, svg, wide=bool(memory)))
     columns: list[Column] = [
         ("from", lambda n, window: f"{starts[n]:,.0f} s"),
         ("", lambda n, window: report.verdict(window)[0].lower()),

@@ -121,13 +121,15 @@ def plot(
         anchor = "end" if x > width - 160 else "start"
         shift = -4 if anchor == "end" else 4
         y = TOP + 9 + row % 6 * 12
-        out.append(f'<text class="mark" x="{x + shift:.1f}" y="{y}" text-anchor="{anchor}">{html.escape(label)}</text>')
+        labels.append(
+            f'<text class="mark" x="{x + shift:.1f}" y="{y}" text-anchor="{anchor}">{html.escape(label)}</text>'
+        )
     for one in series:
         points = [(x_of(x), y_of(y)) for x, y in _decimated(one.points) if math.isfinite(y)]
         if not points:
             continue
-        if one.dots or one.dotted:
-            size = 3 if one.dotted else 2
+        if one.dots or one.dotted or len(points) == 1:  # a line of one point has no extent: nothing would be seen
+            size = 2 if one.dots else 3
             out.extend(f'<circle class="c{one.colour}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>' for x, y in points)
         if one.dots:
             continue

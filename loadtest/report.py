@@ -29,8 +29,11 @@ def about(result: Result) -> str:
 
 def details(result: Result) -> str:
     """Return tiles, plots and tables of a run, as HTML."""
+    tiles = list(_tiles(result))
+    # Where one row is not enough, two of one length.
+    columns = len(tiles) if len(tiles) <= 8 else math.ceil(len(tiles) / 2)
     return (
-        f'<div class="tiles">{"".join(_tiles(result))}</div>'
+        f'<div class="tiles" style="--columns:{columns}">{"".join(tiles)}</div>'
         f'<div class="plots">{"".join(_plots(result))}{"".join(_tables(result))}</div>'
     )
 
@@ -91,7 +94,7 @@ def _tiles(result: Result) -> Iterable[str]:
 def section(name: str, text: str, series: Sequence[Series], svg: str, wide: bool = False) -> str:
     """Return a plot with its heading, a sentence and its legend."""
     classes = ' class="wide"' if wide else ""
-    return f"<section{classes}><h2>{name}</h2><p>{text}</p>{legend(series)}{svg}</section>"
+    return f'<section{classes}><h2>{name}</h2><p>{text}</p>{legend(series)}<div class="scroll">{svg}</div></section>'
 
 
 def _plots(result: Result) -> Iterable[str]:

@@ -127,7 +127,7 @@ def run(
         fresh=watch.fresh,
         never_fresh=watch.unseen() if store else [],
         faults=faults.done if faults else [],
-        faults_failed=[f"could not {text}" for text in faults.failed] if faults else [],
+        faults_failed=[f"fault not injected: {text}" for text in faults.failed] if faults else [],
         notes=watch.notes[:20],
         machine=machine_facts(),
         stopped_early=stopped,

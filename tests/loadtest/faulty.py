@@ -51,6 +51,8 @@ class Collector:
         """A kept hit counts as stored at once, but is found only so much later by those who ask for it by its id."""
         self.kept_at: dict[Hit, float] = {}
         self.runs: Counter[str] = Counter()
+        self.lock = threading.Lock()
+        """The server's thread keeps, others look."""
         self.requests = itertools.count(1)
         self.accepted = itertools.count(1)
         self.kept: Counter[Hit] = Counter()
@@ -62,17 +64,20 @@ class Collector:
     # --- the store's side
 
     def count(self, run: str, since: float) -> int:
-        return sum(times for hit, times in list(self.kept.items()) if hit[0] == run)
+        with self.lock:
+            return sum(times for hit, times in self.kept.items() if hit[0] == run)
 
     def rows(self, run: str, since: float, *, log: bool) -> Iterable[tuple[int, int]]:
-        kept = [hit[1:] for hit in self.kept.elements() if hit[0] == run]
+        with self.lock:
+            kept = [hit[1:] for hit in self.kept.elements() if hit[0] == run]
         yield from kept
         if log:
             yield from kept[: self.log_repeats]
 
     def visible(self, ids: list[str], since: float) -> set[str]:
         by = time.monotonic() - self.show_after_s
-        kept = {hit for hit, at in list(self.kept_at.items()) if at <= by}
+        with self.lock:
+            kept = {hit for hit, at in self.kept_at.items() if at <= by}
         return {i for i in ids if _hit(_ID.fullmatch(i.encode())) in kept}
 
     def close(self) -> None:
@@ -81,6 +86,10 @@ class Collector:
     # --- the collector's side
 
     def keep(self, hits: list[Hit]) -> None:
+        with self.lock:
+            self._keep(hits)
+
+    def _keep(self, hits: list[Hit]) -> None:
         for hit in hits:
             number = next(self.accepted)
             if self.forget_every and number % self.forget_every == 0:

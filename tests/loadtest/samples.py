@@ -2,7 +2,9 @@
 
 from html.parser import HTMLParser
 
-from loadtest import result
+import msgspec
+
+from loadtest import limit, result
 from loadtest.audit import Audit
 from loadtest.measured import Second
 from loadtest.watch import Fresh, Sample
@@ -68,3 +70,44 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+def search() -> limit.Found:
+    """Return a search that has found a knee: six steps, the last three between what held and what broke."""
+    rates: list[float] = [500, 750, 1125, 1687.5, 1406.25, 1265.625]
+    words: list[limit.Word] = ["holds", "holds", "holds", "breaks", "breaks", "holds"]
+    steps = [
+        msgspec.structs.replace(
+            RESULT,
+            title=f"Load test: limit at {rate:,.0f}/s",
+            run=f"0000000{number}",
+            answers_per_s=rate,
+            hits=int(rate * 8),
+            failed=0 if word == "holds" else int(rate / 10),
+            audit=Audit(sent=int(rate * 8), accepted=int(rate * 8), stored=int(rate * 8)),
+            broken=[] if word == "holds" else ["p99 80.0 ms is above 50 ms"],
+            exit_code=result.CLEAN,
+        )
+        for number, (rate, word) in enumerate(zip(rates, words, strict=True))
+    ]
+    return limit.Found(steps, rates, words, limit.Knee(1265.625, 1406.25))
+
+
+def windows(count: int = 4) -> list[result.Result]:
+    """Return a soak in which the collector's memory grows and the last window loses a hit."""
+    return [
+        msgspec.structs.replace(
+            RESULT,
+            title=f"Soak: window {number + 1} of {count}",
+            started_at=RESULT.started_at + 10 * number,
+            duration_s=10,
+            samples=[
+                Sample(at=second, values={"collector bytes": 4e7 * (1 + number), "sink bytes": 3e7, "sink lag": 5.0})
+                for second in range(1, 10)
+            ],
+            audit=RESULT.audit if number == count - 1 else Audit(sent=40, accepted=38, stored=38),
+            broken=RESULT.broken if number == count - 1 else [],
+            exit_code=result.BROKEN if number == count - 1 else result.CLEAN,
+        )
+        for number in range(count)
+    ]

@@ -124,8 +124,8 @@ def test_a_run_that_ends_before_its_faults_is_broken() -> None:
         asked = order(url, schedule=schedule.Schedule(schedule.constant(50, 0.2)))
         done = run.run(asked, collector, run.News(), faults.Faults(late, root=0))
     assert done.broken == [
-        "could not true at 3600 s: the run was over by then",
-        "could not kill victim at 3601 s: the run was over by then",
+        "fault not injected: true at 3600 s: the run was over by then",
+        "fault not injected: kill victim at 3601 s: the run was over by then",
     ]
     assert done.exit_code == result.BROKEN
 

@@ -80,7 +80,7 @@ def test_ticks_are_few_and_round(low: float, span: float) -> None:
 
 def test_what_was_never_sent_and_what_came_late_is_told() -> None:
     text = report.page(msgspec.structs.replace(RESULT, gave_up=1_234, late=56, late_after_s=7, never_fresh=3))
-    tiles = text[text.index('<div class="tiles">') : text.index('<div class="plots">')]
+    tiles = text[text.index('<div class="tiles"') : text.index('<div class="plots">')]
     assert re.search(r'class="tile bad"><b>1,234 <small></small></b><span>never sent', tiles)
     assert re.search(r'class="tile bad"><b>56 <small></small></b><span>later than 7 s', tiles)
     assert "never visible 3" in text
@@ -92,3 +92,13 @@ def test_seconds_in_which_nothing_was_answered_have_a_latency_all_the_same() -> 
     text = report.page(msgspec.structs.replace(RESULT, seconds=silent))
     plot_of_latency = text[text.index("Latency over time") : text.index("<h2>Rate")]
     assert len(re.findall(r'<path class="l\d" d="M[^"]*L', plot_of_latency)) == 4
+
+
+def test_a_line_of_one_point_is_seen() -> None:
+    svg = plot.plot([plot.Series("a", [(1.0, 2.0)], 1)], unit="s", x_high=2)
+    assert svg.count("<circle") == 1
+
+
+def test_no_line_crosses_a_label() -> None:
+    svg = plot.plot([plot.Series("a", [(0.0, 1.0), (2.0, 2.0)], 1)], unit="s", x_high=2, marks=[(1.0, "kill sink")])
+    assert svg.index("kill sink") > svg.index('class="l1"')
