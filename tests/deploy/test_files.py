@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,6 +15,7 @@ import pytest
 import yaml
 
 from tests import needs
+from tests.deploy.conftest import Image
 from tests.ports import free_port
 from tests.processes import Program
 from tests.waiting import until_now
@@ -169,42 +169,32 @@ def test_grafana_may_only_read() -> None:
     assert [one["jsonData"]["username"] for one in sources if "clickhouse" in one["type"]] == ["analyst"]
 
 
-def copied() -> list[str]:
-    """Return the first file or folder of each COPY from the repository."""
-    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
-    return [line.split()[1] for line in lines if line.startswith("COPY ") and not line.startswith("COPY --from")]
+def test_the_image_has_what_is_locked_and_nothing_else(image: Image) -> None:
+    """No checker of types where the programs run, and none of their packages where they are compiled."""
 
+    def holds(python: Path) -> set[str]:
+        told = "import importlib.metadata as m; print(*(found.name for found in m.distributions()))"
+        return {re.sub(r"[-_.]+", "-", name.lower()) for name in run(python, "-I", "-c", told).split()}
 
-@pytest.fixture(scope="module")
-def image(native: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """What the image would hold, without Docker: the compiled programs, and the packages of requirements.lock alone."""
-    packages = tmp_path_factory.mktemp("packages")
-    assert copied() == ["requirements.lock", "collector", "enricher", "sink", "deploy/__init__.py"]
-    for name in re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE):
-        try:
-            files = distribution(name).files or []
-        except ModuleNotFoundError:
-            continue  # of another platform or Python
-        where = distribution(name).locate_file("")
-        for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
-            if not (packages / top).exists():
-                (packages / top).symlink_to(Path(str(where)) / top)
-    return native, packages
+    def locked(name: str) -> set[str]:
+        return set(re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / name).read_text(), re.MULTILINE))
+
+    own = {"pip", "setuptools"}  # what `python -m venv` brings, by the version of Python
+    assert "aiohttp" in holds(image.python)
+    assert holds(image.python) - own <= locked("requirements.lock")
+    assert "pip" not in holds(image.python)
+    assert "mypy" in holds(image.compiler)
+    assert holds(image.compiler) - own <= locked("requirements-native.lock")
 
 
 @pytest.mark.parametrize("stage", ["collector", "enricher", "sink"])
-def test_each_command_starts_with_the_locked_packages_alone(
-    stage: str, image: tuple[Path, Path], tmp_path: Path, start: Callable[..., Program]
+def test_each_command_starts_in_the_image(
+    stage: str, image: Image, tmp_path: Path, start: Callable[..., Program]
 ) -> None:
     """It comes up, the image's own health check passes, and it ends with 0: without Kafka or ClickHouse."""
-    root, packages = image
     admin = free_port()
     prefix = f"PHAROS_{stage.upper()}_"
-    env = {
-        "PYTHONPATH": str(packages),
-        f"{prefix}ADMIN_PORT": str(admin),
-        f"{prefix}KAFKA": f"127.0.0.1:{free_port()}",
-    }
+    env = {f"{prefix}ADMIN_PORT": str(admin), f"{prefix}KAFKA": f"127.0.0.1:{free_port()}"}
     if stage == "collector":
         env |= {
             f"{prefix}SITES": str(DEPLOY / "local/sites.toml"),
@@ -213,13 +203,13 @@ def test_each_command_starts_with_the_locked_packages_alone(
             f"{prefix}GRACE_S": "0",
             f"{prefix}DRAIN_S": "1",
         }
-    program = start([sys.executable, "-S", "-m", stage], env=env, cwd=root)
+    program = start([str(image.python), "-m", stage], env=env, cwd=image.programs)
     health = health_check().replace("(9100, 9101, 9102)", f"({admin},)")
 
     def healthy() -> bool:
         assert program.running, program.output()
         return (
-            subprocess.run([sys.executable, "-c", health], timeout=30, check=False, capture_output=True).returncode == 0
+            subprocess.run([image.python, "-c", health], timeout=30, check=False, capture_output=True).returncode == 0
         )
 
     until_now(healthy, f"{stage}'s health check")
