@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from collector import click, cors, log, opt_out, page, pixel, post, request, request_id, tag
+from collector import click, cors, log, opt_out, page, pixel, post, request, request_id, seen_as, tag
 from collector.contract import Kind
 from collector.intake import Intake, SpoolRefused
 from collector.lent import Lent
@@ -40,6 +40,7 @@ def build(intake: Intake, body_timeout_s: float = 20) -> web.Application:
         ("GET", "/opt-out", opt_out.opt_out),
         ("GET", "/opt-in", opt_out.opt_in),
         ("GET", "/robots.txt", page.robots),
+        ("GET", seen_as.PATH, seen_as.tell),
         ("OPTIONS", "/{any:.*}", page.preflight),
         ("*", "/{any:.*}", page.nothing),
     ]

@@ -20,11 +20,26 @@ from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 from publicsuffixlist import PublicSuffixList
+
+from collector.client_ip import canonical, truncate
+from collector.seen_as import MARK, PATH, SeenAs
 
 AGENT: Final = "PharosDoctor/1 (deployment check)"
 TIMEOUT_S: Final = 15
 STRANGER: Final = "https://stranger.invalid"
+FORGED: Final = "203.0.113.9"
+"""Of a network for documentation: no visitor has it."""
+FORGERIES: Final = {
+    "X-Forwarded-For": FORGED,
+    "Forwarded": f"for={FORGED}",
+    "X-Real-IP": FORGED,
+    "CF-Connecting-IP": FORGED,
+    "True-Client-IP": FORGED,
+    "Fastly-Client-IP": FORGED,
+    "CloudFront-Viewer-Address": f"{FORGED}:443",
+}
 _LEAST_TLS_DAYS: Final = 14
 _MOST_SKEW_S: Final = 30
 _COOKIE_S: Final = 34_128_000
@@ -91,11 +106,17 @@ class Seen(NamedTuple):
     tls: Tls | None
     place: Place
     page: Place | None
+    seen_as: SeenAs | None
+    """Whose address the collector believes to be ours; None: it does not say."""
+    forged: Mapping[str, SeenAs | None]
+    """The same with one forged header each."""
+    own: tuple[str, ...]
+    """Our own addresses, as far as we know them: behind a NAT we know none."""
 
 
 def judge(seen: Seen) -> Iterator[Finding]:
     """Yield every finding, in the order in which one would mend them."""
-    for one in (_reach, _dns, _tls, _cache, _cookie, _refusal, _post, _cors, _tag, _clock, _hidden):
+    for one in (_reach, _dns, _tls, _cache, _cookie, _address, _refusal, _post, _cors, _tag, _clock, _hidden):
         yield from one(seen)
 
 
@@ -207,6 +228,62 @@ def _cookie(seen: Seen) -> Iterator[Finding]:
         yield Finding("ok", "cookie", "_pid is set, and recognised on the second hit")
 
 
+def _address(seen: Seen) -> Iterator[Finding]:
+    found = seen.seen_as
+    if found is None:
+        mend = f"Let the edge pass {PATH} and the header {MARK} on; is this collector older than this doctor?"
+        yield Finding("note", "address", "the collector does not say which address it believes", mend)
+        return
+    believed = [name for name, told in seen.forged.items() if told and told.address == truncate(FORGED, "truncate")]
+    if believed:
+        mend = "Let the edge overwrite it; trust no network in PHAROS_COLLECTOR_TRUSTED_PROXIES but the edge's own."
+        yield Finding("bad", "address", f"a forged address is believed, from {', '.join(believed)}", mend)
+    broken = [name for name, told in seen.forged.items() if told and told.source == "broken"]
+    if broken and found.source == "header":
+        mend = "Let the edge overwrite it: whoever sends it hides behind the proxy's address."
+        yield Finding("bad", "address", f"a forged {', '.join(broken)} spoils the true address", mend)
+    if fault := _foreign(seen, found):
+        says, mend = fault
+        yield Finding("bad", "address", f"everybody has the address of a proxy: {says}", mend)
+    elif not believed and not _ours(seen, found):
+        mend = "Is that you? Say --address YOURS to have it compared; behind a NAT the doctor does not know."
+        yield Finding("note", "address", f"we are seen in the network of {found.address}", mend)
+    elif not believed and not broken:
+        yield Finding("ok", "address", f"ours is known ({found.address}, by the {found.source}), and no forged one is")
+
+
+def _foreign(seen: Seen, found: SeenAs) -> tuple[str, str] | None:
+    """Return why the address is a proxy's, and the mend; None where it may be ours."""
+    ours = _ours(seen, found)
+    if found.source == "untrusted":
+        return "it tells the client's, and is not believed", "Name it in PHAROS_COLLECTOR_TRUSTED_PROXIES."
+    if found.source == "broken":
+        return "what it tells is no address", "Is PHAROS_COLLECTOR_CDN the one whose headers arrive?"
+    if found.others:
+        told = ", ".join(found.others)
+        return (
+            f"{told} tells another one than the collector believes",
+            "Let the proxy behind the CDN take the client's address from the CDN (deploy/edge/cdn).",
+        )
+    if found.source == "peer" and seen.url.startswith("https:") and not ours:
+        return (
+            "TLS ends before the collector, but nobody tells it the client's address",
+            "Let the edge set X-Forwarded-For, and name it in PHAROS_COLLECTOR_TRUSTED_PROXIES.",
+        )
+    if ours is False:
+        return (
+            f"the collector sees {found.address} where we are",
+            "Let every proxy pass the client's address on; docs/operations.md, The edge.",
+        )
+    return None
+
+
+def _ours(seen: Seen, found: SeenAs) -> bool | None:
+    """Tell whether the address is one of ours; None: we know none of its kind."""
+    alike = {truncate(own, "truncate") for own in seen.own if (":" in own) == (":" in found.address)}
+    return found.address in alike if alike else None
+
+
 def _refusal(seen: Seen) -> Iterator[Finding]:
     told = seen.refused.headers.get("x-pharos", "")
     if seen.refused.status == 200 and told.startswith("refused"):
@@ -274,8 +351,12 @@ def _hidden(seen: Seen) -> Iterator[Finding]:
         yield Finding("ok", "admin", "health and metrics are not public")
 
 
-async def look(url: str, site: str, origin: str, page: str, authority: str | None) -> Seen:
-    """Ask everything. Raises aiohttp.ClientError, OSError or TimeoutError where nobody answers at all."""
+async def look(url: str, site: str, origin: str, page: str, authority: str | None, own: Sequence[str] = ()) -> Seen:
+    """Ask everything; `own` are our public addresses, where somebody knows them.
+
+    Raises:
+        aiohttp.ClientError, OSError, TimeoutError: nobody answers at all.
+    """
     base = url.rstrip("/")
     host = urlsplit(base).hostname or ""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
@@ -293,6 +374,15 @@ async def look(url: str, site: str, origin: str, page: str, authority: str | Non
         async def preflight(asker: str) -> Answer:
             return await ask("OPTIONS", f"{base}/e", Origin=asker, Access_Control_Request_Method="POST")
 
+        async def seen_as(**headers: str) -> SeenAs | None:
+            told = await ask("GET", base + PATH, None, **headers, **{MARK: "address"})
+            if told.status != 200:
+                return None
+            with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
+                return msgspec.json.decode(told.body, type=SeenAs)
+            return None
+
+        place = await _resolve(base)
         pixel = f"{base}/p.gif?s={site}&e=doctor&n=1&u=https%3A%2F%2F{host}%2Fdoctor"
         first = await ask("GET", pixel)
         pair = next((cookie.partition(";")[0] for cookie in first.cookies if cookie.startswith("_pid=")), "_pid=")
@@ -317,8 +407,11 @@ async def look(url: str, site: str, origin: str, page: str, authority: str | Non
             hidden={path: await ask("GET", base + path) for path in ("/metrics", "/healthz", "/readyz")},
             plain=plain,
             tls=await asyncio.to_thread(_handshake, base, authority) if base.startswith("https:") else None,
-            place=await _resolve(base),
+            place=place,
             page=await _resolve(page) if page else None,
+            seen_as=await seen_as(),
+            forged={name: await seen_as(**{name: value}) for name, value in FORGERIES.items()},
+            own=tuple(own) or _own(place),
         )
 
 
@@ -334,6 +427,27 @@ def _handshake(base: str, authority: str | None) -> Tls:
         ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
         left = (datetime.fromtimestamp(ends, UTC) - datetime.now(UTC)).total_seconds() / 86400
         return Tls(line.version() or "", line.selected_alpn_protocol() or "", left)
+
+
+def _own(place: Place) -> tuple[str, ...]:
+    """Return our addresses on the ways there, but for those that a NAT replaces. Sends nothing."""
+    found = []
+    for address in place.addresses:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 443))
+            own = str(probe.getsockname()[0])
+            if ipaddress.ip_address(own).is_global or not ipaddress.ip_address(address).is_global:
+                found.append(own)
+    return tuple(found)
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    """Read the option --address."""
+    found = tuple(canonical(part.strip()) or "" for part in text.split(","))
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"not an address: {text}")
+    return found
 
 
 async def _resolve(url: str) -> Place:
@@ -352,9 +466,12 @@ def main(argv: Sequence[str], show: Callable[[str], object] = print) -> int:
     parser.add_argument("--origin", default="", help="an origin the site lists: https://www.example.com")
     parser.add_argument("--page", default="", help="a page of the site, to compare addresses as Safari does")
     parser.add_argument("--ca", default=None, help="PEM file of the authority, where it is not a public one")
+    parser.add_argument(
+        "--address", type=_addresses, default=(), help="our public addresses, with commas, where a NAT hides them"
+    )
     given = parser.parse_args(argv)
     try:
-        seen = asyncio.run(look(given.url, given.site, given.origin, given.page, given.ca))
+        seen = asyncio.run(look(given.url, given.site, given.origin, given.page, given.ca, given.address))
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         print(f"{given.url}: {error or type(error).__name__}", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from collector import doctor
 from collector.doctor import Answer, Place, Seen, Tls, judge
+from collector.seen_as import SeenAs
 from tests.ports import free_port
 from tests.processes import Program
 from tests.waiting import until
@@ -50,7 +51,11 @@ WELL = Seen(
     tls=Tls("TLSv1.3", "h2", 60),
     place=Place("px.shop.example", "edge.shop.example", ("192.0.2.7", "2001:db8::7")),
     page=Place("www.shop.example", "", ("192.0.99.7",)),
+    seen_as=SeenAs("header", "198.51.100.0", ()),
+    forged={name: SeenAs("header", "198.51.100.0", ()) for name in doctor.FORGERIES},
+    own=("198.51.100.7", "2001:db8:5::7"),
 )
+LIE = {"X-Forwarded-For": SeenAs("header", "203.0.113.0", ())}
 
 
 def test_nothing_to_say_of_a_good_one() -> None:
@@ -89,12 +94,36 @@ def test_nothing_to_say_of_a_good_one() -> None:
         ({"tag_again": answer(200)}, "tag"),
         ({"first": WELL.first._replace(at=NOW + 90)}, "clock"),
         ({"hidden": {"/metrics": answer(200)}}, "admin"),
+        # The proxy is not trusted, or says nothing, or something else.
+        ({"seen_as": SeenAs("untrusted", "", ())}, "address"),
+        ({"seen_as": SeenAs("peer", "10.0.3.0", ()), "own": ()}, "address"),
+        ({"seen_as": SeenAs("broken", "", ())}, "address"),
+        # nginx behind a CDN, which takes the CDN's node for the client.
+        ({"seen_as": SeenAs("header", "172.68.1.0", ("cf-connecting-ip",)), "own": ()}, "address"),
+        ({"seen_as": SeenAs("header", "172.68.1.0", ())}, "address"),
+        ({"forged": {**WELL.forged, **LIE}}, "address"),
+        ({"forged": {**WELL.forged, "X-Forwarded-For": SeenAs("broken", "", ())}}, "address"),
     ],
 )
 def test_one_fault_is_one_finding(change: dict[str, Any], topic: str) -> None:
     bad = [finding for finding in judge(WELL._replace(**change)) if finding.level == "bad"]
     assert [finding.topic for finding in bad] == [topic]
     assert all(finding.mend for finding in bad)
+
+
+@pytest.mark.parametrize(
+    ("change", "level"),
+    [
+        ({"seen_as": None}, "note"),
+        ({"own": ()}, "note"),
+        ({"own": ("2001:db8:5::7",)}, "note"),
+        ({"url": "http://px.shop.example", "seen_as": SeenAs("peer", "198.51.100.0", ())}, "ok"),
+        ({"url": "http://px.shop.example", "seen_as": SeenAs("peer", "198.51.100.0", ()), "own": ()}, "note"),
+    ],
+)
+def test_what_cannot_be_known_of_the_address_is_a_note(change: dict[str, Any], level: str) -> None:
+    told = [finding.level for finding in judge(WELL._replace(**change)) if finding.topic == "address"]
+    assert told == [level]
 
 
 @pytest.fixture
@@ -127,7 +156,7 @@ async def test_a_real_collector_lacks_nothing_but_tls(collector: str) -> None:
     seen = await doctor.look(collector, "demo", "http://localhost:8088", "", None)
     assert [finding.topic for finding in judge(seen) if finding.level == "bad"] == ["tls"]
     assert {finding.topic for finding in judge(seen) if finding.level == "ok"} >= {
-        "pixel", "cache", "cookie", "refusals", "tag's way", "cors", "tag", "clock", "admin",
+        "pixel", "cache", "cookie", "refusals", "tag's way", "cors", "tag", "clock", "admin", "address",
     }  # fmt: skip
 
 
