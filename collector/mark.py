@@ -4,6 +4,7 @@ Rule: two slots, written in turn, each with a counter and a CRC; the valid one w
 mark costs repeats, never hits.
 """
 
+import errno
 import os
 import struct
 import zlib
@@ -38,7 +39,13 @@ class Mark:
         self.offset = -1
         """Kafka's offset of the last acknowledged batch in it."""
         self._turn = 0
-        for slot in _slots(os.pread(self._fd, 2 * _SLOT.size, 0)):
+        try:
+            text = os.pread(self._fd, 2 * _SLOT.size, 0)
+        except OSError as problem:
+            if problem.errno != errno.EIO:
+                raise
+            text = b""  # a bad sector; the next mark is written over it
+        for slot in _slots(text):
             if slot[0] > self._turn:
                 self._turn, segment, offset, self.partition, self.offset = slot
                 self.position = Position(segment, offset)

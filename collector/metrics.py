@@ -108,6 +108,9 @@ METRICS: Final[Mapping[str, Declared]] = {
     "spool_damaged_bytes_total": Declared(
         "counter", (), "Bytes that were no record, set aside in the spool's damage folders. Look at the disk."
     ),
+    "spool_damage_dropped_bytes_total": Declared(
+        "counter", (), "Bytes that the damage folders had no room for, the oldest first. Look at the disk, empty them."
+    ),
     "spool_torn_bytes_total": Declared(
         "counter", (), "Bytes cut from half-written tails at start, after a crash. Nobody was answered for them."
     ),

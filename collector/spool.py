@@ -3,7 +3,8 @@
     FOLDER/lock             held (flock) by the worker that owns the folder
     FOLDER/mark             up to where Kafka has acknowledged (mark.py)
     FOLDER/NNNNNNNNNNNN.seg segments (segment.py), numbered upwards, never written again once a later one exists
-    FOLDER/damage/          bytes that were no block, and hits that Kafka refused, named by segment and offset
+    FOLDER/damage/          bytes that were no block, and hits that Kafka refused, by segment and offset (damage.py)
+    FOLDER/probe            for a moment, while the disk is in trouble: tells whether it can be written again
 
 Rule: a segment is only appended to by the process that made it; after a start the first hit begins a new one. Over 250
 lines: writing, reading back and letting go share one account of what lies on the disk, and belong together.
@@ -13,21 +14,27 @@ import errno
 import fcntl
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from collector.block import Block, grouped, pack
+from collector.damage import Damage
 from collector.mark import Mark, Position
 from collector.segment import HEADER_BYTES, LARGEST_DATA, Scan, frame, scan
 
 _READ_BYTES: Final = 512 << 10
 _READ_AHEAD_BYTES: Final = 64 << 10
 _SUFFIX: Final = ".seg"
+_SECTOR_BYTES: Final = 4096
+_MOST_UNREADABLE: Final = 64
+"""Sectors in a row that one `read` gives up: a disk that is gone altogether may come back."""
+_PROBE_BYTES: Final = 64 << 10
 
 
 class SpoolRefused(Exception):
-    """The spool cannot take hits now. `why` is short and closed: full, floor, or the errno's name."""
+    """The spool cannot take hits now. `why` is short and closed: full, floor, fsync, or the errno's name."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -92,15 +99,22 @@ def segment_name(number: int) -> str:
 def cut_torn_tail(path: Path) -> int:
     """Cut a segment after its last whole block; return how many bytes went.
 
+    Where a sector cannot be read nothing is cut: what follows may be whole, and the reader steps over the rest.
+
     Raises:
-        OSError: it cannot be read or cut.
+        OSError: it cannot be opened or cut.
     """
     size = path.stat().st_size
     at = whole_to = 0
     with path.open("rb") as file:
         piece = b""
         while True:
-            more = file.read(_READ_BYTES)
+            try:
+                more = file.read(_READ_BYTES)
+            except OSError as problem:
+                if problem.errno != errno.EIO:
+                    raise
+                return 0
             piece += more
             seen = scan(piece, last=not more)
             if seen.ends:
@@ -145,16 +159,23 @@ class Spool:
         self._begun_at = 0.0
         self._reader = -1
         self._reading = 0
-        self._retired: list[int] = []
-        self._trash: list[Path] = []
-        self._dirty = self._names_dirty = False
+        self._retired: deque[int] = deque()
+        self._trash: deque[Path] = deque()
+        # The process before may have gone without syncing what it wrote, or the cut of its tail.
+        self._unsynced: deque[Path] = deque(self._paths.values())
+        self._dirty = self._names_dirty = bool(self._paths)
+        self._sync_failed = False
         self._room = 1 << 62
         self._batch = _NEW_BATCH
         self.acknowledged_bytes = 0
         """What the mark has passed since the start; a second time counts again."""
         self.damaged_bytes = 0
         self.damaged_stretches = 0
+        self._damage = Damage(folder / "damage", limits.most_bytes // 16)
+        self._damage_seen_to = Position(0, 0)
+        self._unreadable: dict[Position, int] = {}
         self.trouble = ""
+        """Why hits are refused, or would be; `tick` and `sweep` find out when it is over."""
         self.sweep()
         self._let_go()
         self.found: Final = Found(len(self._sizes), self.unsent_bytes, torn)
@@ -244,13 +265,13 @@ class Spool:
             if self.disk_bytes + size > self._limits.most_bytes:
                 raise self._refuse("full")
         if size > self._room:
-            raise self._refuse("floor")
+            raise self._refuse("fsync" if self._sync_failed else "floor")
         try:
             if self._fd < 0:
                 self._begin()
             self._write(data)
         except OSError as problem:
-            raise self._refuse(errno.errorcode.get(problem.errno or 0, "EIO")) from problem
+            raise self._refuse(_name(problem)) from problem
         self._room -= size
         self._dirty = True
         self.trouble = ""
@@ -304,55 +325,116 @@ class Spool:
         """Put everything written before the call on the disk.
 
         Raises:
-            OSError: the disk failed; the segment is closed, hits after it go into another.
+            OSError: the disk failed. From the next `tick` on hits are refused, until a sync works again; those after
+                that go into another segment.
         """
         self._dirty = False
-        names, self._names_dirty = self._names_dirty, False
-        retired, self._retired = self._retired, []
+        failed: OSError | None = None
+        # A tick may retire the live segment at any moment, and a hit begin a new one. Hence this order: what is live is
+        # looked at before what was retired, and both before the names.
         live = self._fd
-        try:
-            for fd in retired:
-                os.fdatasync(fd)
-            if live >= 0:
-                os.fdatasync(live)
-            if names:
+        if live >= 0:
+            failed = _synced(live) or failed
+        while self._retired:
+            fd = self._retired.popleft()
+            failed = _synced(fd) or failed
+            os.close(fd)
+        while self._unsynced:
+            failed = _synced_file(self._unsynced.popleft()) or failed
+        if self._names_dirty:
+            self._names_dirty = False
+            try:
                 os.fsync(self._directory)
-        except OSError:
-            self._names_dirty = True
-            raise
-        finally:
-            for fd in retired:
-                os.close(fd)
+            except OSError as problem:
+                self._names_dirty = True
+                failed = problem
+        if failed is not None:
+            self._sync_failed = self._dirty = True
+            raise failed
 
     def sweep(self) -> None:
-        """Unlink what was let go, look at the free space. Call it about once a second; it may wait for the disk."""
-        trash, self._trash = self._trash, []
-        for path in trash:
-            path.unlink(missing_ok=True)
+        """Unlink what was let go, look at the free space and at a disk in trouble.
+
+        Call it about once a second; it may wait for the disk.
+        """
+        before = self.trouble
+        self._empty_trash()
+        if before not in ("", "full", "floor"):
+            why = self._probe()
+            if not why and before == "fsync":
+                self._sync_failed = False
+            if self.trouble == before and not (why and before == "fsync"):
+                self.trouble = why
         try:
             disk = os.statvfs(self.folder)
-            self._room = disk.f_bavail * disk.f_frsize - self._limits.free_bytes
         except OSError as problem:
-            self.trouble = errno.errorcode.get(problem.errno or 0, "EIO")
+            self.trouble = _name(problem)
+            return
+        self._room = -1 if self._sync_failed else disk.f_bavail * disk.f_frsize - self._limits.free_bytes
+
+    def _empty_trash(self) -> None:
+        for _ in range(len(self._trash)):
+            path = self._trash.popleft()
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as problem:
+                self._trash.append(path)
+                self.trouble = _name(problem)
+
+    def _probe(self) -> str:
+        """Write and sync a little; return the errno's name, or nothing where the disk works."""
+        path = self.folder / "probe"
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+            try:
+                whole = os.write(fd, bytes(_PROBE_BYTES)) == _PROBE_BYTES
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+                path.unlink(missing_ok=True)
+        except OSError as problem:
+            return _name(problem)
+        return "" if whole else "ENOSPC"
 
     def release_unsynced(self) -> None:
         """Close retired segments without syncing them (`fsync` never)."""
-        retired, self._retired = self._retired, []
-        for fd in retired:
-            os.close(fd)
+        while self._retired:
+            os.close(self._retired.popleft())
+        self._unsynced.clear()
 
     def tick(self) -> None:
-        """Retire a live segment that is old, and let go what was kept long enough. Call it about once a second."""
+        """Retire a live segment that is old or could not be synced, let go what was kept long enough, see what is over.
+
+        Call it about once a second, and when `sync` fails.
+        """
+        if self._sync_failed:
+            # What the disk says of these pages from now on is not to be believed (the system forgets a failed write).
+            self._retire()
+            self._room = -1
+            self.trouble = "fsync"
         if self._fd >= 0 and self._sizes[self._live] and self._now() - self._begun_at >= self._limits.segment_s:
             self._retire()
-        self._let_go()
+        self._let_go(crowded=self.trouble == "full")
+        enough = min(self._limits.segment_bytes, 1 << 20)
+        if (self.trouble == "full" and self.disk_bytes + enough <= self._limits.most_bytes) or (
+            self.trouble == "floor" and self._room >= enough
+        ):
+            self.trouble = ""
 
     # Reading back.
 
     def read(self, start: Position, most_bytes: int = _READ_BYTES) -> list[Chunk]:
-        """Return the next blocks of one batch from `start`, none where there are none yet. Steps over damage."""
+        """Return the next blocks of one batch from `start`, none where there are none yet.
+
+        Steps over damage, over sectors that cannot be read, and over segments that somebody removed.
+
+        Raises:
+            OSError: the disk reads nothing for a long stretch; the next call looks further on.
+        """
         number, offset = start
         ahead = most_bytes + _READ_AHEAD_BYTES
+        bad_from = bad_to = Position(0, 0)
+        sectors = 0
         while True:
             known = sorted(n for n in self._sizes if n >= number)
             if not known:
@@ -365,11 +447,30 @@ class Spool:
                     return []
                 number, offset = number + 1, 0
                 continue
-            piece = os.pread(self._open(number), min(size - offset, ahead), offset)
-            whole = offset + len(piece) >= size
+            try:
+                piece, cut = _pread(self._open(number), min(size - offset, ahead), offset)
+            except FileNotFoundError:
+                self._damaged(number, offset, size)
+                self._forget(number)
+                continue
+            if cut and not piece:
+                if (number, offset) != bad_to:
+                    bad_from, sectors = Position(number, offset), 0
+                further = self._unreadable.get(Position(number, offset), 0)
+                if not further:
+                    sectors += 1
+                after = min(further or (offset // _SECTOR_BYTES + 1) * _SECTOR_BYTES, size)
+                self._damaged(number, offset, after)
+                offset = after
+                bad_to = Position(number, offset)
+                if sectors >= _MOST_UNREADABLE:
+                    self._unreadable[bad_from] = offset
+                    raise OSError(errno.EIO, f"segment {number} cannot be read before byte {offset}")
+                continue
+            whole = cut or offset + len(piece) >= size
             seen = scan(piece, last=whole, most_bytes=most_bytes)
             for damaged_from, damaged_to in seen.damage:
-                self._set_aside(number, str(offset + damaged_from), piece[damaged_from:damaged_to])
+                self._damaged(number, offset + damaged_from, offset + damaged_to, piece[damaged_from:damaged_to])
             if not piece:
                 # The file is shorter than it was: cut by somebody else, and nothing more to be had from it.
                 offset = size
@@ -393,6 +494,8 @@ class Spool:
 
     def set_aside(self, block_at: Position, number: int, payload: bytes) -> None:
         """Put a hit that Kafka will not take, the block's `number`th, into the damage folder."""
+        self.damaged_bytes += len(payload)
+        self.damaged_stretches += 1
         self._set_aside(block_at.segment, f"{block_at.offset}-{number}", payload)
 
     def _open(self, number: int) -> int:
@@ -408,16 +511,39 @@ class Spool:
             os.close(self._reader)
         self._reader, self._reading = -1, 0
 
-    def _set_aside(self, number: int, place: str, damage: bytes) -> None:
-        self.damaged_bytes += len(damage)
-        self.damaged_stretches += 1
-        if damage.strip(b"\0"):
-            try:
-                folder = self.folder / "damage"
-                folder.mkdir(exist_ok=True)
-                (folder / f"{number:012}-{place}.bin").write_bytes(damage)
-            except OSError as problem:
-                self.trouble = errno.errorcode.get(problem.errno or 0, "EIO")
+    def _forget(self, number: int) -> None:
+        """Leave a segment that somebody removed."""
+        if number == self._live:
+            self._retire()  # what came next would have no name either
+        if number == self._reading:
+            self._close_reader()
+        del self._sizes[number], self._paths[number]
+
+    def _damaged(self, number: int, start: int, end: int, content: bytes = b"") -> None:
+        """Count what is no block and set it aside; once, though each new producer reads it again."""
+        seen = self._damage_seen_to
+        if Position(number, end) <= seen:
+            return
+        if Position(number, start) > seen:
+            self.damaged_stretches += 1
+        elif number == seen.segment:
+            content = content[seen.offset - start :]
+            start = seen.offset
+        self._damage_seen_to = Position(number, end)
+        self.damaged_bytes += end - start
+        if content.strip(b"\0"):
+            self._set_aside(number, str(start), content)
+
+    def _set_aside(self, number: int, place: str, content: bytes) -> None:
+        try:
+            self._damage.keep(f"{number:012}-{place}.bin", content)
+        except OSError as problem:
+            self.trouble = _name(problem)
+
+    @property
+    def dropped_damage_bytes(self) -> int:
+        """What the damage folder had no room for."""
+        return self._damage.dropped_bytes
 
     # Letting go.
 
@@ -427,7 +553,7 @@ class Spool:
         try:
             self._mark.move(position, partition, offset)
         except OSError as problem:
-            self.trouble = errno.errorcode.get(problem.errno or 0, "EIO")
+            self.trouble = _name(problem)
         self.acknowledged_bytes += max(0, unsent - self.unsent_bytes)
         self._let_go()
 
@@ -482,10 +608,12 @@ class Spool:
                 mine = self.folder / segment_name(self._live)
                 path.rename(mine)
                 self._paths[self._live], self._sizes[self._live] = mine, mine.stat().st_size
+                self._unsynced.append(mine)
+                self._dirty = self._names_dirty = True
                 self._live += 1
                 taken += 1
             mark.close()
-            for name in ("mark", "lock"):
+            for name in ("mark", "lock", "probe"):
                 (orphan / name).unlink(missing_ok=True)
             try:
                 orphan.rmdir()
@@ -501,11 +629,58 @@ class Spool:
         self._retire()
         self.release_unsynced()
         self._close_reader()
-        for path in self._trash:
-            path.unlink(missing_ok=True)
+        self._empty_trash()
         self._mark.close()
         os.close(self._directory)
         os.close(self._lock)
+
+
+def _name(problem: OSError) -> str:
+    return errno.errorcode.get(problem.errno or 0, "EIO")
+
+
+def _synced(fd: int) -> OSError | None:
+    """Put a file on the disk; return what went wrong."""
+    try:
+        os.fdatasync(fd)
+    except OSError as problem:
+        return problem
+    return None
+
+
+def _synced_file(path: Path) -> OSError | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None  # let go meanwhile
+    except OSError as problem:
+        return problem
+    try:
+        return _synced(fd)
+    finally:
+        os.close(fd)
+
+
+def _pread(fd: int, length: int, offset: int) -> tuple[bytes, bool]:
+    """Read as `os.pread` does, up to a sector that cannot be read; say whether there was one."""
+    try:
+        return os.pread(fd, length, offset), False
+    except OSError as problem:
+        if problem.errno != errno.EIO:
+            raise
+    piece = b""
+    while len(piece) < length:
+        at = offset + len(piece)
+        try:
+            more = os.pread(fd, min(length - len(piece), _SECTOR_BYTES - at % _SECTOR_BYTES), at)
+        except OSError as problem:
+            if problem.errno != errno.EIO:
+                raise
+            return piece, True
+        if not more:
+            break
+        piece += more
+    return piece, False
 
 
 def _of_one_batch(number: int, offset: int, seen: Scan) -> list[Chunk]:

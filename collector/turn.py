@@ -195,6 +195,8 @@ class Turn:
         if problem is not None:
             refused = SpoolRefused("fsync")
             self._tally.add("spool_refused_total", "fsync", by=sum(chunk.block.hits for chunk in chunks))
+            self._tally.add("fsync_failures_total")
+            self._spool.tick()
             log.line("error", "fsync failed", problem=str(problem))
         self._answer(refused, turn, answers, taken)
         if self.due:
@@ -202,7 +204,10 @@ class Turn:
 
 
 async def sync_regularly(spool: Spool, interval_s: float, disk: ThreadPoolExecutor, tally: Tally) -> None:
-    """Under `fsync` interval: put on the disk what is new, every `interval_s`, off the loop. Runs until cancelled."""
+    """Under `fsync` interval: put on the disk what is new, every `interval_s`, off the loop. Runs until cancelled.
+
+    When that fails, hits are refused from now on, until the disk syncs again: those of the last interval are not safe.
+    """
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(interval_s)
@@ -211,6 +216,7 @@ async def sync_regularly(spool: Spool, interval_s: float, disk: ThreadPoolExecut
                 await loop.run_in_executor(disk, spool.sync)
             except OSError as problem:
                 tally.add("fsync_failures_total")
+                spool.tick()
                 log.line("error", "fsync failed", problem=str(problem))
 
 

@@ -230,6 +230,7 @@ def _measure(tally: Tally, spool: Spool) -> None:
     tally.set("spool_disk_bytes", spool.disk_bytes)
     tally.set("spool_oldest_seconds", 0 if oldest is None else max(0.0, time.time() - oldest))
     tally.set("spool_damaged_bytes_total", spool.damaged_bytes)
+    tally.set("spool_damage_dropped_bytes_total", spool.dropped_damage_bytes)
     tally.set("cpu_seconds_total", usage.ru_utime + usage.ru_stime)
     tally.set("worker_memory_bytes", _resident_bytes())
 
