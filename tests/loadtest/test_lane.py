@@ -59,7 +59,11 @@ def drive(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Lane, Measured
     """`drive(answers_at, seconds, until)`: a lane that has served its schedule, and what was measured; no churn."""
 
     def driven(
-        answers_at: Callable[[float], float | None], seconds: float, until: float, timeout_s: float = 10
+        answers_at: Callable[[float], float | None],
+        seconds: float,
+        until: float,
+        timeout_s: float = 10,
+        again: bool = True,
     ) -> tuple[Lane, Measured]:
         world = World(answers_at)
         monkeypatch.setattr(module, "clock", lambda: world.now)
@@ -67,7 +71,7 @@ def drive(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Lane, Measured
         plan = Schedule(constant(RATE, seconds))
         shots = traffic.pool("pixel", 1, traffic.Surface(), 50)
         lane = Lane(target, shots, iter(()), run="0badcafe", index=0, seed=1, probes_per_s=0)
-        monkeypatch.setattr(lane, "reconnect", lambda: connect(lane, world))
+        monkeypatch.setattr(lane, "reconnect", lambda: connect(lane, world) if again else None)
         for _ in range(CONNECTIONS):
             connect(lane, world)
         for at in arrivals(plan, seed=1):
@@ -121,6 +125,14 @@ async def test_a_server_that_dies_leaves_every_moment_in_the_books(
     # A tenth of a second is the sweep's grain; a request sent just before its moment's timeout has another one.
     assert 500_000 <= measured.latency.get_value_at_percentile(52) <= 620_000
     assert measured.latency.get_max_value() <= 1_210_000
+
+
+async def test_a_server_that_is_gone_leaves_no_moment_waiting(drive: Callable[..., tuple[Lane, Measured]]) -> None:
+    """As above, and no connection can be opened again: the waiting ones are given up at their timeout all the same."""
+    lane, measured = drive(lambda now: now if now < 1 else None, seconds=2, until=8, timeout_s=0.5, again=False)
+    assert lane.gave_up == RATE - CONNECTIONS
+    assert measured.latency.get_total_count() == 2 * RATE
+    assert measured.latency.get_max_value() <= 620_000
 
 
 async def test_what_waits_at_the_end_is_booked_with_the_time_that_it_waited(
