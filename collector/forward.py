@@ -29,6 +29,7 @@ _FIRST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 5.0
 _START_S: Final = 15.0
 _STOP_S: Final = 3.0
+_END_S: Final = 2.0
 
 
 class Plan(NamedTuple):
@@ -72,6 +73,10 @@ class _Sent(NamedTuple):
 
 class _BrokerForgot(Exception):
     """The broker has lost what it had acknowledged."""
+
+
+class _Unreadable(Exception):
+    """The disk does not read the spool back."""
 
 
 class Forwarder:
@@ -144,6 +149,9 @@ class Forwarder:
                     "warning", "Kafka has lost what it acknowledged; kept hits are sent again", segment=start.segment
                 )
                 self._offsets.clear()
+            except _Unreadable as problem:
+                why = "spool"
+                log.line("error", "cannot read the spool", problem=str(problem))
             except (KafkaError, TimeoutError, OSError) as problem:
                 why = type(problem).__name__
                 if self.connected or backoff == _FIRST_BACKOFF_S:
@@ -336,7 +344,10 @@ class Forwarder:
         while memory and memory[0].start < self._cursor:
             self._forget_oldest()
         if not (memory and self._joins(self._cursor, memory[0].start)):
-            return self._spool.read(self._cursor)
+            try:
+                return self._spool.read(self._cursor)
+            except OSError as problem:
+                raise _Unreadable(problem) from problem
         chunks = [self._forget_oldest()]
         while memory and memory[0].block.first:
             chunks.append(self._forget_oldest())
@@ -346,8 +357,29 @@ class Forwarder:
         return cursor == start or self._spool.nothing_between(cursor, start)
 
 
-async def _stop(client: Any) -> None:
-    """Stop a producer or consumer, or leave it behind when it hangs."""
+async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Stop a producer or consumer; end what hangs."""
     with contextlib.suppress(KafkaError, TimeoutError, OSError):
         async with asyncio.timeout(_STOP_S):
             await client.stop()
+            return
+    await _end(client)
+
+
+async def _end(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """End a client whose `stop` failed or hung, so that it keeps no memory and delivers nothing later.
+
+    aiokafka's `stop` closes the connections last. Before that it waits for batches that, in an idempotent producer,
+    never expire; given up there, its sender goes on for as long as we run. It has no call to end one: hence this.
+    """
+    owners = [getattr(client, name, None) for name in ("_sender", "_message_accumulator", "_coordinator", "_fetcher")]
+    left = []
+    for task in asyncio.all_tasks():
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        if frame is not None and any(frame.f_locals.get("self") is one for one in owners if one is not None):
+            task.cancel()
+            left.append(task)
+    with contextlib.suppress(KafkaError, TimeoutError, OSError):
+        async with asyncio.timeout(_END_S):
+            await asyncio.gather(*left, return_exceptions=True)
+            await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()
