@@ -1,12 +1,13 @@
 #!/bin/sh
-# Make the passwords that compose.yaml reads, each once: deploy/secrets/NAME, readable by this user alone.
+# Make the passwords at the paths that are given, each once: `sh deploy/secrets.sh FOLDER/NAME ...`. compose.yaml runs it.
+# One that is there already, your own for instance, is left as it is.
 set -eu
-folder=$(dirname "$0")/secrets
-mkdir -p "$folder"
-chmod 0755 "$folder"
-for name in clickhouse_password grafana_password; do
-    [ -s "$folder/$name" ] && continue
-    # The containers' own users read it: the folder above it is what keeps others of this host out, if you need that.
-    (umask 022; head -c 24 /dev/urandom | base64 | tr -d '/+=\n' > "$folder/$name")
-    echo "made $folder/$name"
+for path in "$@"; do
+    [ -s "$path" ] && continue
+    mkdir -p "$(dirname "$path")"
+    # Whole or not at all. Everybody who comes to the folder may read it, since each container has a user of its own:
+    # what keeps others out is that only those containers mount the folder.
+    (umask 022; head -c 24 /dev/urandom | base64 | tr -d '/+=\n' > "$path.new")
+    mv "$path.new" "$path"
+    echo "made $path"
 done

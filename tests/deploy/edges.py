@@ -15,21 +15,40 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 Start = Callable[..., Program]
 
 
-def nginx(folder: Path, start: Start, upstreams: Sequence[int], binary: str = "") -> tuple[str, Program]:
-    """Start nginx before the collectors on these ports of 127.0.0.1; return its base URL and the process."""
+def nginx(
+    folder: Path, start: Start, upstreams: Sequence[int], binary: str = "", upstream: str = ""
+) -> tuple[str, Program]:
+    """Start nginx before the collectors on these ports of 127.0.0.1; return its base URL and the process.
+
+    `upstream` is a text to stand in upstream.conf's place.
+    """
     binary = binary or needs.program("nginx", "nginx")
     port = free_port()
     text = (DEPLOY / "edge/nginx.conf").read_text()
-    line = next(line for line in text.splitlines() if "server collector:8080" in line)
-    servers = "\n".join(line.replace("collector:8080", f"127.0.0.1:{upstream}") for upstream in upstreams)
-    text = text.replace(line, servers)
     text = text.replace("listen 8000 default_server", f"listen 127.0.0.1:{port} default_server")
     (folder / "nginx.conf").write_text(_here(text, folder))
+    (folder / "upstream.conf").write_text(upstream or _upstream(upstreams))
     (folder / "pharos-locations.conf").write_text((DEPLOY / "edge/pharos-locations.conf").read_text())
     options = ["-c", str(folder / "nginx.conf"), "-p", str(folder), "-e", "stderr"]
     checked = start([binary, "-t", *options, "-g", "user root;"])
     assert checked.wait(30) == 0, checked.output()
     return f"http://127.0.0.1:{port}", start([binary, *options, "-g", "daemon off; user root;"])
+
+
+def _upstream(ports: Sequence[int]) -> str:
+    text = (DEPLOY / "edge/upstream.conf").read_text()
+    line = next(line for line in text.splitlines() if "server collector:8080" in line)
+    return text.replace(line, "\n".join(line.replace("collector:8080", f"127.0.0.1:{port}") for port in ports))
+
+
+def behind(cdn: str, folder: Path, nodes: str) -> None:
+    """Put cdn/NAME.conf where nginx.conf looks for it, its networks replaced by `nodes`, one of this machine's."""
+    text = (DEPLOY / f"edge/cdn/{cdn}.conf").read_text()
+    line = rf"^ +[0-9a-f.:/]+ {cdn};\n"
+    text, replaced = re.subn(rf"({line})+", f"    {nodes} {cdn};\n", text, flags=re.MULTILINE)
+    assert replaced == 1, text
+    (folder / "cdn").mkdir()
+    (folder / f"cdn/{cdn}.conf").write_text(text)
 
 
 def _here(text: str, folder: Path) -> str:

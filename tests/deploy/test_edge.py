@@ -3,15 +3,20 @@
 import asyncio
 import itertools
 import signal
+import socket
+import struct
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
 from aiohttp import web
 from yarl import URL
 
+from collector import doctor
+from collector.seen_as import MARK
 from tests.deploy import edges
 from tests.ports import free_port
 from tests.processes import Program
@@ -122,7 +127,7 @@ async def test_hits_are_never_cached_and_the_tag_is(edge: tuple[str, str], upstr
 class Collector:
     """A real collector, with its spool; Kafka is not needed for an answer."""
 
-    def __init__(self, folder: Path, start: Callable[..., Program]) -> None:
+    def __init__(self, folder: Path, start: Callable[..., Program], trusted: str = "127.0.0.1") -> None:
         self.port, self.admin = free_port(), free_port()
         self._env = {
             "PHAROS_COLLECTOR_PORT": str(self.port),
@@ -130,7 +135,7 @@ class Collector:
             "PHAROS_COLLECTOR_SITES": str(ROOT / "deploy/local/sites.toml"),
             "PHAROS_COLLECTOR_SPOOL_DIR": str(folder / "spool"),
             "PHAROS_COLLECTOR_KAFKA": f"127.0.0.1:{free_port()}",
-            "PHAROS_COLLECTOR_TRUSTED_PROXIES": "127.0.0.1",
+            "PHAROS_COLLECTOR_TRUSTED_PROXIES": trusted,
             "PHAROS_COLLECTOR_GRACE_S": "1",
             "PHAROS_COLLECTOR_DRAIN_S": "1",
         }
@@ -149,6 +154,134 @@ class Collector:
 def collectors(tmp_path: Path, start: Callable[..., Program]) -> Callable[[], Collector]:
     numbers = itertools.count()
     return lambda: Collector(tmp_path / f"collector-{next(numbers)}", start)
+
+
+CDNS = {
+    "cloudflare": ("CF-Connecting-IP", "{}", "CF-Ray"),
+    "fastly": ("Fastly-Client-IP", "{}", ""),
+    "cloudfront": ("CloudFront-Viewer-Address", "{}:4711", "X-Amz-Cf-Id"),
+}
+NODE = "127.0.0.3"
+"""Where the tests' CDN asks from; visitors that go round it come from 127.0.0.1."""
+
+
+@pytest.mark.parametrize("cdn", CDNS)
+@pytest.mark.parametrize("visitor", ["198.51.100.7", "2001:db8::7"])
+async def test_nginx_takes_an_address_from_its_cdn_alone(
+    cdn: str, visitor: str, tmp_path: Path, start: Callable[..., Program], upstream: Upstream
+) -> None:
+    edges.behind(cdn, tmp_path, f"{NODE}/32")
+    url, program = edges.nginx(tmp_path, start, [upstream.port])
+    await until(lambda: _answers(url, program), "nginx's first answer")
+    own, form, request_id = CDNS[cdn]
+    lies = {header: "203.0.113.9" for header, _, _ in CDNS.values()} | {"X-Forwarded-For": "203.0.113.9"}
+    told = lies | {own: form.format(visitor)} | ({request_id: "ray-1"} if request_id else {})
+
+    async def seen(source: str, headers: dict[str, str]) -> dict[str, str]:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(source, 0))) as http,
+            http.get(f"{url}/p.gif?s=demo", headers=headers) as answer,
+        ):
+            await answer.read()
+        return {name.title(): value for name, value in upstream.seen[-1].headers.items()}
+
+    got = await seen(NODE, told)
+    assert got["X-Forwarded-For"] == visitor
+    assert (got["X-Request-Id"] == "ray-1") == bool(request_id)
+    assert not {header.title() for header, _, _ in CDNS.values()} & set(got)
+    assert (await seen("127.0.0.1", told))["X-Forwarded-For"] == "127.0.0.1", "a visitor who plays the CDN"
+    assert (await seen("127.0.0.1", told))["X-Request-Id"] != "ray-1"
+    assert (await seen(NODE, lies | {own: "unknown"}))["X-Forwarded-For"] == NODE, "what is no address"
+
+
+async def test_the_doctor_sees_an_nginx_that_takes_the_cdn_for_the_visitor(
+    tmp_path: Path, start: Callable[..., Program], collectors: Callable[[], Collector]
+) -> None:
+    """With and without cdn/cloudflare.conf: only where the visitor's address differs from the node's can it tell."""
+    collector = collectors()
+    await collector.up()
+    answers = []
+    for right in (True, False):
+        folder = tmp_path / str(right)
+        folder.mkdir()
+        if right:
+            edges.behind("cloudflare", folder, "127.0.0.1/32")
+        url, program = edges.nginx(folder, start, [collector.port])
+        await until(lambda url=url, program=program: _answers(url, program), "nginx's first answer")  # type: ignore[misc]
+        sent = {MARK: "address", "CF-Connecting-IP": "198.51.100.7"}
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/doctor", headers=sent) as answer:
+            answers.append(await answer.json())
+    assert answers == [
+        {"source": "header", "address": "198.51.100.0", "others": []},
+        {"source": "header", "address": "127.0.0.0", "others": ["cf-connecting-ip"]},
+    ]
+
+
+@pytest.mark.parametrize("name", ["nginx", "varnish"])
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_doctor_judges_the_address_through_a_real_edge(
+    name: str, trusted: bool, tmp_path: Path, start: Callable[..., Program]
+) -> None:
+    collector = Collector(tmp_path / "collector", start, "127.0.0.1" if trusted else "192.0.2.1")
+    await collector.up()
+    url, program = getattr(edges, name)(tmp_path, start, [collector.port])
+    await until(lambda: _answers(url, program), f"{name}'s first answer")
+    seen = await doctor.look(url, "demo", "", "", None)
+    (found,) = (finding for finding in doctor.judge(seen) if finding.topic == "address")
+    assert (found.level, "proxy" in found.says) == (("ok", False) if trusted else ("bad", True)), found
+
+
+class Names(asyncio.DatagramProtocol):
+    """A resolver that gives every name one address, with a life of a second."""
+
+    def __init__(self) -> None:
+        self.address = "127.0.0.2"
+        self.asked = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.asked += 1
+        end = data.index(b"\0", 12) + 5
+        answer = b"\xc0\x0c\0\x01\0\x01" + struct.pack(">IH", 1, 4) + socket.inet_aton(self.address)
+        self._transport.sendto(data[:2] + b"\x81\x80\0\x01\0\x01\0\0\0\0" + data[12:end] + answer, addr)
+
+
+async def test_a_collector_that_was_made_anew_is_found_without_a_reload(
+    tmp_path: Path, start: Callable[..., Program]
+) -> None:
+    """upstream-compose.conf: the same name, another address, as Docker gives it to a container that is recreated."""
+    names, port = Names(), free_port()
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: names, ("127.0.0.1", 0))
+    asked: list[str] = []
+    runners = []
+    for address in ("127.0.0.2", "127.0.0.3"):
+
+        async def answer(_: web.Request, address: str = address) -> web.Response:
+            asked.append(address)
+            return web.Response()
+
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", answer)
+        runners.append(web.AppRunner(application))
+        await runners[-1].setup()
+        await web.TCPSite(runners[-1], address, port).start()
+    text = (edges.DEPLOY / "edge/upstream-compose.conf").read_text()
+    text = text.replace("127.0.0.11", f"127.0.0.1:{transport.get_extra_info('sockname')[1]}")
+    binary, _ = edges.modern_nginx()
+    url, program = edges.nginx(tmp_path, start, [], binary, text.replace("collector:8080", f"collector:{port}"))
+
+    async def comes_to(address: str) -> bool:
+        await _answers(url, program)
+        return asked[-1:] == [address]
+
+    await until(lambda: comes_to("127.0.0.2"), "the first collector")
+    names.address = "127.0.0.3"
+    await until(lambda: comes_to("127.0.0.3"), "the next one")
+    transport.close()
+    for runner in runners:
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize("name", ["nginx", "varnish"])

@@ -40,14 +40,59 @@ def test_the_compose_file_fits_its_schema() -> None:
 
 
 def test_everything_the_compose_file_mounts_is_there_and_every_image_is_pinned() -> None:
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    compose = composed()
     for name, service in compose["services"].items():
-        assert re.search(r":v?\d+\.\d+|:local$", service["image"]), name
-        for mount in service.get("volumes", ()):
-            source = mount.split(":")[0]
-            assert source in compose["volumes"] or (DEPLOY / source).exists(), mount
+        assert re.search(r":v?\d+\.\d+\.\d+|:local$", service["image"]), name
+        for source in mounted(service):
+            known = source in compose["volumes"] or source == "/dev/shm/pharos-salt"
+            assert known or (DEPLOY / source).exists(), source
         for needed in service.get("depends_on", {}):
             assert needed in compose["services"]
+        assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, name
+    plugins = compose["services"]["grafana"]["environment"]["GF_PLUGINS_PREINSTALL"].split(",")
+    assert all(re.fullmatch(r"[a-z-]+@\d+\.\d+\.\d+", plugin) for plugin in plugins)
+
+
+def composed() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return found
+
+
+def mounted(service: dict[str, Any]) -> list[str]:
+    return [mount.split(":")[0] for mount in service.get("volumes", ())]
+
+
+def test_compose_up_needs_nothing_before_it() -> None:
+    """Who reads a password, or the salt's folder, waits for the service that makes them; who serves says how it is."""
+    services = composed()["services"]
+    makes = {source for source in mounted(services["secrets"]) if not source.startswith(".")}
+
+    def waits_for(name: str) -> set[str]:
+        needed = set(services[name].get("depends_on", {}))
+        return needed.union(*(waits_for(one) for one in needed))
+
+    for name, service in services.items():
+        if name != "secrets" and makes & set(mounted(service)):
+            assert "secrets" in waits_for(name), name
+    told = " ".join(path for one in services.values() for path in map(str, one.get("environment", {}).values()))
+    for path in re.findall(r"/run/secrets/(\w+)", told):
+        assert f"/{path}" in services["secrets"]["command"][0]
+    for name in ("kafka", "clickhouse", "edge", "prometheus", "grafana"):
+        assert "test" in services[name]["healthcheck"], name
+
+
+def test_each_password_is_made_once(tmp_path: Path) -> None:
+    first, own = tmp_path / "a/first", tmp_path / "b/own"
+    own.parent.mkdir()
+    own.write_text("mine")
+    for _ in range(2):
+        run("/bin/sh", DEPLOY / "secrets.sh", first, own)
+        made = first.read_text()
+    assert run("/bin/sh", DEPLOY / "secrets.sh", first, own) == ""
+    assert re.fullmatch(r"[A-Za-z0-9]{20,32}", made)
+    assert (first.read_text(), own.read_text()) == (made, "mine")
+    assert first.stat().st_mode & 0o777 == 0o644, "the containers' own users read it"
+    assert [path.name for path in first.parent.iterdir()] == ["first"]
 
 
 @pytest.fixture(scope="module", params=["base", "example"])

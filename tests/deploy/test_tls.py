@@ -1,11 +1,13 @@
 """edge/tls.conf with a certificate of our own, in front of the real collector: TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2."""
 
+import asyncio
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from collector import doctor
 from tests import needs
 from tests.certificates import Certificates
 from tests.deploy import edges
@@ -23,7 +25,7 @@ class Client:
         self._always = ["--cacert", str(certificates.authority)]
         for port in (secure, plain):
             self._always += ["--resolve", f"{NAME}:{port}:127.0.0.1"]
-        self._base = f"https://{NAME}:{secure}"
+        self.base = f"https://{NAME}:{secure}"
         self.plain = f"http://{NAME}:{plain}"
 
     def get(self, path: str, *options: str, base: str = "") -> tuple[str, str]:
@@ -37,16 +39,20 @@ class Client:
             "%{http_version} %{http_code}",
             *self._always,
             *options,
-            (base or self._base) + path,
+            (base or self.base) + path,
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         return done.stdout, done.stderr.lower()
 
 
 @pytest.fixture
-async def client(tmp_path: Path, start: Callable[..., Program]) -> Client:
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
+
+
+@pytest.fixture
+async def client(tmp_path: Path, start: Callable[..., Program], certificates: Certificates) -> Client:
     collector = Collector(tmp_path / "collector", start)
-    certificates = Certificates(tmp_path)
     binary, http3 = edges.modern_nginx()
     secure, plain = edges.tls(tmp_path, certificates, http3=http3)
     _, program = edges.nginx(tmp_path, start, [collector.port], binary)
@@ -82,3 +88,25 @@ async def test_what_is_old_or_in_the_clear_is_turned_away(client: Client) -> Non
     told, head = client.get("/p.gif?s=demo", base=client.plain)
     assert told == "1.1 308"
     assert f"location: https://{NAME}/p.gif?s=demo" in head
+
+
+async def test_the_doctor_looks_through_tls(
+    client: Client, certificates: Certificates, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tests' certificate lives for two days, which the doctor minds, and nothing else."""
+    url = client.base.replace(NAME, "localhost")
+    seen = await doctor.look(url, "demo", "", "", str(certificates.authority))
+    assert seen.tls is not None
+    assert (seen.tls.version, seen.tls.protocol, 1 < seen.tls.days_left <= 2) == ("TLSv1.3", "h2", True)
+    bad = [finding.says for finding in doctor.judge(seen) if finding.level == "bad"]
+    assert len(bad) == 1, bad
+    assert bad[0].startswith("the certificate ends in")
+    ok = {finding.topic for finding in doctor.judge(seen) if finding.level == "ok"}
+    assert ok >= {"pixel", "cache", "cookie", "address", "refusals", "tag's way", "cors", "tag", "clock", "admin"}
+    given = ["--url", url, "--site", "demo"]
+    assert await asyncio.to_thread(doctor.main, given) == 1, "an authority that nobody knows"
+    assert "certificate" in capsys.readouterr().err
+    told: list[str] = []
+    given += ["--ca", str(certificates.authority)]
+    assert await asyncio.to_thread(doctor.main, given, lambda line: told.append(str(line))) == 1
+    assert [line for line in told if line.startswith("bad")] == [line for line in told if "certificate ends" in line]
