@@ -64,6 +64,16 @@ PIPELINE: Final = Dashboard(
             width=12,
         ),
         Panel(
+            title="How long it waits",
+            says="The oldest hit before each hop. It goes on growing when the stage behind it is dead.",
+            queries={
+                "for Kafka": "max(pharos_collector_spool_oldest_seconds)",
+                "for an enricher": "max(pharos_enricher_lag_seconds)",
+                "for ClickHouse": "pharos:lag:seconds",
+            },
+            unit="s",
+        ),
+        Panel(
             title="Freshness",
             says="From the collector to ClickHouse. The objective: 99 % within 5 s.",
             queries={
@@ -74,8 +84,8 @@ PIPELINE: Final = Dashboard(
             unit="s",
         ),
         Panel(
-            title="Answered 503",
-            says="Share of hits that found no room. The objective is under 0.05 % over 30 days.",
+            title="Not taken",
+            says="Share: 503, connections closed unread, time without a collector. Objective: under 0.05 % a month.",
             queries={"5 min": "pharos:unavailable:ratio5m", "1 h": "pharos:unavailable:ratio1h"},
             unit="percentunit",
         ),
@@ -126,6 +136,12 @@ PIPELINE: Final = Dashboard(
             unit="ops",
         ),
         Panel(
+            title="Remembered by the enricher",
+            says="Share of the hits for which a cache had the answer. It falls: traffic without repetition, CPU rises.",
+            queries={"{{cache}}": "pharos:cache_hits:ratio5m"},
+            unit="percentunit",
+        ),
+        Panel(
             title="Exactly once",
             says="1 where Kafka has transactions (enricher) and commit metadata (sink).",
             queries={"enricher": "min(pharos_enricher_exactly_once)", "sink": "min(pharos_sink_exactly_once)"},
@@ -161,9 +177,18 @@ COLLECTOR: Final = Dashboard(
         ),
         Panel(
             title="Unsent hits on disk",
-            says="Near zero. It grows: Kafka is away or slow; the bound is PHAROS_COLLECTOR_SPOOL_BYTES.",
-            queries={"{{instance}}": "pharos_collector_spool_bytes"},
+            says="Near zero. It grows: Kafka is away or slow. At the bound hits are answered 503.",
+            queries={
+                "{{instance}}": "pharos_collector_spool_bytes",
+                "{{instance}}: bound": "pharos_collector_spool_limit_bytes",
+            },
             unit="bytes",
+        ),
+        Panel(
+            title="The mark's pace",
+            says="Bytes a second that Kafka has acknowledged. It stands while hits come: Kafka is away.",
+            queries={"{{instance}}": "rate(pharos_collector_spool_acknowledged_bytes_total[5m])"},
+            unit="Bps",
         ),
         Panel(
             title="Oldest unsent hit",

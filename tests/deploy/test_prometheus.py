@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +20,25 @@ from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboar
 from deploy.grafana import dashboards
 from tests import needs
 from tests.deploy import metrics_page
+from tests.deploy.prometheus import FOLDER, Prometheus, configuration, scraping
 from tests.local.running import Local, children, hit
-from tests.ports import free_port
 from tests.processes import Program
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
-PROMETHEUS = ROOT / "deploy/prometheus"
-SCALED = {"30m": "20s", "15m": "15s", "5m": "10s", "2m": "6s", "1h": "20s", "6h": "30s"}
-"""Windows of the rules in a test: Prometheus looks every second, and nobody waits for an hour."""
-
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"}
-
-EMPTY_AT_PEACE = re.compile(
-    r"pharos_sink_dead_total|address_faults|kafka_errors|producers_total|unavailable|request_errors|ALERTS"
-)
-"""What only a fault brings into the world."""
 
 
 def promtool(*arguments: str | Path) -> None:
     done = subprocess.run(
         [needs.program("promtool", "prometheus"), *arguments],
-        capture_output=True, text=True, timeout=60, check=False, cwd=PROMETHEUS,
+        capture_output=True, text=True, timeout=60, check=False, cwd=FOLDER,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def rules(name: str) -> list[dict[str, Any]]:
-    groups = yaml.safe_load((PROMETHEUS / name).read_text())["groups"]
+    groups = configuration(name)["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
@@ -57,12 +48,47 @@ def test_promtool_accepts_and_tries_the_rules() -> None:
     promtool("test", "rules", "rules_test.yml")
 
 
+def test_every_alert_is_seen_to_fire_and_to_be_silent() -> None:
+    tried = configuration("rules_test.yml")["tests"]
+    cases = [case for one in tried for case in one.get("alert_rule_test", ())]
+    alerts = {rule["alert"] for rule in rules("alerts.yml")}
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == alerts
+    assert {case["alertname"] for case in cases if not case["exp_alerts"]} == alerts
+    quiet = {each["series"].partition("{")[0] for each in tried[0]["input_series"]}
+    for rule in rules("alerts.yml"):
+        asked = set(re.findall(r"\bpharos_\w+", rule["expr"]))
+        assert asked <= quiet, f"{rule['alert']} is silent in peace only for want of {asked - quiet}"
+
+
+def test_alertmanager_takes_its_configuration_and_everybody_mounts_it() -> None:
+    amtool = needs.program("amtool", "prometheus-alertmanager")
+    done = subprocess.run(
+        [amtool, "check-config", FOLDER / "alertmanager.yml"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    services = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"]
+    (alertmanagers,) = configuration("prometheus.yml")["alerting"]["alertmanagers"]
+    assert alertmanagers["static_configs"] == [{"targets": ["alertmanager:9093"]}]
+    assert "./prometheus/alertmanager.yml:/etc/alertmanager/alertmanager.yml:ro" in services["alertmanager"]["volumes"]
+    severities = {rule["labels"]["severity"] for rule in rules("alerts.yml")}
+    routes = configuration("alertmanager.yml")["route"]["routes"]
+    assert {re.findall(r'"(\w+)"', route["matchers"][0])[0] for route in routes} == severities - {"info"}
+
+
+@pytest.mark.parametrize("name", ["prometheus.yml", "kubernetes.yml"])
+def test_the_links_are_made_of_an_address_that_ops_sets_in_one_place(name: str) -> None:
+    config = configuration(name)
+    assert re.fullmatch(r"https://\S+[^/#]", config["global"]["external_labels"]["runbooks"])
+    assert config["rule_files"] == ["rules.yml", "alerts.yml"]
+    assert {"action": "labeldrop", "regex": "runbooks"} in config["alerting"]["alert_relabel_configs"]
+
+
 def test_every_alert_has_a_runbook() -> None:
     headings = re.findall(r"^#+ (Pharos\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
     alerts = [rule["alert"] for rule in rules("alerts.yml")]
     assert sorted(headings) == sorted(alerts)
     for rule in rules("alerts.yml"):
-        assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == "{{ $externalLabels.runbooks }}#" + rule["alert"].lower()
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
 
 
@@ -114,36 +140,6 @@ def lost(made: Any, back: Any, at: str = "") -> Iterator[str]:
         yield f"{at}: {made!r} became {back!r}"
 
 
-class Prometheus:
-    """Debian's Prometheus, with our configuration on this run's ports and a clock that runs faster."""
-
-    def __init__(self, folder: Path, start: Callable[..., Program], ports: Mapping[str, str]) -> None:
-        binary = needs.program("prometheus", "prometheus")
-        folder.mkdir()
-        config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
-        config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-        for job in config["scrape_configs"]:
-            stage = job["job_name"].removeprefix("pharos-")
-            job["static_configs"] = [{"targets": [f"127.0.0.1:{ports[stage]}"]}]
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-        for name in config["rule_files"]:
-            text = re.sub(r"\[(\w+)\]", lambda found: f"[{SCALED[found[1]]}]", (PROMETHEUS / name).read_text())
-            (folder / name).write_text(re.sub(r"for: \w+", "for: 2s", text))
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        options = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
-        self.program = start([binary, *options, f"--web.listen-address=127.0.0.1:{port}"])
-
-    async def ask(self, http: aiohttp.ClientSession, query: str) -> list[Any]:
-        async with http.get(f"{self.url}/api/v1/query", params={"query": query}) as answer:
-            found = await answer.json()
-        assert found["status"] == "success", (query, found)
-        return list(found["data"]["result"])
-
-    async def firing(self, http: aiohttp.ClientSession) -> set[str]:
-        return {one["metric"]["alertname"] for one in await self.ask(http, 'ALERTS{alertstate="firing"}')}
-
-
 async def test_dashboards_and_alerts_on_the_real_programs(tmp_path: Path, start: Callable[..., Program]) -> None:
     """Traffic shows on every panel; a sink that stops working is missed, and no longer when it works again."""
     local = Local(tmp_path / "var", start)
@@ -151,7 +147,7 @@ async def test_dashboards_and_alerts_on_the_real_programs(tmp_path: Path, start:
         stage: local.env[f"PHAROS_LOCAL_{stage.upper()}_ADMIN_PORT"] for stage in ("collector", "enricher", "sink")
     }
     program = await local.up()
-    prometheus = Prometheus(tmp_path / "prometheus", start, ports)
+    prometheus = Prometheus(tmp_path / "prometheus", start, scraping(ports))
     async with aiohttp.ClientSession() as http:
         done = asyncio.Event()
         traffic = asyncio.create_task(_traffic(http, local.collector, done))
@@ -159,17 +155,11 @@ async def test_dashboards_and_alerts_on_the_real_programs(tmp_path: Path, start:
         async def every_panel() -> bool:
             for dashboard in (dashboards.PIPELINE, dashboards.COLLECTOR):
                 for query in dashboards.queries(dashboard):
-                    if not await prometheus.ask(http, query) and not EMPTY_AT_PEACE.search(query):
+                    if not await prometheus.ask(http, query):
                         return False
             return True
 
-        async def prometheus_is_up() -> bool:
-            try:
-                return bool(await prometheus.ask(http, "vector(1)"))
-            except aiohttp.ClientError:
-                return False
-
-        await until(prometheus_is_up, "Prometheus")
+        await prometheus.up(http)
         await until(every_panel, "data on every panel")
         # The embedded broker has neither transactions nor commit metadata: that one is right.
         assert await prometheus.firing(http) <= {"PharosNotExactlyOnce", "PharosRefusalsJump"}
