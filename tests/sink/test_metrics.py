@@ -1,5 +1,8 @@
 """What the sink shows before anything has happened, so that an alert sees the first time."""
 
+import asyncio
+from types import SimpleNamespace
+
 import aiokafka.errors
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -31,3 +34,13 @@ def test_an_unforeseen_fault_makes_no_new_series() -> None:
     for why in ("other", "Stalled"):
         series = ("pharos_sink_kafka_errors_total", why)
         assert after[series] == before[series] + 1
+
+
+def test_what_another_sink_has_now_is_not_told_of_for_ever() -> None:
+    """The age of a partition's oldest record would stay, and the lag alert with it."""
+    metrics.LAG.labels("7").set(3)
+    metrics.LAG_SECONDS.labels("7").set(90)
+    turns = SimpleNamespace(all_back=lambda: None)
+    left = SimpleNamespace(_opening=None, _tasks={}, workers={}, turns=turns)
+    asyncio.run(stream.Stream._end(left, 0.0))  # type: ignore[arg-type]
+    assert not [series for series in told() if series[0].startswith("pharos_sink_lag")]
