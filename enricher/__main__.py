@@ -41,14 +41,14 @@ async def _run(settings: Settings, enricher: Enricher) -> int:
     health.waits_for = f"Kafka at {settings.kafka}"
     watching = asyncio.create_task(_watch_locations(settings, enricher))
     try:
-        await stream.run(settings, enricher, metrics, health, stopping)
+        drained = await stream.run(settings, enricher, metrics, health, stopping)
     except stream.Brakes as error:
         log.line("error", f"stopped: {error}")
         return 1
     finally:
         watching.cancel()
         await close()
-    log.line("info", "drained")
+    log.line("info", "drained" if drained else "stopped")
     return 0
 
 

@@ -63,6 +63,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `group.min.session.timeout.ms`: 6,000 unless set."""
     transaction_timeout_ms: Annotated[int, msgspec.Meta(ge=5000)] = 60_000
     """After which the broker aborts a transaction that nobody ends; readers of committed records wait as long."""
+    delivery_timeout_ms: Annotated[int, msgspec.Meta(ge=1000)] = 30_000
+    """Longest that a chunk may take to be written and committed, or a partition to be opened; then the session ends
+    and the next one begins at the committed offsets. Below `transaction_timeout_ms`, when the broker gives up."""
+    drain_timeout_ms: Annotated[int, msgspec.Meta(ge=1000)] = 15_000
+    """Longest wait for what is under way when the stage is told to stop, or when partitions are taken away. Closing
+    takes some 15 s more at most: together less than what the supervisor leaves (45 s in deploy/)."""
     geo_mmdb: str = ""
     """Path of an MMDB file with countries; empty: only the CDN's headers tell."""
     geo_check_s: Positive = 30

@@ -2,14 +2,15 @@
 
 Rule: consuming, enriching and delivering overlap. While a chunk is on its way, the next one is enriched and the one
 after it fetched; each input partition has one chunk on its way at most. Any error of Kafka ends the session; the next
-one begins at the committed offsets, so that there is one way to recover and not many. Longer than most modules: a
-session's parts share its lanes, and read best together.
+one begins at the committed offsets, so that there is one way to recover and not many. No wait for Kafka is without
+bounds, since aiokafka tries for ever (#1101): a delivery that takes too long is an error, the end has a deadline, and
+readiness ends before either. Longer than most modules: a session's parts share its lanes, and read best together.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -34,7 +35,9 @@ from enricher.settings import Settings
 _POLL_MS: Final = 200
 _SLICE: Final = 1000
 """Records enriched before the network gets its turn: some 15 ms."""
-_CLOSE_S: Final = 10.0
+_CLOSE_S: Final = 5.0
+_PATIENCE_S: Final = 5.0
+"""A wait for Kafka that takes longer ends readiness, long before it ends the session."""
 _FIRST_BACKOFF_S: Final = 0.2
 _LONGEST_BACKOFF_S: Final = 10.0
 _LAG_EVERY_S: Final = 5.0
@@ -90,6 +93,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         out: Delivery,
         brake: Brake,
         metrics: Metrics,
+        health: Health,
     ) -> None:
         self._settings = settings
         self._enricher = enricher
@@ -97,6 +101,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._out = out
         self._brake = brake
         self._metrics = metrics
+        self._health = health
+        self._long_waits: set[object] = set()
         self._lanes: dict[TopicPartition, Lane] = {}
         self._under_way: dict[TopicPartition, asyncio.Task[None]] = {}
         self._taken = 0
@@ -109,7 +115,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Finish what is under way before another enricher takes the partitions."""
         self._assignments += 1
-        await self._let_go(revoked)
+        await self._let_go(revoked, self._settings.drain_timeout_ms / 1000)
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Lanes are opened with the first record, in the stream's own task, where an error is not swallowed."""
@@ -123,7 +129,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
 
         Raises:
             Brakes: too many dead hits; the chunk that showed it is not written.
-            KafkaError, Stalled: begin again.
+            KafkaError, Stalled, TimeoutError: begin again.
         """
         looking = asyncio.create_task(self._watch_lag())
         try:
@@ -144,17 +150,18 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.gather(*self._under_way.values())
         finally:
             looking.cancel()
-            with suppress(asyncio.CancelledError, KafkaError, Stalled):
-                await looking
-            await self._let_go(list(self._lanes))
+            # At the end whoever wants to stop has waited already, or waits no longer.
+            await self._let_go(list(self._lanes), 0 if stopping.is_set() else self._settings.drain_timeout_ms / 1000)
+            await asyncio.gather(looking, return_exceptions=True)
 
     async def _carry(self, source: TopicPartition, records: list[ConsumerRecord], assignment: int) -> None:
         if assignment != self._assignments:
             return
         lane = self._lanes.get(source)
         if lane is None:
-            lane = await self._open(source)
-            committed = await self._consumer.committed(source)
+            async with self._bounded():
+                lane = await self._open(source)
+                committed = await self._consumer.committed(source)
             if committed is not None and committed != records[0].offset:
                 # The offset was read before the lane fenced its last owner, who then committed once more.
                 self._consumer.seek(source, committed)
@@ -211,7 +218,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         return Chunk(source, records[-1].offset + 1, batches, records[0].timestamp, results)
 
     async def _deliver(self, lane: Lane, chunk: Chunk) -> None:
-        await lane.deliver(chunk)
+        async with self._bounded():
+            await lane.deliver(chunk)
         self._delivered[chunk.source] = chunk.next_offset
         self._metrics.backlog.waits_since(chunk.source.partition, chunk.oldest_ms / 1000)
         for result, hits in chunk.results.items():
@@ -220,16 +228,41 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._metrics.deliveries.inc()
         self._metrics.age.observe(max(0.0, time.time() - chunk.oldest_ms / 1000))
 
-    async def _let_go(self, sources: Sequence[TopicPartition]) -> None:
-        for source in sources:
-            task = self._under_way.pop(source, None)
-            if task is not None:
-                with suppress(KafkaError, asyncio.CancelledError):
-                    await task
-            self._delivered.pop(source, None)
-            lane = self._lanes.pop(source, None)
-            if lane is not None:
-                await lane.close()
+    async def _let_go(self, sources: Sequence[TopicPartition], patience_s: float) -> None:
+        """Wait so long for what is under way from `sources`, give up what is late, and close their lanes."""
+        tasks = [self._under_way.pop(source) for source in sources if source in self._under_way]
+        lanes = [self._lanes.pop(source) for source in sources if source in self._lanes]
+        try:
+            if tasks and patience_s:
+                await asyncio.wait(tasks, timeout=patience_s)
+        finally:
+            for task in tasks:
+                task.cancel()
+            # Their errors are the next owner's to meet, perhaps we ourselves: it begins at the committed offset.
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for source in sources:
+                self._delivered.pop(source, None)
+            await asyncio.gather(*(lane.close() for lane in lanes), return_exceptions=True)
+
+    @asynccontextmanager
+    async def _bounded(self) -> AsyncIterator[None]:
+        """Bound a wait for Kafka, and end readiness where it is long; raises TimeoutError."""
+
+        wait = object()
+
+        def say_waiting() -> None:
+            self._long_waits.add(wait)
+            self._health.waits_for = _kafka(self._settings)
+
+        waiting = asyncio.get_running_loop().call_later(_PATIENCE_S, say_waiting)
+        try:
+            async with asyncio.timeout(self._settings.delivery_timeout_ms / 1000):
+                yield
+        finally:
+            waiting.cancel()
+            self._long_waits.discard(wait)
+        if not self._long_waits:
+            self._health.waits_for = ""
 
     async def _watch_lag(self) -> None:
         waited, taken = 0, -1
@@ -238,21 +271,28 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             assigned = list(self._consumer.assignment())
             if not assigned:
                 continue
-            ends = await self._consumer.end_offsets(assigned)
-            lag = 0
-            for source in assigned:
-                # Tansu tells the end of a topic too low, by the size of its last batch.
-                end = max(ends[source], self._consumer.highwater(source) or 0)
-                at = await self._consumer.position(source)
-                lag += max(0, end - at)
-                self._metrics.backlog.looked(
-                    source.partition, time.time(), empty=self._delivered.get(source, at) >= end
-                )
+            async with self._bounded():
+                lag = await self._lag(assigned)
             self._metrics.lag.set(lag)
             waited = waited + 1 if lag and taken == self._taken else 0
             taken = self._taken
             if waited >= _STALLED_LOOKS:
                 raise Stalled(f"{lag} records wait and none has been taken for {waited * _LAG_EVERY_S:.0f} s")
+
+    async def _lag(self, assigned: Sequence[TopicPartition]) -> int:
+        ends = await self._consumer.end_offsets(assigned)
+        lag = 0
+        for source in assigned:
+            # Tansu tells the end of a topic too low, by the size of its last batch.
+            end = max(ends[source], self._consumer.highwater(source) or 0)
+            at = await self._consumer.position(source)
+            lag += max(0, end - at)
+            self._metrics.backlog.looked(source.partition, time.time(), empty=self._delivered.get(source, at) >= end)
+        return lag
+
+
+def _kafka(settings: Settings) -> str:
+    return f"Kafka at {settings.kafka}"
 
 
 def bury(refusal: Refusal, source: TopicPartition, record: ConsumerRecord) -> DeadHit:
@@ -281,12 +321,40 @@ async def run(
     metrics: Metrics,
     health: Health,
     stopping: asyncio.Event,
-) -> None:
-    """Enrich until `stopping`: sessions, one after another, with a pause that grows while they fail.
+) -> bool:
+    """Enrich until `stopping`, then deliver what has been taken; False where Kafka did not let that end in time.
+
+    What is given up then is not committed: the next enricher does it again.
 
     Raises:
         Brakes: too many dead hits.
     """
+    try:
+        async with asyncio.timeout(None) as bound:
+
+            async def end() -> None:
+                await stopping.wait()
+                bound.reschedule(asyncio.get_running_loop().time() + settings.drain_timeout_ms / 1000)
+
+            ending = asyncio.create_task(end())
+            try:
+                await _sessions(settings, enricher, metrics, health, stopping)
+            finally:
+                ending.cancel()
+    except TimeoutError:
+        line("warning", f"not drained: no answer from {_kafka(settings)} within {settings.drain_timeout_ms} ms")
+        return False
+    return True
+
+
+async def _sessions(
+    settings: Settings,
+    enricher: Enricher,
+    metrics: Metrics,
+    health: Health,
+    stopping: asyncio.Event,
+) -> None:
+    """One session after another, with a pause that grows while they fail."""
     brake = Brake(ratio=settings.brake_ratio, window=settings.brake_window_hits)
     exactly_once: bool | None = None
     pause = _FIRST_BACKOFF_S
@@ -312,7 +380,7 @@ async def run(
             await consumer.start()
             time_fetches(consumer, metrics.kafka.labels("fetch").observe)
             out = await delivery.begin(settings, consumer, metrics.kafka, exactly_once=exactly_once)
-            session = _Session(settings, enricher, consumer, out, brake, metrics)
+            session = _Session(settings, enricher, consumer, out, brake, metrics, health)
             consumer.subscribe([settings.topic_raw], listener=session)
             line("info", "ready", topic=settings.topic_raw, group=settings.group)
             health.waits_for = ""
@@ -320,7 +388,7 @@ async def run(
         except (KafkaError, Stalled, TimeoutError, OSError) as error:
             if time.monotonic() - began > _LONGEST_BACKOFF_S:
                 pause = _FIRST_BACKOFF_S
-            what = f"Kafka at {settings.kafka}"
+            what = _kafka(settings)
             health.waits_for = what
             waiting = isinstance(error, KafkaConnectionError)
             line("warning", f"waiting for {what}" if waiting else "beginning again", error=repr(error), pause_s=pause)

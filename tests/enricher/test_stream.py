@@ -70,6 +70,27 @@ async def read(broker: Broker, topic: str, count: int) -> list[bytes]:
         await consumer.stop()
 
 
+END = b"end mark"
+
+
+async def read_to_end(broker: Broker, topic: str) -> list[bytes]:
+    """Return all of the topic's committed records: those before an end mark that each partition is given now."""
+    await write(broker, topic, [END] * 4)
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest", isolation_level="read_committed"
+    )
+    await consumer.start()
+    try:
+        found: list[bytes] = []
+        async with asyncio.timeout(60):
+            while found.count(END) < 4:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += [record.value for record in records]
+        return [record for record in found if record != END]
+    finally:
+        await consumer.stop()
+
+
 @asynccontextmanager
 async def running(settings: Settings, enricher: Enricher) -> AsyncIterator[Callable[[], None]]:
     """An enricher at work; drained at the end."""
