@@ -13,7 +13,7 @@ from collector.contract import Kind
 NAMESPACE: Final = uuid.UUID("6f1c1d0e-7a55-5b0e-9d0c-6d3f1f0f7f4a")
 """Namespace of the ids made of a sender's own id. Never changes: an event's id would."""
 
-RULES: Final = 1
+RULES: Final = 2
 """Version of the enrichment's rules: raised with every change of what they give. It becomes `enriched_by`."""
 
 _SEPARATOR: Final = "\x1f"

@@ -23,8 +23,16 @@ _HEADERS: Final = {
     "sec-ch-ua-mobile": "sec_ch_ua_mobile",
     "sec-ch-ua-platform": "sec_ch_ua_platform",
     "cloudfront-viewer-country": "geo_country",
+    "cloudfront-viewer-country-region": "geo_region",
+    "cloudfront-viewer-city": "geo_city",
     "cf-ipcountry": "geo_country",
+    "cf-region-code": "geo_region",
+    "cf-ipcity": "geo_city",
+    "x-geo-country": "geo_country",
+    "x-geo-region": "geo_region",
+    "x-geo-city": "geo_city",
 }
+"""Field of a Hit by header; the place as the collector's presets of CDNs have it (`x-geo-`: Fastly, Akamai)."""
 EXAMPLE_ID: Final = "019aa0b1c2d37e4f8a9bacbdcedfe0f1"
 EXAMPLE_MS: Final = 1_795_334_400_123
 

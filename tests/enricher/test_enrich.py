@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.client_ip import PRESETS, Cdn
 from collector.contract import Hit, Kind, decode, encode
 from enricher.contract import COLUMNS, DeadReason, Event, decode_row, encode_row
 from enricher.enrich import Enricher, load
@@ -291,6 +292,13 @@ def test_explain_answers_each_line(enricher: Enricher) -> None:
     told = [msgspec.json.decode(line) for line in answers(lines, enricher.enrich)]
     assert [each.get("source") or each["dead"] for each in told] == ["facebook", "bad_value", "(direct)"]
     assert told[2]["language"] == "de"
+
+
+@pytest.mark.parametrize("cdn", [cdn for cdn in PRESETS.values() if cdn.country], ids=lambda cdn: cdn.country)
+def test_explain_knows_the_place_headers_of_every_cdn(enricher: Enricher, cdn: Cdn) -> None:
+    question = {"headers": {cdn.country.title(): "AT", cdn.region: "9", cdn.city: "Wien"}}
+    (told,) = (msgspec.json.decode(line) for line in answers([msgspec.json.encode(question)], enricher.enrich))
+    assert (told["country"], told["region"], told["city"]) == ("AT", "9", "Wien")
 
 
 def test_explain_names_the_line_it_cannot_read(enricher: Enricher) -> None:
