@@ -37,8 +37,9 @@ async def serve(pipe: Pipe, plan: Plan, index: int) -> None:
         seed=plan.seed,
         probes_per_s=plan.probes_per_s / plan.lanes,
     )
-    pipe.send(await lane.open(OPEN_S, THERE_S))
+    refusal = await lane.open(OPEN_S, THERE_S)
     try:
+        pipe.send(refusal)
         start: float = await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
     except (EOFError, OSError):
         return  # there is nothing to load, or the parent is gone

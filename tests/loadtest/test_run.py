@@ -1,6 +1,9 @@
 """Self-tests: each misbehaviour of a collector is caught, with the right number; a good one is called clean."""
 
+import multiprocessing
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -353,3 +356,24 @@ def test_the_command_line_knows_late_ones(tmp_path: Path, monkeypatch: pytest.Mo
     again = msgspec.json.decode(file.read_bytes(), type=result.Result)
     assert again.late == len(again.fresh) + again.never_fresh > 0
     assert again.late_after_s == 0.5
+
+
+def test_a_lane_whose_parent_is_gone_before_the_start_ends_without_a_word() -> None:
+    """So it is when Ctrl-C comes while lanes are opening their connections."""
+    ours, theirs = multiprocessing.Pipe()
+    with running(Collector()) as url:
+        plan = Plan(
+            target=driver.target_of(url, connections=2),
+            surface=traffic.Surface(),
+            schedule=schedule.Schedule(schedule.constant(1, 1)),
+            run="00000000",
+            pool=10,
+        )
+        argv = [sys.executable, "-m", "loadtest.lane_process", str(theirs.fileno())]
+        root = Path(driver.__file__).parents[1]
+        with subprocess.Popen(argv, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, cwd=root) as lane:
+            theirs.close()
+            ours.send((plan, 0))
+            ours.close()
+            assert lane.communicate(timeout=60)[1] == b""
+            assert lane.returncode == 0
