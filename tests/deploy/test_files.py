@@ -1,5 +1,6 @@
 """The files of deploy/ through the tools that would run them; what a tool cannot see is looked at here."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -108,6 +109,16 @@ def test_kubernetes_would_take_every_resource(cluster: Path) -> None:
     run(BIN / "kubernetes-validate", "--strict", "--quiet", cluster)
 
 
+def test_kubernetes_would_take_the_job_that_makes_the_topics(tmp_path: Path) -> None:
+    built = run(BIN / "kubectl", "kustomize", DEPLOY / "kubernetes/topics")
+    (tmp_path / "all.yaml").write_text(built)
+    run(BIN / "kubernetes-validate", "--strict", "--quiet", tmp_path / "all.yaml")
+    (job,) = (one for one in yaml.safe_load_all(built) if one["kind"] == "Job")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == composed()["services"]["topics"]["image"]
+    assert "COPIES" not in {entry["name"] for entry in container["env"]}, "three, as the script has it"
+
+
 def test_every_pod_is_confined_and_drains_in_time(cluster: Path) -> None:
     resources = [one for one in yaml.safe_load_all(cluster.read_text()) if one]
     labels = {
@@ -149,6 +160,88 @@ def test_the_example_shares_the_salt_among_collectors(cluster: Path) -> None:
     (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "salt")
     settings = {entry["name"]: entry["value"] for entry in container["env"]}
     assert Path(mount["mountPath"]) in Path(settings["PHAROS_COLLECTOR_SALT_DIR"]).parents
+
+
+def test_nobody_but_the_autoscaler_says_how_many_pods(cluster: Path) -> None:
+    """Each `kubectl apply` would take the autoscaler's number back."""
+    resources = [one for one in yaml.safe_load_all(cluster.read_text()) if one]
+    scaled = {
+        (one["spec"]["scaleTargetRef"]["kind"], one["spec"]["scaleTargetRef"]["name"])
+        for one in resources
+        if one["kind"] == "HorizontalPodAutoscaler"
+    }
+    assert len(scaled) == 3
+    found = [one for one in resources if (one["kind"], one["metadata"]["name"]) in scaled]
+    assert len(found) == 3
+    assert not [one["metadata"]["name"] for one in found if "replicas" in one["spec"]]
+
+
+def test_prometheus_adapter_has_every_metric_that_an_autoscaler_asks_for(cluster: Path) -> None:
+    rules = yaml.safe_load((DEPLOY / "kubernetes/lag/prometheus-adapter.yaml").read_text())["rules"]["external"]
+    given = {rule["name"]["as"]: rule["seriesQuery"] for rule in rules}
+    asked = {
+        metric["external"]["metric"]["name"]
+        for one in yaml.safe_load_all(cluster.read_text())
+        if one and one["kind"] == "HorizontalPodAutoscaler"
+        for metric in one["spec"]["metrics"]
+        if metric["type"] == "External"
+    }
+    assert asked == set(given)
+    assert all(f"| `{series}` |" in (ROOT / "docs/metrics.md").read_text() for series in given.values())
+
+
+def test_the_spool_fills_its_volume_and_no_more(cluster: Path) -> None:
+    resources = [one for one in yaml.safe_load_all(cluster.read_text()) if one]
+    (stateful,) = (one for one in resources if one["kind"] == "StatefulSet")
+    (claim,) = stateful["spec"]["volumeClaimTemplates"]
+    volume = int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) << 30
+    (settings,) = (
+        one["data"]
+        for one in resources
+        if one["kind"] == "ConfigMap" and one["metadata"]["name"].startswith("pharos-settings")
+    )
+    assert 0.7 * volume < int(settings["PHAROS_COLLECTOR_SPOOL_BYTES"]) < 0.9 * volume
+
+
+def test_the_certificates_solver_is_let_in(cluster: Path) -> None:
+    """Only the example has an Ingress, and with it cert-manager's pod, which the base's policy would shut off."""
+    resources = [one for one in yaml.safe_load_all(cluster.read_text()) if one]
+    wanted = any("cert-manager.io/cluster-issuer" in one["metadata"].get("annotations", {}) for one in resources)
+    let_in = [
+        one["spec"]["ingress"][0]["ports"]
+        for one in resources
+        if one["kind"] == "NetworkPolicy"
+        and "acme.cert-manager.io/http01-solver" in one["spec"]["podSelector"].get("matchLabels", {})
+    ]
+    assert let_in == ([[{"port": 8089}]] if wanted else [])
+    assert wanted == ("example" in cluster.parent.name)
+
+
+def test_the_topics_have_three_copies_unless_there_is_one_broker(tmp_path: Path) -> None:
+    """The script with something in the tool's place that writes down what it is told."""
+    tool, told = tmp_path / "kafka-topics.sh", tmp_path / "told"
+    tool.write_text(f'#!/bin/sh\necho "$@" >> {told}\n')
+    tool.chmod(0o755)
+    script = DEPLOY / "kubernetes/topics/topics.sh"
+    compose = composed()["services"]["topics"]["environment"]
+    found = {}
+    for given in ({}, {"COMMAND_CONFIG": "/c"}, compose):
+        env = {"KAFKA": "broker:9092"} | given | {"TOOLS": str(tmp_path)}
+        subprocess.run(["/bin/sh", script], env=env, timeout=30, check=True)
+        for line in told.read_text().splitlines():
+            words = line.split()
+            options = dict(itertools.pairwise(words))
+            configs = {words[at + 1] for at, word in enumerate(words) if word == "--config"}
+            assert words[:2] == ["--bootstrap-server", env["KAFKA"]]
+            assert options.get("--command-config", "") == env.get("COMMAND_CONFIG", "")
+            assert "--if-not-exists" in words
+            copies = env.get("COPIES", "3")
+            assert options["--replication-factor"] == copies
+            assert f"min.insync.replicas={'1' if copies == '1' else '2'}" in configs
+            (days,) = (int(one.split("=")[1]) / 86_400_000 for one in configs if one.startswith("retention.ms="))
+            found[options["--topic"]] = (int(options["--partitions"]), days)
+        told.unlink()
+    assert found == {"hits.raw": (12, 7), "hits.enriched": (12, 3), "hits.dead": (3, 30)}
 
 
 def test_cloudfront_would_take_the_template() -> None:
