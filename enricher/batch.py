@@ -5,7 +5,9 @@ Reason: a record appended to aiokafka's own batch costs three times what it cost
 """
 
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, chain, repeat
 from typing import Final
 
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
@@ -43,19 +45,31 @@ _VARINTS: Final = [varint(number) for number in range(1 << 13)]
 """Of the small numbers: 8,192 cover offsets in a batch, sizes of values, and most timestamps."""
 
 
-def _known(number: int) -> bytes:
-    return _VARINTS[number] if 0 <= number < len(_VARINTS) else varint(number)
+def _varints(numbers: Sequence[int]) -> list[bytes]:
+    """Return each as a varint."""
+    if min(numbers) >= 0 and max(numbers) < len(_VARINTS):
+        return list(map(_VARINTS.__getitem__, numbers))
+    return list(map(varint, numbers))
 
 
 def records(values: Sequence[bytes], timestamps: Sequence[int]) -> bytes:
-    """Return the records' bytes: values with their timestamps, offsets from 0 up, without keys and headers."""
-    parts: list[bytes] = []
+    """Return the records' bytes: values with their timestamps, offsets from 0 up, without keys and headers.
+
+    Part by part, and a part for all records: a third of the price of one record after another.
+    """
     first = timestamps[0]
-    for number, value in enumerate(values):
-        # Attributes; timestamp and offset, both as differences; no key; the value's size.
-        middle = b"\0" + _known(timestamps[number] - first) + _known(number) + b"\1" + _known(len(value))
-        parts += (_known(len(middle) + len(value) + 1), middle, value, b"\0")
-    return b"".join(parts)
+    lengths = list(map(len, values))
+    gaps = _varints([timestamp - first for timestamp in timestamps])
+    offsets = _varints(range(len(values)))
+    sizes = _varints(lengths)
+    bare = len(b"\0" + b"\1" + b"\0")
+    wholes = _varints([
+        bare + gap + offset + size + length
+        for gap, offset, size, length in zip(map(len, gaps), map(len, offsets), map(len, sizes), lengths, strict=True)
+    ])  # fmt: skip
+    # Length; attributes; timestamp and offset, both as differences; no key; the value's size, and it; no headers.
+    parts = zip(wholes, repeat(b"\0"), gaps, offsets, repeat(b"\1"), sizes, values, repeat(b"\0"), strict=False)
+    return b"".join(chain.from_iterable(parts))
 
 
 class Batch:
@@ -109,19 +123,19 @@ class Records:
         self.values.append(value)
         self.timestamps.append(timestamp)
 
+    def add_all(self, values: Sequence[bytes], timestamps: Sequence[int]) -> None:
+        """Take some more."""
+        self.values += values
+        self.timestamps += timestamps
+
     def batches(self, codec: str, most_bytes: int, *, transactional: bool) -> Iterator[Batch]:
         """Yield batches of at most `most_bytes` before packing; a longer record is a batch of its own."""
-        start = held = 0
-        for number, value in enumerate(self.values):
-            held += len(value) + _OVERHEAD
-            if held > most_bytes and number > start:
-                yield self._batch(start, number, codec, transactional)
-                start, held = number, len(value) + _OVERHEAD
-        if start < len(self.values):
-            yield self._batch(start, len(self.values), codec, transactional)
-
-    def _batch(self, start: int, end: int, codec: str, transactional: bool) -> Batch:
-        return Batch(self.values[start:end], self.timestamps[start:end], codec, transactional=transactional)
+        held = list(accumulate(len(value) + _OVERHEAD for value in self.values))
+        start = before = 0
+        while start < len(held):
+            end = max(start + 1, bisect_right(held, before + most_bytes, start))
+            yield Batch(self.values[start:end], self.timestamps[start:end], codec, transactional=transactional)
+            start, before = end, held[end - 1]
 
 
 _OVERHEAD: Final = 24

@@ -5,7 +5,7 @@ bytes, it becomes the old one, and the old one is forgotten. What is asked for a
 """
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -51,12 +51,15 @@ class Cache(dict[Key, Value], Generic[Key, Value]):
 
     def all_of(self, keys: Sequence[Key], compute_all: Callable[[Sequence[Key]], Sequence[Value]]) -> list[Value]:
         """Answer many; what nothing is remembered of is computed together, each once."""
-        new = [key for key in dict.fromkeys(keys) if key not in self and key not in self._old]
-        if new:
-            for key, value in zip(new, compute_all(new), strict=True):
-                self.misses += 1
-                self._keep(key, value)
-        return [self[key] for key in keys]
+        known = list(map(self.get, keys))
+        if None not in known:
+            return cast(list[Value], known)
+        new = [key for key, value in zip(keys, known, strict=True) if value is None and key not in self._old]
+        new = list(dict.fromkeys(new))
+        for key, value in zip(new, compute_all(new), strict=True):
+            self.misses += 1
+            self._keep(key, value)
+        return [self[key] if value is None else value for key, value in zip(keys, known, strict=True)]
 
     def _keep(self, key: Key, value: Value) -> None:
         size = self._size(key)

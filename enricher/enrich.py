@@ -24,6 +24,9 @@ from enricher.url import BadUrl, clean
 from enricher.user_agent import Hints
 
 _LATEST_MS: Final = 9_000_000_000_000
+_FIRST_OF_13_DIGITS: Final = 1_000_000_000_000
+_DIGITS_AT: Final = (*range(10), *range(11, 14))
+"""Where digits of milliseconds stand in text with three decimals."""
 _AGENT_LONGEST: Final = 1024
 _MIB: Final = 1 << 20
 
@@ -364,8 +367,15 @@ def _where(column: Sequence[object]) -> list[int]:
 
 
 def _seconds(moments_ms: Sequence[int]) -> list[str]:
-    """Return each in seconds, with three decimals."""
-    return [f"{digits[:-3]}.{digits[-3:]}" for digits in map("{:04d}".format, moments_ms)]
+    """Return each in seconds, with three decimals. As long as all have 13 digits (2001 to 2286), a digit at a time."""
+    digits = "".join(map(str, moments_ms)).encode()
+    if len(digits) != 13 * len(moments_ms) or min(moments_ms) < _FIRST_OF_13_DIGITS:
+        return [f"{each[:-3]}.{each[-3:]}" for each in map("{:04d}".format, moments_ms)]
+    pointed = bytearray(b".") * (14 * len(moments_ms))
+    for number, place in enumerate(_DIGITS_AT):
+        pointed[place::14] = digits[number::13]
+    text = pointed.decode()
+    return [text[start : start + 14] for start in range(0, len(text), 14)]
 
 
 def load(geo_mmdb: str) -> Enricher:

@@ -8,22 +8,20 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import astuple
 
 from collector.contract import Hit
+from enricher.body import MAX_PROP_NAME, MAX_PROP_VALUE, MAX_PROPS
+from enricher.body import decode as read_body
 from enricher.cache import Cache, remember_texts
 from enricher.contract import DeadReason
 from enricher.personal import mask_email
 from enricher.url import Pairs, decode, decode_form
 
 Scalar = str | int | float | bool | None
-
-MAX_PROPS: Final = 32
-MAX_PROP_NAME: Final = 64
-MAX_PROP_VALUE: Final = 1024
 
 DEFAULT_EVENT: Final = {"pixel": "pageview", "tag": "pageview", "server": "pageview", "open": "open", "click": "click"}
 
@@ -72,26 +70,6 @@ class Said(NamedTuple):
 NOTHING: Final = Said("", "", "", "", "", "", "", "", "", 0, {}, "", "", "", "", ())
 
 
-_PropName = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_PROP_NAME)]
-_PropValue = Annotated[str, msgspec.Meta(max_length=MAX_PROP_VALUE)] | int | float | bool | None
-
-
-class _Body(msgspec.Struct, frozen=True):
-    event: str | None = None
-    url: str | None = None
-    referrer: str | None = None
-    title: str | None = None
-    id: str | int | None = None
-    user_id: str | int | None = None
-    value: str | int | float | None = None
-    currency: str | None = None
-    time: str | int | float | None = None
-    props: Annotated[dict[_PropName, _PropValue], msgspec.Meta(max_length=MAX_PROPS)] | None = None
-    link_code: str | None = None
-    click_id: str | None = None
-
-
-_body_decoder: Final = msgspec.json.Decoder(_Body)
 _BODY_REASON: Final[dict[str, DeadReason]] = {
     "event": "bad_event",
     "url": "bad_url",
@@ -197,7 +175,7 @@ class Reader:
 
     def _of_body(self, hit: Hit) -> Said | Refusal:
         try:
-            body = _body_decoder.decode(hit.body)
+            body = read_body(hit.body)
         except msgspec.ValidationError as error:
             field = str(error).rpartition("`$.")[2].rstrip("`").partition(".")[0].partition("[")[0]
             return Refusal(
@@ -279,7 +257,14 @@ def _prop(name: str, text: str) -> Parameter:
     return _PROP, name, text
 
 
-def _money(value: str, currency: str) -> tuple[str, str] | Refusal:
+class _Money(NamedTuple):
+    """A value and its currency; a class of its own, for a compiler may take a plain pair and a Refusal for one type."""
+
+    value: str
+    currency: str
+
+
+def _money(value: str, currency: str) -> _Money | Refusal:
     value, currency = value.strip(), currency.strip().upper()
     if value and not _VALUE.fullmatch(value):
         rounded = _rounded(value)
@@ -288,7 +273,7 @@ def _money(value: str, currency: str) -> tuple[str, str] | Refusal:
         value = rounded
     if currency and not _CURRENCY.fullmatch(currency):
         return Refusal("bad_value", "currency: not three letters")
-    return value, currency
+    return _Money(value, currency)
 
 
 def _text(scalar: Scalar) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -33,8 +33,8 @@ from enricher.said import Refusal
 from enricher.settings import Settings
 
 _POLL_MS: Final = 200
-_SLICE: Final = 1000
-"""Records enriched before the network gets its turn: some 15 ms."""
+_SLICE: Final = 250
+"""Records enriched before the network gets its turn: some 3 ms, and what they are made of stays in the cache."""
 _CLOSE_S: Final = 5.0
 _PATIENCE_S: Final = 5.0
 """A wait for Kafka that takes longer ends readiness, long before it ends the session."""
@@ -194,12 +194,15 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         for start in range(0, len(records), _SLICE):
             piece = records[start : start + _SLICE]
             rows = judge_all(self._enricher.enrich_all, [record.value or b"" for record in piece])
-            for record, row in zip(piece, rows, strict=True):
-                if isinstance(row, Refusal):
-                    dead.add(encode_dead(bury(row, source, record)), record.timestamp)
-                    results[row.reason] = results.get(row.reason, 0) + 1
-                else:
-                    good.add(row, record.timestamp)
+            if Refusal in map(type, rows):
+                for record, row in zip(piece, rows, strict=True):
+                    if isinstance(row, Refusal):
+                        dead.add(encode_dead(bury(row, source, record)), record.timestamp)
+                        results[row.reason] = results.get(row.reason, 0) + 1
+                    else:
+                        good.add(row, record.timestamp)
+            else:
+                good.add_all(cast(list[bytes], rows), [record.timestamp for record in piece])
             await asyncio.sleep(0)
         enriched = len(good.values)
         if enriched:

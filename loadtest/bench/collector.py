@@ -18,11 +18,11 @@ from typing import Final
 
 import msgspec
 
+from loadtest.bench import native
 from loadtest.bench.frame import Bench, Contestant, Figures, Options, Unavailable
 from loadtest.processes import Program, answers, free_port, listening, pinned, rss_bytes, started, wait_until
 
 _CONNECTIONS: Final = 64
-_ROOT: Final = Path(__file__).parents[2]
 _LUA: Final = Path(__file__).with_name("pixel.lua")
 _NGINX: Final = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -118,19 +118,6 @@ def _sample(admin: str, name: str) -> float:
     )
 
 
-def _compiled(folder: Path) -> Path:
-    """Compile the packages into `folder` and return it.
-
-    Raises:
-        Unavailable: that is not possible here.
-    """
-    argv = [sys.executable, "-m", "deploy.native", str(folder)]
-    told = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
-    if told.returncode:
-        raise Unavailable(f"the collector could not be compiled: {told.stderr.strip()}")
-    return folder
-
-
 class _Collector(msgspec.Struct, frozen=True):
     """One that runs."""
 
@@ -143,7 +130,7 @@ class _Collector(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def _collector(folder: Path, code: Path, broker: str, *, compiled: bool) -> Iterator[_Collector]:
+def _collector(folder: Path, code: Path, broker: str) -> Iterator[_Collector]:
     """Run the collector whose packages are in `code`; what the worker has mapped must show that they are compiled.
 
     Raises:
@@ -165,9 +152,7 @@ def _collector(folder: Path, code: Path, broker: str, *, compiled: bool) -> Iter
     with started(
         argv, folder=folder, environ=environ, cores=_cores()[0], cwd=code, ready=lambda: answers(ready)
     ) as program:
-        mapped = Path(f"/proc/{_worker(program.pid)}/maps").read_text()
-        if bool(re.search(rf"{code.resolve()}/\w+__mypyc\.", mapped)) != compiled:
-            raise RuntimeError(f"the worker runs other code than that in {code}")
+        native.check(_worker(program.pid), code)
         yield _Collector(program, port, f"http://127.0.0.1:{admin_port}")
 
 
@@ -192,10 +177,8 @@ def prepare(options: Options) -> Iterator[Bench]:
         log = stack.enter_context(
             started(argv, folder=folder, cores=_cores()[1], ready=lambda: _says_ready(folder, "topics hits.raw"))
         )
-        compiled = stack.enter_context(
-            _collector(folder / "compiled", _compiled(folder / "native"), broker, compiled=True)
-        )
-        interpreted = stack.enter_context(_collector(folder / "interpreted", _ROOT, broker, compiled=False))
+        compiled = stack.enter_context(_collector(folder / "compiled", native.compiled(folder / "native"), broker))
+        interpreted = stack.enter_context(_collector(folder / "interpreted", native.ROOT, broker))
 
         def asked(which: _Collector, visitors: str) -> Callable[[], Figures]:
             return lambda: _round(which.program, which.port, visitors, options, pause_ms, which.settled)

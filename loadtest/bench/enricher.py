@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from collector.contract import Hit, encode
 from loadtest import traffic, user_agents
+from loadtest.bench import native
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
 from loadtest.processes import Program, answers, free_port, listening, rss_bytes, started
 
@@ -33,7 +34,6 @@ KAFKA: Final = "PHAROS_BENCH_KAFKA"
 """Environment variable: bootstrap servers of a broker to use instead of an embedded one."""
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 """What the operating system counts in: a miniature may be over before the first of them."""
-_ROOT: Final = Path(__file__).parent.parent.parent
 _GCLID: Final = "EAIaIQobChMIcampaign0001"
 
 
@@ -133,8 +133,10 @@ def _passthrough(kafka: str, raw: str, count: int, folder: Path) -> Figures:
 
 
 @contextmanager
-def enriching(kafka: str, raw: str, folder: Path, delivery: str) -> Iterator[tuple[Program, str]]:
-    """Run an enricher of `raw` on one core, from readiness on; yields it with its consumer group."""
+def enriching(
+    kafka: str, raw: str, folder: Path, delivery: str, code: Path = native.ROOT
+) -> Iterator[tuple[Program, str]]:
+    """Run the enricher that lies in `code` on one core, from readiness on; yields it with its consumer group."""
     name = secrets.token_hex(4)
     good, dead = f"enriched.{name}", f"dead.{name}"
     asyncio.run(_topics(kafka, good, dead))
@@ -151,20 +153,21 @@ def enriching(kafka: str, raw: str, folder: Path, delivery: str) -> Iterator[tup
     }
     ready = f"http://127.0.0.1:{port}/readyz"
     argv = [sys.executable, "-m", "enricher"]
-    with started(argv, folder=folder, ready=lambda: answers(ready), environ=environ, cores=[0]) as program:
+    with started(argv, folder=folder, ready=lambda: answers(ready), environ=environ, cores=[0], cwd=code) as program:
+        native.check(program.pid, code)
         yield program, environ["PHAROS_ENRICHER_GROUP"]
 
 
-def _enricher(kafka: str, raw: str, count: int, folder: Path, delivery: str) -> Figures:
-    with enriching(kafka, raw, folder, delivery) as (program, group):
+def _enricher(kafka: str, raw: str, count: int, folder: Path, delivery: str, code: Path) -> Figures:
+    with enriching(kafka, raw, folder, delivery, code) as (program, group):
         return _measured(program, kafka, group, raw, count)
 
 
-def _alone(count: int) -> Figures:
-    """Run the enricher's `measure` over hits: warm and cold, no Kafka."""
+def _alone(count: int, code: Path) -> Figures:
+    """Run the `measure` of the enricher in `code` over hits: warm and cold, no Kafka."""
     lines = b"\n".join(encode(hit) for hit in hits(count))
     argv = [sys.executable, "-m", "enricher", "measure"]
-    done = subprocess.run(argv, input=lines, stdout=subprocess.PIPE, check=True, cwd=_ROOT)
+    done = subprocess.run(argv, input=lines, stdout=subprocess.PIPE, check=True, cwd=code)
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
 
@@ -190,12 +193,23 @@ def prepare(options: Options) -> Iterator[Bench]:
         kafka = stack.enter_context(broker(folder))
         raw = f"raw.{secrets.token_hex(4)}"
         asyncio.run(fill(kafka, raw, count))
+        code = native.compiled(folder / "native")
+
+        def enriched(code: Path) -> Callable[[], Figures]:
+            return lambda: _enricher(kafka, raw, count, folder, delivery, code)
+
         yield Bench(
             title="Enrichment, against passing records on",
             contestants=(
                 Contestant("passthrough", lambda: _passthrough(kafka, raw, count, folder)),
-                Contestant("enricher", lambda: _enricher(kafka, raw, count, folder, delivery), floor="passthrough"),
-                Contestant("enrichment alone", lambda: _alone(options.scaled(200_000, 1_000))),
+                Contestant("enricher", enriched(code), floor="passthrough"),
+                Contestant("enricher, interpreted", enriched(native.ROOT), floor="passthrough"),
+                Contestant("enrichment alone", lambda: _alone(options.scaled(200_000, 1_000), code)),
             ),
-            facts={"hits": f"{count:,}", "broker": "given" if KAFKA in os.environ else "Tansu", "delivery": delivery},
+            facts={
+                "enricher": "compiled (deploy.native), as in the image",
+                "hits": f"{count:,}",
+                "broker": "given" if KAFKA in os.environ else "Tansu",
+                "delivery": delivery,
+            },
         )

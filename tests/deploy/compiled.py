@@ -1,11 +1,13 @@
-"""A pytest plugin: no test counts unless the collector under test is the compiled one."""
+"""A pytest plugin: no test counts unless the stages under test are the compiled ones."""
 
 import pytest
 
 from collector import shortcut
+from enricher import said
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """End the run where the collector is interpreted."""
-    if not shortcut.__file__.endswith(".so"):
-        pytest.exit(f"the collector is not compiled: {shortcut.__file__}", returncode=3)
+    """End the run where one is interpreted."""
+    for module in (shortcut, said):
+        if not str(module.__file__).endswith(".so"):
+            pytest.exit(f"not compiled: {module.__file__}", returncode=3)

@@ -1,4 +1,4 @@
-"""The compiled collector does what the interpreted one does: the same tests, run against it."""
+"""The compiled stages do what the interpreted ones do: the same tests, run against them."""
 
 import shutil
 import subprocess
@@ -10,7 +10,10 @@ import pytest
 from deploy.native import COMPILED, Impossible, build
 
 ROOT = Path(__file__).parents[2]
-SUITES = ("block", "kafka_batch", "lanes", "limits", "raw_requests", "segment", "spool")
+SUITES = {
+    "collector": ("block", "kafka_batch", "lanes", "limits", "raw_requests", "segment", "spool"),
+    "enricher": ("batch", "enrich", "parts", "vectors"),
+}
 REPLACING = "under_always"
 """Tests that put a piece of their own in the place of a compiled method, which cannot be."""
 
@@ -45,7 +48,7 @@ def test_it_passes_the_tests_of_the_way_of_a_hit(native: Path, tmp_path: Path) -
         "-k",
         f"not {REPLACING}",
     ]
-    argv += [f"tests/collector/test_{name}.py" for name in SUITES]
+    argv += [f"tests/{package}/test_{name}.py" for package, names in SUITES.items() for name in names]
     told = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
     assert told.returncode == 0, told.stdout[-6000:] + told.stderr[-2000:]
 
