@@ -1,8 +1,12 @@
-# Cloudflare before a Pharos collector: `terraform apply -var zone_id=... -var name=px.example.com -var origin=192.0.2.10`.
-# The collector: PHAROS_COLLECTOR_CDN=cloudflare and PHAROS_COLLECTOR_TRUSTED_PROXIES=<https://www.cloudflare.com/ips/>.
-# Under "Network" of the zone switch on HTTP/3 and IP geolocation (the managed transform "Add visitor location headers" for
-# region and city); under "SSL/TLS" choose "Full (strict)". Cloudflare removes no cookies from a request: do that at your
-# own proxy (deploy/edge), or leave it to the collector, which reads its own alone and stores no other.
+# Cloudflare before nginx before Pharos collectors:
+#   terraform apply -var zone_id=... -var name=px.example.com -var origin=192.0.2.10
+# The origin is an nginx of deploy/edge with tls.conf and cdn/cloudflare.conf, since the collector speaks no TLS and
+# Cloudflare must not reach it in the clear: under "SSL/TLS" choose "Full (strict)", and give nginx a certificate, of
+# Cloudflare's origin authority for instance. The collector's peer is that nginx, not Cloudflare:
+#   PHAROS_COLLECTOR_TRUSTED_PROXIES=<nginx's address>, and PHAROS_COLLECTOR_CDN as it is (nginx).
+# nginx takes the visitor's address from Cloudflare's networks alone, and strips the site's own cookies, which Cloudflare
+# leaves in the request. Cloudflare's place headers end at nginx: the enricher's database knows the country.
+# Under "Network" of the zone switch on HTTP/3. `doctor` tells whether addresses are right.
 terraform {
   required_providers {
     cloudflare = {

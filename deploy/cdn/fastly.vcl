@@ -1,5 +1,8 @@
-# Fastly before a Pharos collector: custom VCL snippets, by the subroutine each belongs into.
-# The collector: PHAROS_COLLECTOR_CDN=fastly and PHAROS_COLLECTOR_TRUSTED_PROXIES=<https://api.fastly.com/public-ip-list>.
+# Fastly before nginx before Pharos collectors: a whole custom VCL, to be uploaded as the service's main file.
+# The backend is an nginx of deploy/edge with tls.conf and cdn/fastly.conf (the collector speaks no TLS); the collector's
+# peer is that nginx: PHAROS_COLLECTOR_TRUSTED_PROXIES=<nginx's address>, and PHAROS_COLLECTOR_CDN as it is (nginx).
+# Where a load balancer ends TLS instead, takes Fastly's networks alone, and passes headers on: PHAROS_COLLECTOR_CDN=fastly,
+# PHAROS_COLLECTOR_TRUSTED_PROXIES=<the balancer's networks>; then Fastly's place headers are read, too.
 # Switch on HTTP/3 and force TLS for the service; shielding is of no use here.
 
 sub vcl_recv {

@@ -1,8 +1,11 @@
 vcl 4.1;
 
-# Varnish in front of the collector. Tests run this very file. TLS ends before it (hitch, nginx, a load balancer): then
-# let that one set X-Forwarded-For, name it in `trusted`, and believe it below.
-# Tell the collector: PHAROS_COLLECTOR_TRUSTED_PROXIES=<Varnish's address>.
+# Varnish in front of the collector. Tests run this very file. TLS ends before it:
+# - by hitch, which writes no headers: let it speak PROXY (`write-proxy-v2 = on`, and `varnishd -a ...,PROXY`). client.ip is
+#   then the visitor's, and nothing below need be changed.
+# - by nginx or a load balancer, which sets X-Forwarded-For: name it in `trusted`. Varnish appends it to that header as one
+#   hop more, so the collector must know it as well.
+# Tell the collector: PHAROS_COLLECTOR_TRUSTED_PROXIES=<Varnish's address>,<the address of whatever is in `trusted`>.
 
 backend collector {
     .host = "collector";

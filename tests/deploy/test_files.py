@@ -1,8 +1,10 @@
 """The files of deploy/ through the tools that would run them; what a tool cannot see is looked at here."""
 
+import importlib
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -296,6 +298,48 @@ def test_systemd_takes_the_unit_and_finds_it_confined(stage: str, tmp_path: Path
     unit.write_text(text.replace("/opt/pharos/bin/python", "/bin/true"))
     run(analyze, "verify", "--man=no", unit)
     run(analyze, "security", "--offline=true", "--threshold=15", "--no-pager", unit)
+
+
+def test_the_collectors_salt_outlives_a_restart_and_stays_in_memory() -> None:
+    """A user that systemd makes up loses its files in /dev/shm with each stop; /run is memory, too."""
+    lines = (DEPLOY / "systemd/pharos-collector.service").read_text().splitlines()
+    assert {"RuntimeDirectory=pharos-collector", "RuntimeDirectoryPreserve=yes"} <= set(lines)
+    assert "Environment=PHAROS_COLLECTOR_SALT_DIR=%t/pharos-collector/salt" in lines
+
+
+DROP_INS = sorted(DEPLOY.glob("systemd/*.service.d/*.conf"))
+
+
+@pytest.mark.parametrize("drop_in", DROP_INS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_secret_reaches_a_setting_of_its_stage(drop_in: Path, tmp_path: Path) -> None:
+    stage = drop_in.parent.name.removeprefix("pharos-").removesuffix(".service.d")
+    text = drop_in.read_text()
+    loaded = re.findall(r"^LoadCredential=(\w+):/etc/pharos/secrets/[\w.]+$", text, re.MULTILINE)
+    environment = dict(re.findall(r"^Environment=(\w+)=(.+)$", text, re.MULTILINE))
+    assert sorted(loaded) == sorted(value[3:] for value in environment.values() if value.startswith("%d/"))
+    for name in loaded:
+        (tmp_path / name).write_text("a secret of some length\n")
+    given = {name: value.replace("%d", str(tmp_path)) for name, value in environment.items()}
+    settings = importlib.import_module(f"{stage}.settings")
+    needed = {"PHAROS_COLLECTOR_SITES": "sites.toml"} if stage == "collector" else {}
+    read = settings.read(given | needed)
+    for name, value in given.items():
+        field = name.removeprefix(f"PHAROS_{stage.upper()}_").lower()
+        expected = "a secret of some length" if field.endswith("_file") else value
+        assert getattr(read, field.removesuffix("_file")) == expected
+    analyze = needs.program("systemd-analyze", "systemd")
+    unit = tmp_path / f"pharos-{stage}.service"
+    text = (DEPLOY / "systemd" / unit.name).read_text()
+    unit.write_text(text.replace("/opt/pharos/bin/python", "/bin/true"))
+    shutil.copytree(drop_in.parent, tmp_path / drop_in.parent.name)
+    run(analyze, "verify", "--man=no", unit)
+
+
+def test_there_is_a_drop_in_for_each_secret() -> None:
+    assert [path.stem for path in DROP_INS] == ["kafka-certificate", "kafka-password", "link-key"] + [
+        "kafka-certificate",
+        "kafka-password",
+    ] * 2
 
 
 def test_grafana_may_only_read() -> None:
