@@ -43,6 +43,7 @@ class Mark:
             text = os.pread(self._fd, 2 * _SLOT.size, 0)
         except OSError as problem:
             if problem.errno != errno.EIO:
+                os.close(self._fd)
                 raise
             text = b""  # a bad sector; the next mark is written over it
         for slot in _slots(text):

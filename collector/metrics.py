@@ -209,12 +209,17 @@ class Tally:
         return told
 
 
+WAITING_FOR_KAFKA: Final = "waiting for Kafka"
+
+
 class Report(msgspec.Struct, frozen=True, array_like=True):
     """What a worker tells the supervisor, a JSON line each."""
 
     not_ready: str
     """Why traffic should stay away; empty: it may come."""
     tally: list[tuple[Key, float]]
+    met_kafka: bool = False
+    """Its producer has stood at least once."""
 
 
 Snapshot = Iterable[tuple[Key, float]]

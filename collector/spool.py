@@ -146,14 +146,24 @@ class Spool:
         self._now: Final = now
         self._lock = lock(folder)
         self._directory = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        self._mark = Mark(folder / "mark")
         self._sizes: dict[int, int] = {}
-        self._paths = segments_in(folder)
+        self._paths: dict[int, Path] = {}
         torn = 0
-        if self._paths:
-            torn = cut_torn_tail(self._paths[max(self._paths)])
-        for number, path in self._paths.items():
-            self._sizes[number] = path.stat().st_size
+        try:
+            self._mark = Mark(folder / "mark")
+            try:
+                self._paths = segments_in(folder)
+                if self._paths:
+                    torn = cut_torn_tail(self._paths[max(self._paths)])
+                for number, path in self._paths.items():
+                    self._sizes[number] = path.stat().st_size
+            except OSError:
+                self._mark.close()
+                raise
+        except OSError:
+            os.close(self._directory)
+            os.close(self._lock)  # else the next try, in this very process, would find the folder taken
+            raise
         self._fd = -1
         self._live = max([self._mark.position.segment, *self._paths]) + 1
         self._begun_at = 0.0
@@ -596,6 +606,7 @@ class Spool:
         held = lock(orphan)
         try:
             mark = Mark(orphan / "mark")
+            mark.close()
             taken = 0
             paths = segments_in(orphan)
             if paths:
@@ -612,7 +623,6 @@ class Spool:
                 self._dirty = self._names_dirty = True
                 self._live += 1
                 taken += 1
-            mark.close()
             for name in ("mark", "lock", "probe"):
                 (orphan / name).unlink(missing_ok=True)
             try:

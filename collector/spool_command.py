@@ -4,6 +4,7 @@ Rule: it only reads. Segments of a running collector may vanish or grow meanwhil
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -88,14 +89,16 @@ def _rows(spool: Path, now: float) -> Iterator[dict[str, object]]:
 
 
 def list_segments(spool: Path, out: IO[str], *, json: bool, now: float) -> int:
-    """Print each segment with its mark and age, and the sum. Return 0."""
+    """Print each segment with its age, each worker's mark (segment:offset), and the sum. Return 0."""
     rows = list(_rows(spool, now))
     unsent = [row for row in rows if row["unsent_bytes"]]
+    marks = {folder.name: "{}:{}".format(*mark.read(folder / "mark")) for folder in folders(spool)}
     total = {
         "segments": len(rows),
         "bytes": sum(int(str(row["bytes"])) for row in rows),
         "unsent_bytes": sum(int(str(row["unsent_bytes"])) for row in rows),
         "oldest_unsent_s": max((float(str(row["age_s"])) for row in unsent), default=0.0),
+        "marks": marks,
     }
     if json:
         for row in [*rows, {"total": total}]:
@@ -105,6 +108,8 @@ def list_segments(spool: Path, out: IO[str], *, json: bool, now: float) -> int:
     for row in rows:
         line = f"{row['worker']:>6} {row['segment']:>12} {row['bytes']:>14,} {row['unsent_bytes']:>14,}"
         out.write(f"{line} {row['age_s']:>8} s ago\n")
+    for worker, acknowledged in marks.items():
+        out.write(f"{worker:>6} {acknowledged:>12} mark: Kafka has acknowledged what comes before\n")
     line = f"{total['segments']} segments, {total['bytes']:,} bytes, {total['unsent_bytes']:,} of them unsent"
     out.write(f"{line}, oldest unsent {total['oldest_unsent_s']} s\n")
     return 0
@@ -175,10 +180,17 @@ def main(argv: Sequence[str], spool_dir: str) -> int:
     if not spool.is_dir():
         print(f"{spool}: no such folder (PHAROS_COLLECTOR_SPOOL_DIR, or --dir)", file=sys.stderr)
         return 2
-    match given.command:
-        case "cat":
-            return cat(spool, sys.stdout.buffer, unsent=given.unsent)
-        case "verify":
-            return verify(spool, sys.stdout)
-        case _:
-            return list_segments(spool, sys.stdout, json=getattr(given, "json", False), now=time.time())
+    try:
+        match given.command:
+            case "cat":
+                code = cat(spool, sys.stdout.buffer, unsent=given.unsent)
+            case "verify":
+                code = verify(spool, sys.stdout)
+            case _:
+                code = list_segments(spool, sys.stdout, json=getattr(given, "json", False), now=time.time())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has enough (`| head`). The interpreter must find nothing to complain of at its end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code

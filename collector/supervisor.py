@@ -6,6 +6,7 @@ worker is being replaced waits in the queue instead of being refused. Over 250 l
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -18,8 +19,9 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from collector import admin, kafka, lifeline, log, metrics
-from collector.metrics import Report
+from collector import admin, kafka, lifeline, log, mark, metrics
+from collector.mark import Position
+from collector.metrics import WAITING_FOR_KAFKA, Report
 from collector.settings import Settings
 from collector.site_files import BadFile, SiteFiles
 
@@ -79,17 +81,27 @@ class Supervisor:
     """Keeps the workers."""
 
     def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+        """Take note of whether the spool has ever reached Kafka."""
         self._settings: Final = settings
         self._workers: Final = [_Worker(number, listener) for number, listener in enumerate(listeners)]
         self._gone: dict[metrics.Key, float] = {}
         self._deaths = 0
+        self._met_kafka = any(mark.read(path) > Position(0, 0) for path in Path(settings.spool_dir).glob("*/mark"))
         self.draining = False
+        self.failed = asyncio.Event()
+        """A worker cannot be kept, for a fault of our own."""
 
     def not_ready(self) -> str:
-        """Say why traffic should stay away, or nothing."""
+        """Say why traffic should stay away, or nothing.
+
+        Kafka's absence is a reason only where it was never reached: a wrong address or password stops a roll-out before
+        traffic comes. Later it is none, whoever starts anew meanwhile: the spool is there for it, and traffic turned
+        away is lost.
+        """
         if self.draining:
             return "draining"
-        return next((worker.report.not_ready for worker in self._workers if worker.report.not_ready), "")
+        reasons = (worker.report.not_ready for worker in self._workers)
+        return next((why for why in reasons if why and not (self._met_kafka and why == WAITING_FOR_KAFKA)), "")
 
     async def metrics(self) -> bytes:
         """Ask every worker, add up; one that does not answer counts as it told last."""
@@ -113,35 +125,46 @@ class Supervisor:
         backoff = _FIRST_BACKOFF_S
         while not self.draining:
             started = time.monotonic()
-            code = await self._run(worker)
+            try:
+                code = await self._run(worker)
+            except OSError as problem:  # no process, memory or descriptor to be had: that passes
+                log.line("error", "cannot start a worker", worker=worker.number, problem=str(problem))
+                code = None
+            except Exception as problem:  # noqa: BLE001  whatever it is: the others drain, and the exit code tells
+                log.line("error", "cannot keep a worker", worker=worker.number, problem=repr(problem))
+                self.failed.set()
+                return
             if self.draining:
                 return
-            self._deaths += 1
-            log.line("error", "a worker died and is replaced", worker=worker.number, code=code)
+            if code is not None:
+                self._deaths += 1
+                log.line("error", "a worker died and is replaced", worker=worker.number, code=code)
             backoff = _FIRST_BACKOFF_S if time.monotonic() - started > 10 else min(2 * backoff, _LONGEST_BACKOFF_S)
             await asyncio.sleep(backoff)
 
     async def _run(self, worker: _Worker) -> int:
         """Start the worker's process, listen to it until it ends; return its exit code."""
         ours, theirs = socket.socketpair()
+        argv = (sys.executable, "-m", "collector", "worker", str(worker.number))
         with theirs:
-            worker.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "collector",
-                "worker",
-                str(worker.number),
-                str(worker.listener.fileno()),
-                str(theirs.fileno()),
-                preexec_fn=lifeline.die_with_parent,
-                pass_fds=(worker.listener.fileno(), theirs.fileno()),
-            )
+            try:
+                worker.process = await asyncio.create_subprocess_exec(
+                    *argv,
+                    str(worker.listener.fileno()),
+                    str(theirs.fileno()),
+                    preexec_fn=lifeline.die_with_parent,
+                    pass_fds=(worker.listener.fileno(), theirs.fileno()),
+                )
+            except BaseException:
+                ours.close()
+                raise
         if self.draining:
             worker.process.terminate()
         reader, worker.control = await asyncio.open_unix_connection(sock=ours, limit=1 << 20)
         try:
             while line := await reader.readline():
                 worker.report = msgspec.json.decode(line, type=Report)
+                self._met_kafka = self._met_kafka or worker.report.met_kafka
                 worker.told.set()
         except (OSError, ValueError) as problem:
             log.line("warning", "cannot read a worker's report", worker=worker.number, problem=str(problem))
@@ -189,6 +212,17 @@ def check_files(files: SiteFiles) -> None:
         raise Unusable(str(problem)) from problem
 
 
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as problem:
+        if problem.errno != errno.EROFS or not path.exists():
+            raise
+        # A spool that was in use, on a disk that has become read-only: the disk's fault, not a setting's. It can be
+        # locked so too, and the workers answer 503 until it can be written.
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def own_spool(folder: Path) -> int:
     """Make the spool's folder and lock it against a second collector; return the descriptor.
 
@@ -197,7 +231,7 @@ def own_spool(folder: Path) -> int:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        fd = _open_lock(folder / "lock")
     except OSError as problem:
         raise Unusable(f"PHAROS_COLLECTOR_SPOOL_DIR: cannot write {folder}: {problem.strerror}") from problem
     try:
@@ -247,7 +281,8 @@ async def run(settings: Settings) -> int:
         admin_port=runner.addresses[0][1],
         workers=settings.workers,
     )
-    await asyncio.wait([keeping, asyncio.create_task(going.wait())], return_when=asyncio.FIRST_COMPLETED)
+    ends = [keeping, asyncio.create_task(going.wait()), asyncio.create_task(supervisor.failed.wait())]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     log.line("info", "draining")
     supervisor.drain()
     done, _ = await asyncio.wait([keeping], timeout=settings.grace_s + settings.drain_s + _SETTLE_S)
@@ -258,7 +293,7 @@ async def run(settings: Settings) -> int:
     os.close(lock)
     log.line("info", "drained" if done else "ended by force")
     log.settle()
-    return 0 if done else 1
+    return 0 if done and not supervisor.failed.is_set() else 1
 
 
 async def _listen_patiently(settings: Settings) -> list[socket.socket]:

@@ -6,6 +6,7 @@ has begun and goes; the spool keeps the rest for the next one.
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import resource
@@ -20,35 +21,54 @@ import msgspec
 from aiohttp import web
 
 from collector import app, door, kafka, lifeline, log
+from collector.closed import Closed
 from collector.fast import Lane
 from collector.forward import Forwarder, Plan
 from collector.ids import Ids
 from collector.intake import Intake
-from collector.metrics import Report, Tally
+from collector.metrics import WAITING_FOR_KAFKA, Report, Tally
 from collector.settings import Settings
 from collector.spool import Busy, Limits, Spool
 from collector.turn import Turn, sync_regularly, tend
 
 _OWNED_WITHIN_S: Final = 15.0
+_TRY_AGAIN_S: Final = 0.5
 _GONE_WITHIN_S: Final = 10.0
 RELOAD: Final = b"reload\n"
 """What the supervisor writes to have the files read again."""
 
 
-async def _own(folder: Path, limits: Limits) -> Spool:
-    """Open the spool; wait for a worker that is just going.
+async def _own(folder: Path, limits: Limits, listener: socket.socket, control: socket.socket) -> Spool:
+    """Open the spool; wait for a worker that is just going, and for a disk: till then everyone is answered 503.
 
     Raises:
         Busy: it does not go.
     """
     deadline = time.monotonic() + _OWNED_WITHIN_S
-    while True:
-        try:
-            return Spool(folder, limits)
-        except Busy:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.05)
+    closed: asyncio.Server | None = None
+    told = ""
+    try:
+        while True:
+            try:
+                return Spool(folder, limits)
+            except Busy:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
+            except OSError as problem:
+                why = errno.errorcode.get(problem.errno or 0, "EIO")
+                if closed is None:
+                    closed = await asyncio.get_running_loop().create_server(Closed, sock=listener.dup())
+                if why != told:
+                    told = why
+                    control.sendall(msgspec.json.encode(Report(f"spool: {why}", [])) + b"\n")
+                    log.line(
+                        "error", "cannot open the spool, 503 to everyone", folder=str(folder), problem=str(problem)
+                    )
+                await asyncio.sleep(_TRY_AGAIN_S)
+    finally:
+        if closed is not None:
+            closed.close()
 
 
 def _adopt_orphans(spool: Spool, workers: int) -> None:
@@ -83,7 +103,7 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
     log.take_over_libraries()
     tally = Tally()
     limits = spool_limits(settings)
-    spool = await _own(Path(settings.spool_dir) / str(number), limits)
+    spool = await _own(Path(settings.spool_dir) / str(number), limits, listener, control)
     tally.set("spool_limit_bytes", limits.most_bytes)
     if number == 0:
         _adopt_orphans(spool, settings.workers)
@@ -204,10 +224,9 @@ async def _report(
         while True:
             lane.tell()
             _measure(tally, spool)
-            not_ready = spool.trouble and f"spool: {spool.trouble}"
-            if not forwarder.ever_connected:
-                not_ready = "waiting for Kafka"
-            writer.write(msgspec.json.encode(Report(not_ready, tally.snapshot())) + b"\n")
+            met = forwarder.ever_connected
+            not_ready = f"spool: {spool.trouble}" if spool.trouble else "" if met else WAITING_FOR_KAFKA
+            writer.write(msgspec.json.encode(Report(not_ready, tally.snapshot(), met)) + b"\n")
             await writer.drain()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):

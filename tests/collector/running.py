@@ -98,6 +98,11 @@ class Running:
         return [int(pid) for pid in children.split()]
 
 
+def id_given(hit: Hit) -> str:
+    """Return the `id` that the sender gave, by pixel or by post."""
+    return str(json.loads(hit.body)["id"]) if hit.body else hit.query.rpartition("id=")[2]
+
+
 async def hits_in(bootstrap: str, topic: str) -> list[Hit]:
     """Return every hit of a topic, as it is now."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)

@@ -100,6 +100,26 @@ async def test_a_killed_worker_is_replaced_and_nobody_is_refused_meanwhile(tansu
     assert (await running.metrics())["worker_deaths_total"] == 1
 
 
+async def test_a_worker_that_dies_while_kafka_is_away_leaves_the_collector_ready(
+    apache_kafka: Broker, collector: Make
+) -> None:
+    """Its spool takes what comes; also after a restart, once Kafka has been reached."""
+    topic = unique("hits.raw")
+    await apache_kafka.create_topics(topic)
+    running = collector(kafka=apache_kafka.bootstrap, topic_raw=topic, workers=2, drain_s=5)
+    await running.start()
+    await running.ready()
+    await send(running.url, range(20))
+    assert running.program.terminate() == 0
+    await running.start(kafka="127.0.0.1:1", drain_s=0)
+    await running.ready()
+    before = running.worker_pids()
+    os.kill(before[0], signal.SIGKILL)
+    await until(lambda: set(before) != set(running.worker_pids()) and len(running.worker_pids()) == 2, "a new worker")
+    await running.ready()
+    assert len(await send(running.url, range(20, 40))) == 20
+
+
 async def test_a_busy_port_stops_the_start_by_name(collector: Make) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -1,12 +1,14 @@
 """`python -m collector spool`: lists, prints and checks; only reads."""
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
 
-from collector import spool_command
+from collector import mark, spool_command
 from collector.contract import Hit, decode, encode
 from collector.spool import Limits, Spool, segment_name
 
@@ -33,6 +35,11 @@ def test_list_adds_up(folder: Path) -> None:
     assert total["total"]["bytes"] == sum(row["bytes"] for row in rows) == size
     assert 0 < total["total"]["unsent_bytes"] < size
     assert total["total"]["oldest_unsent_s"] > 0
+    told = mark.read(folder / "0/mark")
+    assert total["total"]["marks"] == {"0": f"{told.segment}:{told.offset}"}
+    out = io.StringIO()
+    spool_command.list_segments(folder, out, json=False, now=2e9)
+    assert f" {told.segment}:{told.offset} mark" in out.getvalue()
 
 
 def test_cat_prints_what_kafka_lacks(folder: Path) -> None:
@@ -55,6 +62,20 @@ def test_verify_finds_damage_and_records_that_are_no_hits(folder: Path) -> None:
     spool.close()
     spool_command.verify(folder, out)
     assert f"{segment_name(1)}: 0 damaged stretches, 0 bytes; 1 records that are no hit" in out.getvalue()
+
+
+def test_a_reader_that_has_enough_is_no_error(folder: Path) -> None:
+    spool = Spool(folder / "7", Limits(most_bytes=1 << 24))
+    spool.append(hits(5000))
+    spool.close()
+    argv = [sys.executable, "-m", "collector", "spool", "--dir", str(folder), "cat"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        decode(program.stdout.readline())
+        program.stdout.close()
+        assert program.stderr.read() == b""
+    assert program.returncode == 0
 
 
 def test_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
