@@ -133,20 +133,20 @@ def _crew(plan: Plan) -> Iterator[list[Pipe]]:
     pipes: list[Pipe] = []
     processes = []
     root = str(Path(__file__).resolve().parent.parent)
-    for index in range(plan.lanes):
-        ours, theirs = multiprocessing.Pipe()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "loadtest.lane_process", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
-            # Ctrl-C must not reach a lane: the parent stops it in order, so that what was sent can be audited.
-            start_new_session=True,
-        )
-        theirs.close()
-        ours.send((plan, index))
-        pipes.append(ours)
-        processes.append(process)
     try:
+        for index in range(plan.lanes):
+            ours, theirs = multiprocessing.Pipe()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "loadtest.lane_process", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+                # Ctrl-C must not reach a lane: the parent stops it in order, so that what was sent can be audited.
+                start_new_session=True,
+            )
+            theirs.close()
+            ours.send((plan, index))
+            pipes.append(ours)
+            processes.append(process)
         yield pipes
     finally:
         for pipe in pipes:

@@ -69,7 +69,10 @@ async def serve(pipe: Pipe, plan: Plan, index: int) -> None:
 def main(fd: int) -> None:
     """Serve the pipe `fd` from the plan to the book."""
     pipe = Pipe(fd)
-    plan, index = pipe.recv()
+    try:
+        plan, index = pipe.recv()
+    except (EOFError, OSError):
+        return  # stopped before it had begun
     uvloop.run(serve(pipe, plan, index))
 
 

@@ -88,6 +88,15 @@ def search(first: float, highest: float, attempt: Callable[[float], Word]) -> Kn
             rate = (good + bad) / 2
 
 
+def reached(rates: list[float], words: list[Word]) -> Knee:
+    """Return what is known of the knee after these steps."""
+    told = list(zip(rates, words, strict=True))
+    return Knee(
+        max((rate for rate, word in told if word == "holds"), default=0.0),
+        min((rate for rate, word in told if word == "breaks"), default=float("inf")),
+    )
+
+
 def find(
     order: running.Order,
     store: Store | None,
@@ -132,11 +141,10 @@ def find(
         )
         try:
             done = progress.watched(step, store, console)
-        except (driver.NotThere, KeyboardInterrupt) as end_of_it:
+        except driver.NotThere as gone:
             if not steps:
                 raise
-            if isinstance(end_of_it, driver.NotThere):
-                result.fail(steps[-1], f"gone when the step at {rate:,.0f}/s began: {end_of_it}")
+            result.fail(steps[-1], f"gone when the step at {rate:,.0f}/s began: {gone}")
             return "stopped"
         word = word_of(done)
         steps.append(done)
@@ -149,7 +157,13 @@ def find(
         )
         return word
 
-    knee = search(first, highest, attempt)
+    try:
+        knee = search(first, highest, attempt)
+    except KeyboardInterrupt:  # between two steps
+        if not words:
+            raise
+        del steps[len(words) :], rates[len(words) :]
+        knee = reached(rates, words)
     if words[-1] == "breaks" and not knee.holds:
         result.fail(steps[-1], f"not even {min(rates):,.0f}/s held: this is no limit, but a fault")
     console.print(str(knee), style="bold", highlight=False)

@@ -26,33 +26,38 @@ def run(order: running.Order, store: Store | None, console: Console, window_s: f
     done: list[result.Result] = []
     rate = order.schedule.rate_at(0)
     lengths = windows(order.schedule.duration_s(), window_s)
-    for number, length in enumerate(lengths):
-        left = order.schedule.at_most - sum(one.requests + one.gave_up for one in done)
-        if left <= 0:
-            break
-        part = msgspec.structs.replace(
-            order,
-            schedule=msgspec.structs.replace(order.schedule, stretches=schedule.constant(rate, length), at_most=left),
-            seed=order.seed + number,
-            title=f"{order.title}: window {number + 1} of {len(lengths)}",
-        )
-        try:
-            one = progress.watched(part, store, console)
-        except (driver.NotThere, KeyboardInterrupt) as end_of_it:
-            if not done:
-                raise
-            if isinstance(end_of_it, driver.NotThere):
-                result.fail(done[-1], f"gone when window {number + 1} began: {end_of_it}")
-            break
-        done.append(one)
-        lost = f"{one.audit.missing:,} missing, {one.audit.doubled:,} doubled" if one.audit else "not audited"
-        console.print(
-            f"window {number + 1:>4}/{len(lengths)}  {one.answers_per_s:,.0f}/s  p99 {one.latency.at(99):.2f} ms  "
-            f"failed {one.failed + one.gave_up:,}  {lost}  {'; '.join(one.broken) or one.bottleneck}",
-            highlight=False,
-        )
-        if one.exit_code == result.BROKEN or one.stopped_early:
-            break
+    try:
+        for number, length in enumerate(lengths):
+            left = order.schedule.at_most - sum(one.requests + one.gave_up for one in done)
+            if left <= 0:
+                break
+            part = msgspec.structs.replace(
+                order,
+                schedule=msgspec.structs.replace(
+                    order.schedule, stretches=schedule.constant(rate, length), at_most=left
+                ),
+                seed=order.seed + number,
+                title=f"{order.title}: window {number + 1} of {len(lengths)}",
+            )
+            try:
+                one = progress.watched(part, store, console)
+            except driver.NotThere as gone:
+                if not done:
+                    raise
+                result.fail(done[-1], f"gone when window {number + 1} began: {gone}")
+                break
+            done.append(one)
+            lost = f"{one.audit.missing:,} missing, {one.audit.doubled:,} doubled" if one.audit else "not audited"
+            console.print(
+                f"window {number + 1:>4}/{len(lengths)}  {one.answers_per_s:,.0f}/s  p99 {one.latency.at(99):.2f} ms  "
+                f"failed {one.failed + one.gave_up:,}  {lost}  {'; '.join(one.broken) or one.bottleneck}",
+                highlight=False,
+            )
+            if one.exit_code == result.BROKEN or one.stopped_early:
+                break
+    except KeyboardInterrupt:  # between two windows, or before anything of one was sent
+        if not done:
+            raise
     first, last = done[0].latency.at(99), done[-1].latency.at(99)
     console.print(f"p99 went from {first:.2f} to {last:.2f} ms over {len(done)} windows", style="bold", highlight=False)
     return done

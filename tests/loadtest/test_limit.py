@@ -110,6 +110,20 @@ def test_ctrl_c_between_steps_still_reports(monkeypatch: pytest.MonkeyPatch) -> 
     assert find().rates == [100, 150]
 
 
+def test_ctrl_c_while_a_step_is_told_still_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "watched", made_up(lambda rate: {}))
+    console, told = Console(quiet=True), iter([None, KeyboardInterrupt()])
+
+    def show(*_: object, **__: object) -> None:
+        if problem := next(told, None):
+            raise problem
+
+    monkeypatch.setattr(console, "print", show)
+    found = limit.find(order("http://127.0.0.1:1"), None, console, first=100, step_s=1, within_s=60)
+    assert found.rates == [100, 150]
+    assert found.knee.holds == 150
+
+
 def test_a_driver_that_gives_out_while_narrowing_makes_the_exit_code_3(monkeypatch: pytest.MonkeyPatch) -> None:
     def narrow(rate: float) -> dict[str, object]:
         if rate == 225:
