@@ -15,6 +15,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from tests.brokers import ApacheKafka, unique
 from tests.certificates import Certificates
@@ -24,22 +26,23 @@ from tests.processes import Program
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
-MECHANISMS = ("PLAIN", "SCRAM-SHA-512", "OAUTHBEARER")
-SECRETS = {"PLAIN": "plain-s3cret", "SCRAM-SHA-512": "scram-s3cret"}
+MECHANISMS = ("PLAIN", "SCRAM-SHA-512", "OAUTHBEARER", "SCRAM-SHA-256")
+SECRETS = {"PLAIN": "plain-s3cret", "SCRAM-SHA-512": "scram-s3cret", "SCRAM-SHA-256": "scram-256-s3cret"}
 
 
 class SecureKafka(ApacheKafka):
-    """As the other, with a second listener under SASL_SSL; the plain one stays for the test's own hands."""
+    """As the other, with a listener under SASL_SSL and one that wants a certificate; the plain one is for the tests."""
 
     def __init__(self, folder: Path, certificates: Certificates) -> None:
         super().__init__(folder)
-        self.secure_port = free_port()
+        self.secure_port, self.certified_port = free_port(), free_port()
         self._certificates = certificates
 
     def _run_java(self, *arguments: str) -> Program:
         if arguments[0] == "kafka.tools.StorageTool":
             self._secure(Path(arguments[-1]))
-            arguments += ("--add-scram", f"SCRAM-SHA-512=[name=pharos,password={SECRETS['SCRAM-SHA-512']}]")
+            for name in ("SCRAM-SHA-512", "SCRAM-SHA-256"):
+                arguments += ("--add-scram", f"{name}=[name=pharos,password={SECRETS[name]}]")
         return super()._run_java(*arguments)
 
     def _secure(self, settings: Path) -> None:
@@ -47,16 +50,21 @@ class SecureKafka(ApacheKafka):
         modules = {
             "plain": f'plain.PlainLoginModule required user_pharos="{SECRETS["PLAIN"]}"',
             "scram-sha-512": "scram.ScramLoginModule required",
+            "scram-sha-256": "scram.ScramLoginModule required",
             "oauthbearer": "oauthbearer.OAuthBearerLoginModule required",
         }
         lines = [
             f"listeners=BROKER://127.0.0.1:{self.port},SECURE://127.0.0.1:{self.secure_port},"
-            f"CONTROLLER://127.0.0.1:{self._controller_port}",
-            f"advertised.listeners=BROKER://127.0.0.1:{self.port},SECURE://localhost:{self.secure_port}",
-            "listener.security.protocol.map=BROKER:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT",
+            f"CERTIFIED://127.0.0.1:{self.certified_port},CONTROLLER://127.0.0.1:{self._controller_port}",
+            f"advertised.listeners=BROKER://127.0.0.1:{self.port},SECURE://localhost:{self.secure_port},"
+            f"CERTIFIED://localhost:{self.certified_port}",
+            "listener.security.protocol.map=BROKER:PLAINTEXT,SECURE:SASL_SSL,CERTIFIED:SSL,CONTROLLER:PLAINTEXT",
+            "listener.name.certified.ssl.client.auth=required",
+            "ssl.truststore.type=PEM",
+            f"ssl.truststore.location={self._certificates.authority}",
             "ssl.keystore.type=PEM",
             f"ssl.keystore.location={self._certificates.pair}",
-            "listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER",
+            "listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,SCRAM-SHA-256,OAUTHBEARER",
         ]
         for name, module in modules.items():
             jaas = f"org.apache.kafka.common.security.{module};"
@@ -127,7 +135,52 @@ def secured(stage: str, mechanism: str, kafka: SecureKafka, folder: Path, author
     return env | {f"{prefix}_USER": "pharos", f"{prefix}_PASSWORD_FILE": str(secret)}
 
 
-ROTATIONS = range(3 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1)
+def access(stage: str, env: dict[str, str]) -> dict[str, Any]:
+    """Return what the stage gives to aiokafka."""
+    if stage == "collector":
+        env = env | {"PHAROS_COLLECTOR_SITES": "sites.toml"}
+    settings = importlib.import_module(f"{stage}.settings")
+    found: dict[str, Any] = importlib.import_module(f"{stage}.kafka").access(settings.read(env))
+    return found
+
+
+async def known(port: int, access: dict[str, Any]) -> bool:
+    """Tell whether Kafka lets a producer in."""
+    producer = AIOKafkaProducer(bootstrap_servers=f"localhost:{port}", request_timeout_ms=10_000, **access)
+    try:
+        await producer.start()
+    except KafkaError:
+        return False
+    finally:
+        await producer.stop()
+    return True
+
+
+STAGES = ("collector", "enricher", "sink")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+async def test_every_mechanism_lets_in_who_knows_the_secret(
+    stage: str, mechanism: str, kafka: SecureKafka, certificates: Certificates, tmp_path: Path
+) -> None:
+    env = secured(stage, mechanism, kafka, tmp_path, certificates.authority)
+    assert await known(kafka.secure_port, access(stage, env))
+    (tmp_path / f"{stage}.secret").write_text("something else\n")
+    assert not await known(kafka.secure_port, access(stage, env))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_certificate_lets_in_who_has_one(stage: str, kafka: SecureKafka, certificates: Certificates) -> None:
+    prefix = f"PHAROS_{stage.upper()}_KAFKA"
+    env = {f"{prefix}_SECURITY": "SSL", f"{prefix}_CA": str(certificates.authority)}
+    assert not await known(kafka.certified_port, access(stage, env))
+    apart = {f"{prefix}_CERTIFICATE": str(certificates.signed), f"{prefix}_KEY": str(certificates.key)}
+    assert await known(kafka.certified_port, access(stage, env | apart))
+    assert await known(kafka.certified_port, access(stage, env | {f"{prefix}_CERTIFICATE": str(certificates.pair)}))
+
+
+ROTATIONS = range(len(MECHANISMS) if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1)
 
 
 @pytest.mark.parametrize("rotation", ROTATIONS)
@@ -162,7 +215,7 @@ async def test_the_whole_way_encrypted_and_known_by_name(
     }
     programs = []
     for number, (stage, settings) in enumerate(own.items()):
-        mechanism = MECHANISMS[(number + rotation) % 3]
+        mechanism = MECHANISMS[(number + rotation) % len(MECHANISMS)]
         env = {f"PHAROS_{stage.upper()}_{name}": value for name, value in settings.items()}
         env |= secured(stage, mechanism, kafka, tmp_path, certificates.authority)
         env[f"PHAROS_{stage.upper()}_ADMIN_PORT"] = str(free_port())
@@ -195,13 +248,7 @@ class TestSettings:
     """What is missing or wrong is named, and no secret said."""
 
     def access(self, stage: str, **given: str) -> dict[str, Any]:
-        settings = importlib.import_module(f"{stage}.settings")
-        prefix = f"PHAROS_{stage.upper()}_"
-        given = {prefix + name: value for name, value in given.items()}
-        if stage == "collector":
-            given[prefix + "SITES"] = "sites.toml"
-        found: dict[str, Any] = importlib.import_module(f"{stage}.kafka").access(settings.read(given))
-        return found
+        return access(stage, {f"PHAROS_{stage.upper()}_{name}": value for name, value in given.items()})
 
     def test_plain_by_default(self, stage: str) -> None:
         assert self.access(stage) == {"security_protocol": "PLAINTEXT"}
