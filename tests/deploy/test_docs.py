@@ -66,3 +66,17 @@ def test_the_sizing_follows_from_what_a_hit_costs() -> None:
     for name, of in work.items():
         for rate, cell in zip((1e4, 1e5, 1e6), told[name], strict=True):
             assert f"{_number(cell):.2g}" == f"{of(rate):.2g}", f"{name} at {rate:,.0f} hits/s: {of(rate):.2g}"
+
+
+def test_the_spools_of_the_hosts_that_are_left_hold_the_hour() -> None:
+    """docs/operations.md, Sizing: the bound of one host, by what an hour needs and how many hosts there are."""
+    text = (ROOT / "docs/operations.md").read_text().partition("## Sizing")[2]
+    told = _rows(text)
+    (bound,) = (row for name, row in told.items() if "SPOOL_BYTES" in name)
+    (hosts,) = (row for name, row in told.items() if name.startswith("collector hosts"))
+    cost = _number(told["spool"][0])
+    for rate, cell, host in zip((1e4, 1e5, 1e6), bound, hosts, strict=True):
+        hour = rate * cost * 3600 / 1e9
+        assert f"{_number(cell):.2g}" == f"{hour / (_number(host) - 1):.2g}"
+    minutes = (4 << 30) / (5_000 * cost) / 60
+    assert f"holds 5,000 hits/s for {minutes:.0f} minutes" in text
