@@ -194,6 +194,19 @@ async def test_a_bad_edge_is_seen_through(bad_edge: str) -> None:
     assert bad >= {"tls", "cache", "cors", "tag"}
 
 
+async def test_an_address_that_somebody_told_is_compared(collector: str) -> None:
+    """As behind a proxy that the collector takes for everybody: it sees 127.0.0.1, and we are somebody else."""
+    seen = await doctor.look(collector, "demo", "", "", None, own=("198.51.100.7", "2001:db8:5::7"))
+    (found,) = (finding for finding in judge(seen) if finding.topic == "address")
+    assert (found.level, "proxy" in found.says) == ("bad", True)
+
+
+@pytest.mark.parametrize("text", ["me", "198.51.100.7,", "198.51.100.0/24"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(SystemExit):
+        doctor.main(["--url", "http://localhost", "--site", "demo", "--address", text])
+
+
 def test_nobody_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main(["--url", f"http://127.0.0.1:{free_port()}", "--site", "demo"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
