@@ -4,11 +4,11 @@ Rule: the bytes are those of `contract.encode_row`. One encoder makes both; a pi
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-Piece = msgspec.Raw
+Piece: TypeAlias = msgspec.Raw
 """Some neighbouring columns of a row, as they stand in it."""
 
 Value = str | int | bool | dict[str, str]
