@@ -108,6 +108,8 @@ async def _finish_headers(sent: web.Request, response: web.StreamResponse) -> No
     protocol = sent.protocol
     if intake.draining or (isinstance(protocol, Lent) and protocol.given):
         response.force_close()
+        # aiohttp has written its own by now. A proxy that is not told sends its next request into the closing.
+        response.headers["Connection"] = "close"
 
 
 def pixel_of(kind: Kind) -> Handler:

@@ -84,6 +84,9 @@ class Lane:
     def drain(self) -> None:
         """From now on everything goes the full way, whose answers tell clients to go elsewhere."""
         self.shortcut.close()
+
+    def close_idle(self) -> None:
+        """Close connections on which nothing is asked."""
         for connection in list(self.connections):
             connection.close_if_idle()
 

@@ -34,6 +34,10 @@ from collector.turn import Turn, sync_regularly, tend
 _OWNED_WITHIN_S: Final = 15.0
 _TRY_AGAIN_S: Final = 0.5
 _GONE_WITHIN_S: Final = 10.0
+_LAST_S: Final = 0.5
+_LOOK_S: Final = 0.02
+_MOST_WAITING: Final = 4096
+"""The supervisor's backlog."""
 RELOAD: Final = b"reload\n"
 """What the supervisor writes to have the files read again."""
 
@@ -176,9 +180,9 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.grace_s):
                 await orphaned.wait()
-    server.close()
+    await _close(server, listener, lane)
     turn.flush()
-    lane.drain()
+    lane.close_idle()
     await runner.shutdown()
     await runner.cleanup()
     turn.flush()
@@ -199,6 +203,25 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
     log.line("info", "worker ends", worker=number, left_on_disk_bytes=left)
     log.settle()
     return 1 if failures else 0
+
+
+async def _close(server: asyncio.Server, listener: socket.socket, lane: Lane) -> None:
+    """Close the port, and answer what comes on the connections that there are, for a moment.
+
+    A proxy that has just sent a POST, on a connection that it takes for open, does not send it again elsewhere. So what
+    waits to be accepted is taken, and idle ones are left open for the request that may be under way.
+    """
+    waiting: list[socket.socket] = []
+    with contextlib.suppress(BlockingIOError):
+        while len(waiting) < _MOST_WAITING:
+            waiting.append(listener.accept()[0])
+    server.close()
+    loop = asyncio.get_running_loop()
+    for one in waiting:
+        await loop.connect_accepted_socket(lane, one)
+    for _ in range(int(_LAST_S / _LOOK_S)):
+        if lane.connections:
+            await asyncio.sleep(_LOOK_S)
 
 
 async def _sweep(lane: Lane) -> None:
