@@ -1,11 +1,11 @@
 """A month of a plausible shop, as the requests that browsers, mails, crawlers and its own server would send. Pure.
 
-Rule: everything follows from the seed and the end of the month; a browser is known by the cookie that it would carry,
-and every event has an id, so that a story told twice counts once. The shop sells mugs. It posts on LinkedIn, has three
-videos on YouTube, sends a newsletter every Tuesday, buys search ads and lets a partner link to it; buyers tend to come
-back directly, which is what attribution is about. Its server reports each payment, with the order's id that the browser
-reported too, if it did; a few orders come by telephone, from nobody that a browser knows. Letters and one video lead
-through named links, which count the click: `links` writes the file.
+Rule: what a day's new visitors do follows from the seed and that day alone; a browser is known by the cookie that it
+would carry, and every event has an id. So a story told twice counts once, and one told a day later adds a day. The shop
+sells mugs. It posts on LinkedIn, has three videos on YouTube, sends a newsletter every Tuesday, buys search ads and
+lets a partner link to it; buyers tend to come back directly, which is what attribution is about. Its server reports
+each payment, with the order's id that the browser reported too, if it did; a few orders come by telephone, from nobody
+that a browser knows. Letters and one video lead through named links, which count the click: `links` writes the file.
 """
 
 import json
@@ -37,6 +37,9 @@ _MAIL_READERS: Final = (
 )
 _LINKED_VIDEO: Final = "how-mugs-are-made"
 _LINKED_PAGE: Final = "/mugs"
+_PICTURE: Final = "/o.gif?"
+_VISIT: Final = timedelta(hours=1)
+"""Longer than any visit."""
 _CLICK_MS: Final = 400
 """From a click to the page that it leads to."""
 _BLOCKED: Final = 0.08
@@ -73,7 +76,9 @@ class Sending(NamedTuple):
 
     @property
     def events(self) -> frozenset[tuple[str, str]]:
-        """Name and id of each event of ours in the body; the collector counts copies of the same once."""
+        """Name and id of each event of ours, of a mail open too; copies of the same count once."""
+        if self.target.startswith(_PICTURE):
+            return frozenset({("open", parse_qs(urlsplit(self.target).query)["id"][0])})
         return frozenset((each["event"], each["id"]) for each in json.loads(self.body or "[]"))
 
 
@@ -92,42 +97,57 @@ def links(end: datetime, *, site: str = "demo") -> str:
 
 
 def month(seed: int, end: datetime, *, site: str = "demo", visitors: int = 1500) -> Iterator[Sending]:
-    """Yield the DAYS days before `end`, visitor by visitor.
+    """Yield the DAYS days before `end`, a midnight, visitor by visitor; what begins in the last hour is left out.
 
     Each request holds one visit's events, one mail open, one click or one payment. The counts are of the same order for
-    every seed: some 5 events and 0.1 purchases a visitor.
+    every seed: some 5 events and 0.1 purchases a visitor. Two months that overlap have the same requests in common,
+    but for visitors who were there before the later one began.
     """
-    luck, other = random.Random(seed), random.Random(f"{seed} other")
     begin = end - timedelta(days=DAYS)
-    for number in range(visitors):
-        for sending in _visitor(luck, site, begin, end, number):
-            yield from _with_the_server(other, sending)
-    for number in range(visitors // 250):
-        at = begin + timedelta(seconds=other.uniform(0, DAYS * 86_400 - 60))
-        yield _payment(site, at, f"{ID_PREFIX}telephone-{number}-{_ms(at)}", "24.90", "EUR")
-    for number in range(visitors // 12):
-        read = _tuesday(begin + timedelta(days=other.uniform(7, DAYS))) + timedelta(hours=other.uniform(7, 22))
-        if read < end:
-            yield _open(other, site, read, f"u-{5000 + number}")
-    for _ in range(visitors // 10):
-        at = begin + timedelta(seconds=luck.uniform(0, DAYS * 86_400 - 60))
-        page = {"event": "pageview", "url": SHOP + luck.choice(_PAGES)}
-        yield _post(site, [(at, page)], _CRAWLER, "")
+    for back in range(DAYS, 0, -1):
+        day = end - timedelta(days=back)
+        for sending in _begun(seed, site, day, visitors):
+            if sending.at < end - _VISIT:
+                yield sending
+    luck = random.Random(f"{seed} faults")
     for fault in ({"event": "no spaces, please"}, {"value": "nineteen"}, {"user_id": "ann@example.com"}):
         at = begin + timedelta(seconds=luck.uniform(0, DAYS * 86_400 - 60))
         page = {"event": "pageview", "url": SHOP + "/", **fault}
         yield _post(site, [(at, page)], _BROWSERS[0], f"{luck.getrandbits(128):032x}", refused=True)
 
 
-def _visitor(luck: random.Random, site: str, begin: datetime, end: datetime, number: int) -> Iterator[Sending]:
+def _begun(seed: int, site: str, day: datetime, visitors: int) -> Iterator[Sending]:
+    """Yield what the visitors who first come on `day` do, then and later, and that day's other requests."""
+
+    def today(a_month: int) -> int:
+        """Return the day's part; any DAYS days in a row have `a_month`."""
+        return (day.toordinal() + 1) * a_month // DAYS - day.toordinal() * a_month // DAYS
+
+    for number in range(today(visitors)):
+        luck = random.Random(f"{seed} {day:%Y-%m-%d} {number}")
+        for sending in _visitor(luck, site, day, number):
+            yield from _with_the_server(luck, sending)
+    luck = random.Random(f"{seed} {day:%Y-%m-%d}")
+    for number in range(today(visitors // 250)):
+        at = day + timedelta(seconds=luck.uniform(0, 86_400))
+        yield _payment(site, at, f"{ID_PREFIX}telephone-{number}-{_ms(at)}", "24.90", "EUR")
+    for number in range(visitors * 7 // (12 * DAYS) if day == _tuesday(day) else 0):
+        yield _open(luck, site, day + timedelta(hours=luck.uniform(7, 22)), f"u-{5000 + number}")
+    for _ in range(today(visitors // 10)):
+        at = day + timedelta(seconds=luck.uniform(0, 86_400))
+        page = {"event": "pageview", "url": SHOP + luck.choice(_PAGES)}
+        yield _post(site, [(at, page)], _CRAWLER, "")
+
+
+def _visitor(luck: random.Random, site: str, day: datetime, number: int) -> Iterator[Sending]:
     browser, cookie = luck.choice(_BROWSERS), f"{luck.getrandbits(128):032x}"
     phone = f"{luck.getrandbits(128):032x}"
     way, _, chance = luck.choices(_WAYS, [share for _, share, _ in _WAYS])[0]
-    at = begin + timedelta(seconds=luck.uniform(0, (DAYS - 1) * 86_400))
+    at = day + timedelta(seconds=luck.uniform(0, 86_400))
     reader = luck.random() < 0.3
-    user = f"u-{1000 + number}" if reader or luck.random() < 0.1 else ""
+    user = f"u-{day:%y%m%d}-{number}" if reader or luck.random() < 0.1 else ""
     named = False
-    while at < end - timedelta(hours=1):
+    while True:
         buys = luck.random() < chance
         subscribes = bool(user) and not named
         on_phone = named and luck.random() < 0.25
@@ -145,8 +165,7 @@ def _visitor(luck: random.Random, site: str, begin: datetime, end: datetime, num
         chance = min(0.25, chance * 1.8)
         if way == "letter":
             at = _tuesday(at) + timedelta(days=7, hours=luck.uniform(9, 20))
-            if at < end - timedelta(hours=1):
-                yield _open(luck, site, at - timedelta(minutes=luck.uniform(1, 4)), user)
+            yield _open(luck, site, at - timedelta(minutes=luck.uniform(1, 4)), user)
 
 
 def _visit(
@@ -224,7 +243,7 @@ def _open(luck: random.Random, site: str, at: datetime, user: str) -> Sending:
     agent = luck.choices([a for a, _ in _MAIL_READERS], [share for _, share in _MAIL_READERS])[0]
     query = {"s": site, "m": f"letter-{_tuesday(at):%Y-%m-%d}", "l": "customers", "uid": user}
     query |= {"ts": str(_ms(at)), "id": f"{ID_PREFIX}{user}-{_ms(at)}"}
-    return Sending(at, "GET", f"/o.gif?{urlencode(query)}", "", agent, "", refused=False)
+    return Sending(at, "GET", _PICTURE + urlencode(query), "", agent, "", refused=False)
 
 
 def _click(at: datetime, url: str, agent: str, visitor: str) -> Sending:

@@ -1,17 +1,24 @@
 """The demo's story, and the way it goes through a running system."""
 
+import io
 import json
 import re
 import subprocess
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
-from loadtest import story
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from loadtest import demo, here, story
 
 END = datetime(2026, 11, 1, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
@@ -38,8 +45,61 @@ def test_the_story_is_a_month_of_everything() -> None:
     assert max(copies.values()) == 2
     assert sum(sending.refused for sending in told) == 3
     assert sum("Googlebot" in sending.user_agent for sending in told) == 150
+    seen = [s for s in told if s.target.startswith("/o.gif")]
+    assert all(s.events == {("open", dict(parse_qsl(urlsplit(s.target).query))["id"])} for s in seen)
     readers = Counter(sending.user_agent for sending in told if sending.target.startswith("/o.gif"))
     assert len(readers) == 3
+
+
+def test_months_that_overlap_tell_the_same_days() -> None:
+    """Told a day later, the story adds a day: what both months have is told with the same ids and the same words."""
+    first = set(story.month(1, END))
+    later = [s for s in story.month(1, END + timedelta(days=1)) if not s.refused]
+    again = [s for s in later if s.at < END - timedelta(hours=1)]
+    assert len(again) > 0.9 * len(later)
+    assert set(again) <= first
+    assert len({s.visitor for s in later} - {s.visitor for s in first}) > 20
+
+
+class Shown:
+    """A ClickHouse client that knows the answers to the demo's questions: ids, one list each time, and clicks."""
+
+    def __init__(self, *ids: Iterable[str], clicks: Iterable[tuple[str, str, int]] = ()) -> None:
+        self.left = list(ids)
+        self._clicks = list(clicks)
+
+    def query(self, sql: str, parameters: dict[str, str]) -> SimpleNamespace:
+        """Answer from what was given."""
+        assert parameters["site"] == "demo"
+        return SimpleNamespace(result_rows=self._clicks if "'click'" in sql else [(each,) for each in self.left.pop(0)])
+
+
+def test_only_this_storys_ids_have_arrived() -> None:
+    """Rows of other tellings and seeds are no news: the table waits for its own."""
+    own, other = ({own_id for s in story.month(seed, END, visitors=50) for _, own_id in s.events} for seed in (1, 2))
+    assert min(len(own), len(other)) > 100
+    shown = Shown([*other, *own][: len(own)], [*other, *own])
+    assert demo.arrived(shown, "demo", own, len(own), Progress(disable=True), settle_s=60) == len(own)
+    assert not shown.left
+
+
+def test_clicks_of_an_earlier_telling_are_left_out_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def has_links(url: str, sendings: Sequence[story.Sending]) -> bool:
+        return True
+
+    monkeypatch.setattr(demo, "_has_links", has_links)
+    system = here.System(url="", clickhouse="", admins=(), token="t")
+    sendings = list(story.month(1, END, visitors=100))
+    clicks = [s for s in sendings if s.leads_to]
+    before = clicks[:5]
+    console = Console(record=True, file=io.StringIO())
+    made = Counter((s.visitor, s.target.removeprefix("/c/")) for s in before)
+    shown = Shown(clicks=[(*each, times) for each, times in made.items()])
+    fitting = demo.fitting(sendings, "demo", system, shown, console)
+    assert [s for s in sendings if s not in fitting] == before
+    assert "Without 5 clicks: an earlier telling made them" in console.export_text()
+    assert demo.fitting(sendings, "demo", system, Shown(), console) == sendings
+    assert console.export_text() == ""
 
 
 def test_every_link_that_the_story_follows_is_in_its_file() -> None:
@@ -67,6 +127,7 @@ def test_the_demo_through_a_system_of_its_own() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+    assert "its data goes with it at the end" in " ".join(run.stdout.split())
     assert re.search(r"of which [1-9]\d* clicks and [1-9]\d* second copies; refused 3 \(", run.stdout), run.stdout
     totals = re.search(r"^ *all((?: +[\d,]+)+) *$", run.stdout, re.MULTILINE)
     assert totals, run.stdout

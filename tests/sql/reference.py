@@ -16,7 +16,6 @@ from uuid import UUID
 import numpy as np
 
 IDLE = timedelta(minutes=30)
-BROWSER_WINS = timedelta(hours=48)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +50,13 @@ class Event:
     ip: str = ""
     user_agent: str = ""
     consent: str = "given"
+    late_ms: int = 0
+    """From then until the collector had it. No column."""
+
+    @property
+    def received_at(self) -> datetime:
+        """When the collector had it."""
+        return self.occurred_at + timedelta(milliseconds=self.late_ms)
 
     @property
     def key(self) -> tuple[datetime, str]:
@@ -104,10 +110,22 @@ class Journey:
     touches: tuple[Touch, ...] = field(default=())
 
 
-def sessions(events: Iterable[Event]) -> list[Session]:
+def standing(log: Iterable[Event]) -> list[Event]:
+    """Return each event once: of its copies (one site, name and id) a browser's, and of those the first received."""
+    found: dict[tuple[str, ...], Event] = {}
+    for copy in log:
+        own_id = ("", copy.event_id.hex)
+        event = (copy.site, *((copy.event, copy.client_event_id) if copy.client_event_id else own_id))
+        other = found.setdefault(event, copy)
+        if (copy.kind == "server", copy.received_at) < (other.kind == "server", other.received_at):
+            found[event] = copy
+    return list(found.values())
+
+
+def sessions(log: Iterable[Event]) -> list[Session]:
     """Cut each visitor's events, bots apart."""
     by_visitor: dict[tuple[str, str, bool], list[Event]] = defaultdict(list)
-    for event in events:
+    for event in standing(log):
         if event.visitor_id and event.kind != "open":
             by_visitor[event.site, event.visitor_id, event.is_bot].append(event)
     found = []
@@ -127,8 +145,9 @@ def sessions(events: Iterable[Event]) -> list[Session]:
     return found
 
 
-def touches(events: Sequence[Event]) -> list[Touch]:
+def touches(log: Iterable[Event]) -> list[Touch]:
     """Arrivals of sessions, clicks, opens by humans; bots left out."""
+    events = standing(log)
     found = []
     for session in sessions(e for e in events if not e.is_bot):
         arrival = session.arrival
@@ -145,10 +164,10 @@ def touches(events: Sequence[Event]) -> list[Touch]:
     return found
 
 
-def people(events: Iterable[Event]) -> Callable[[Event], str]:
+def people(log: Iterable[Event]) -> Callable[[Event], str]:
     """Return who an event belongs to; empty for nobody."""
     named: dict[tuple[str, str], str] = {}
-    for event in sorted(events, key=lambda e: e.key):
+    for event in sorted(standing(log), key=lambda e: e.key):
         if event.visitor_id and event.user_id and not event.is_bot:
             named.setdefault((event.site, event.visitor_id), event.user_id)
 
@@ -161,18 +180,9 @@ def people(events: Iterable[Event]) -> Callable[[Event], str]:
     return person
 
 
-def conversions(events: Iterable[Event], site: str, name: str) -> list[Event]:
+def conversions(log: Iterable[Event], site: str, name: str) -> list[Event]:
     """Events of that name, once a client_event_id."""
-    copies: dict[str, list[Event]] = defaultdict(list)
-    for event in events:
-        if event.site == site and event.event == name and not event.is_bot:
-            copies[event.client_event_id or f"#{event.event_id}"].append(event)
-    found = []
-    for group in copies.values():
-        group.sort(key=lambda e: e.key)
-        early = [e for e in group if e.occurred_at - group[0].occurred_at <= BROWSER_WINS]
-        found.append(next((e for e in early if e.kind != "server"), group[0]))
-    return found
+    return [e for e in standing(log) if e.site == site and e.event == name and not e.is_bot]
 
 
 def _trails(

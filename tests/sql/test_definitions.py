@@ -5,8 +5,10 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+from uuid import UUID
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,22 +67,52 @@ def test_sessions(warehouse: Warehouse, events: list[Event]) -> None:
 def test_touches_and_conversions(warehouse: Warehouse, events: list[Event]) -> None:
     site, events = stored(warehouse, events)
     rows = warehouse.rows("SELECT * FROM pharos.touches WHERE site = {site:String}", site=site)
-    assert Counter(
-        (row["event_id"], row["occurred_at"], row["kind"], row["visitor_id"], row["source"], row["channel"])
-        for row in rows
-    ) == Counter(
-        (t.event.event_id, t.event.occurred_at, t.kind, t.event.visitor_id, t.event.source, t.event.channel)
+    expected = Counter(
+        (
+            *(t.event.event_id, t.event.occurred_at, t.kind),
+            *(t.event.visitor_id, "" if t.event.visitor_id else t.event.user_id),
+            *(t.event.source, t.event.medium, t.event.campaign, t.event.channel),
+        )
         for t in reference.touches(events)
     )
+    columns = ["event_id", "occurred_at", "kind", "visitor_id", "user_id", "source", "medium", "campaign", "channel"]
+    assert Counter(tuple(row[name] for name in columns) for row in rows) == expected
     person = reference.people(events)
     rows = warehouse.rows("SELECT * FROM pharos.conversions(site = {site:String}, event = 'purchase')", site=site)
-    assert Counter(
-        (row["event_id"], row["occurred_at"], _ten_thousandths(row["value"]), row["currency"], row["person"])
-        for row in rows
-    ) == Counter(
-        (e.event_id, e.occurred_at, e.value, e.currency, person(e) or f"event {e.event_id}")
+    bought = Counter(
+        (
+            *(e.event_id, e.occurred_at, e.kind, e.visitor_id, e.user_id, e.client_event_id),
+            *(e.value, e.currency, person(e) or f"event {e.event_id}"),
+        )
         for e in reference.conversions(events, site, "purchase")
     )
+    columns = ["event_id", "occurred_at", "kind", "visitor_id", "user_id", "client_event_id"]
+    assert bought == Counter(
+        (*(row[name] for name in columns), _ten_thousandths(row["value"]), row["currency"], row["person"])
+        for row in rows
+    )
+
+
+def test_the_browsers_copy_stands_however_long_after(warehouse: Warehouse) -> None:
+    """A server tells of the purchase first, a browser in the next month, and both again: one conversion."""
+    days = (("server", 0), ("tag", 40), ("tag", 50), ("server", 60))
+    copies = [
+        Event(
+            event_id=UUID(int=number),
+            occurred_at=START + timedelta(days=day),
+            event="purchase",
+            kind=kind,
+            client_event_id="o1",
+            value=number,
+        )
+        for number, (kind, day) in enumerate(days)
+    ]
+    site, _ = stored(warehouse, copies)
+    sql = "SELECT occurred_at, kind, value FROM pharos.conversions(site = {site:String}, event = 'purchase')"
+    rows = warehouse.rows(sql, site=site)
+    assert [(row["occurred_at"], row["kind"], _ten_thousandths(row["value"])) for row in rows] == [
+        (START + timedelta(days=40), "tag", 1)
+    ]
 
 
 @thorough
@@ -144,6 +176,39 @@ def test_rule_models(
     expected = reference.attribution(found, model, half_life)
     _agree(rows, expected)
     add_up(rows, found)
+
+
+REFUSED = (
+    ("attribution_with", {"model": "lineer"}, "model: first, last"),
+    ("attribution_with", {"half_life_days": "0"}, "half_life_days: more than 0"),
+    ("attribution_with", {"half_life_days": "-7"}, "half_life_days: more than 0"),
+    ("attribution_shapley_with", {"by": "referrer"}, "by: channel, source"),
+    ("attribution_markov_with", {"by": ""}, "by: channel, source"),
+)
+_CHOICES = {
+    "attribution_with": {"model": "linear", "half_life_days": "7"},
+    "attribution_shapley_with": {"by": "medium"},
+    "attribution_markov_with": {"by": "campaign"},
+}
+
+
+@pytest.mark.parametrize(("view", "wrong", "says"), REFUSED)
+def test_a_choice_that_is_none_is_refused(warehouse: Warehouse, view: str, wrong: dict[str, str], says: str) -> None:
+    """An unknown model would otherwise be counted as Shapley's, an unknown `by` as campaigns."""
+    bought = Event(event_id=UUID(int=1), occurred_at=START, event="purchase", visitor_id="a", value=1, currency="EUR")
+    site, _ = stored(warehouse, [bought])
+
+    def ask(chosen: dict[str, str]) -> list[dict[str, Any]]:
+        given = ", ".join(f"{name} = '{value}'" for name, value in chosen.items())
+        return warehouse.rows(
+            f"SELECT * FROM pharos.{view}(site = {{site:String}}, conversion = 'purchase', lookback_days = 30, "
+            f"since = '2026-09-01', until = '2026-09-02', restart = 1, {given})",
+            site=site,
+        )
+
+    assert len(ask(_CHOICES[view])) == 1
+    with pytest.raises(DatabaseError, match=says):
+        ask(_CHOICES[view] | wrong)
 
 
 def _agree(rows: list[dict[str, Any]], expected: dict[reference.Row, tuple[Fraction, Fraction]]) -> None:

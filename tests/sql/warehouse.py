@@ -1,19 +1,21 @@
 """A ClickHouse with our schema, for the tests of the SQL: events in, rows out."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from clickhouse_connect.driver.client import Client
 
+from collector.contract import Kind
+from enricher.event_id import version
 from tests.sql.reference import Event
 
 SCHEMA = Path(__file__).parents[2] / "sink" / "schema"
-_COLUMNS = [f.name for f in fields(Event)]
+_COLUMNS = [f.name for f in fields(Event) if f.name != "late_ms"]
 
 
 class Warehouse:
@@ -33,12 +35,13 @@ class Warehouse:
                 if statement.strip():
                     self.client.command(statement)
 
-    def insert(self, events: Iterable[Event], versions: Sequence[int] = ()) -> None:
-        """Write events as rows of `event_log`."""
+    def insert(self, events: Iterable[Event], *, stale: bool = False) -> None:
+        """Write events as rows of `event_log`, with the enricher's version; `stale`: with one below every other."""
         rows = []
-        for place, event in enumerate(events):
+        for event in events:
             row = asdict(event) | {"value": Decimal(event.value) / 10_000}
-            rows.append([*(row[name] for name in _COLUMNS), event.occurred_at, versions[place] if versions else 1])
+            own = 1 if stale else version(cast("Kind", event.kind), round(event.received_at.timestamp() * 1000))
+            rows.append([*(row[name] for name in _COLUMNS), event.received_at, own])
         if rows:
             self.client.insert("pharos.event_log", rows, column_names=[*_COLUMNS, "received_at", "version"])
 

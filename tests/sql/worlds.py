@@ -1,7 +1,8 @@
 """Worlds of events for hypothesis: few visitors, close times, ties, copies, several currencies; edges on purpose.
 
 Rule: a query costs much more than an event. So an example holds several worlds side by side on one site: nobody of one
-is in another, and each pays in currencies of its own, so that sums are told apart.
+is in another, and each pays in currencies of its own, so that sums are told apart. Copies are as the
+enricher makes them: purchases of one `client_event_id` have one event_id, whoever sent them, at whatever time.
 """
 
 import os
@@ -13,6 +14,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
+from enricher.event_id import event_id
 from tests.sql.reference import Event
 
 FULL = os.environ.get("PHAROS_TEST_SCALE") == "full"
@@ -41,6 +43,7 @@ _SOURCES = {
     "ad again": {"source": "google", "medium": "cpc", "channel": "Paid Search", "click_id": "g2"},
 }
 
+_LATE_MS = (0, 0, 60_000, 3 * 86_400_000)
 _STEPS_S = (0, 0, 0.001, 30, 600, 1799.999, 1800, 1800.001, 3600, 86_400, 5 * 86_400, 48 * 3600, 48 * 3600 + 0.001)
 
 
@@ -63,6 +66,8 @@ def _event(draw: st.DrawFn, number: int, at: datetime) -> Event:
         currency=draw(st.sampled_from(("EUR", "USD"))) if paid else "",
         is_bot=draw(st.sampled_from((False,) * 9 + (True,))),
         open_kind=draw(st.sampled_from(("human", "human", "proxy", "scanner"))) if kind == "open" else "",
+        # No two are received in one millisecond: copies of one kind would be equal, and either could stand.
+        late_ms=draw(st.sampled_from(_LATE_MS)) + number,
         **draw(st.sampled_from(list(_SOURCES.values()))),
     )
 
@@ -77,6 +82,12 @@ def _world(draw: st.DrawFn, place: int, most: int) -> list[Event]:
         own: dict[str, Any] = {name: f"{getattr(event, name)}.{place}" for name in _OWN if getattr(event, name)}
         events.append(replace(event, **own))
     return events
+
+
+def as_enriched(event: Event, site: str) -> Event:
+    """Return the event on that site, under the id that the enricher gives it."""
+    own = event_id(event.event_id.hex, site, event.event, event.client_event_id)
+    return replace(event, site=site, event_id=UUID(own))
 
 
 def worlds(most: int = 30, several: int = 5 if FULL else 2) -> st.SearchStrategy[list[Event]]:
