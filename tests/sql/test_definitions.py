@@ -1,6 +1,7 @@
 """The SQL against a second implementation: sessions, touches, conversions, journeys and every model."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +17,7 @@ from tests.sql import reference
 from tests.sql.harness import WINDOWS, add_up, stored, thorough
 from tests.sql.reference import Event
 from tests.sql.warehouse import Warehouse, text
-from tests.sql.worlds import START, worlds
+from tests.sql.worlds import START, as_enriched, worlds
 
 MODELS = ("first", "last", "last_non_direct", "linear", "position", "time_decay")
 
@@ -113,6 +114,20 @@ def test_the_browsers_copy_stands_however_long_after(warehouse: Warehouse) -> No
     assert [(row["occurred_at"], row["kind"], _ten_thousandths(row["value"])) for row in rows] == [
         (START + timedelta(days=40), "tag", 1)
     ]
+
+
+def test_a_name_in_a_copy_that_does_not_stand_names_nobody(warehouse: Warehouse) -> None:
+    """The server's copy goes with the next merge, and its user with it: the answer is the same before and after."""
+    browser = Event(
+        event_id=UUID(int=1), occurred_at=START, event="purchase", kind="tag", visitor_id="a", client_event_id="o1"
+    )
+    server = replace(browser, kind="server", user_id="u1")
+    site, _ = stored(warehouse, [browser])
+    warehouse.insert([as_enriched(server, site)])
+    sql = "SELECT person FROM pharos.conversions(site = {site:String}, event = 'purchase')"
+    before = warehouse.rows(sql, site=site)
+    warehouse.client.command("OPTIMIZE TABLE pharos.event_log FINAL")
+    assert before == warehouse.rows(sql, site=site) == [{"person": "visitor a"}]
 
 
 @thorough
