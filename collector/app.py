@@ -2,18 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from aiohttp import web
 
-from collector import click, cors, log, opt_out, page, pixel, post, request, request_id, seen_as, tag
+from collector import bodies, click, cors, log, opt_out, page, pixel, post, request, request_id, seen_as, tag
 from collector.contract import Kind
 from collector.intake import Intake, SpoolRefused
 from collector.lent import Lent
-from collector.received import INTAKE, client_of, peer_of, request_id_of
+from collector.received import BODIES, INTAKE, client_of, peer_of, request_id_of
 from collector.refusal import Refusal
-
-BODY_BYTES: Final = 1 << 20
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Middleware = Callable[..., Awaitable[web.StreamResponse]]
@@ -22,8 +19,9 @@ Middleware = Callable[..., Awaitable[web.StreamResponse]]
 def build(intake: Intake, body_timeout_s: float = 20) -> web.Application:
     """Return the application. A way in is a handler in a module of its own and a line here."""
     around: list[Middleware] = [_own_up, _in_time(body_timeout_s)]
-    app = web.Application(client_max_size=BODY_BYTES, middlewares=around)
+    app = web.Application(client_max_size=bodies.MOST_BYTES, middlewares=around)
     app[INTAKE] = intake
+    app[BODIES] = bodies.Bodies()
     routes: list[tuple[str, str, Handler]] = [
         ("GET", "/p.gif", pixel_of("pixel")),
         ("HEAD", "/p.gif", pixel_of("pixel")),

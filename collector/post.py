@@ -6,9 +6,10 @@ import orjson
 from aiohttp import web
 
 from collector import batch, cors, events_body, pixel
+from collector.bodies import Crowded, TooMuch
 from collector.events_body import TooLarge, Unreadable
 from collector.intake import SpoolRefused
-from collector.received import INTAKE, client_of, peer_of
+from collector.received import BODIES, INTAKE, client_of, peer_of
 from collector.refusal import Refusal
 from collector.request import Outcome
 
@@ -56,10 +57,13 @@ async def from_server(sent: web.Request) -> web.Response:
 
 async def _events(sent: web.Request) -> list[object]:
     try:
-        raw = await sent.read()
-    except web.HTTPRequestEntityTooLarge as error:
+        async with sent.app[BODIES].read(sent) as raw:
+            return events_body.split(events_body.inflate(raw, sent.headers.get("Content-Encoding", "")))
+    except TooMuch as error:
         raise TooLarge("body") from error
-    return events_body.split(events_body.inflate(raw, sent.headers.get("Content-Encoding", "")))
+    except Crowded as error:
+        sent.app[INTAKE].tally.add("request_errors_total", "429")
+        raise web.HTTPTooManyRequests(headers={"Retry-After": str(pixel.RETRY_AFTER_S)}) from error
 
 
 def _refused(sent: web.Request, problem: TooLarge | Unreadable, headers: dict[str, str]) -> web.Response:

@@ -6,10 +6,12 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from collector import request, request_id
+from collector.bodies import Bodies
 from collector.client_ip import believed
 from collector.intake import Intake
 
 INTAKE: Final = web.AppKey("intake", Intake)
+BODIES: Final = web.AppKey("bodies", Bodies)
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 

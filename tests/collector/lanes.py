@@ -52,7 +52,14 @@ class One:
     """One lane behind a port."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, folder: Path, *, blind: bool, door: Door = DOOR, fsync: Fsync = "never"
+        self,
+        loop: asyncio.AbstractEventLoop,
+        folder: Path,
+        *,
+        blind: bool,
+        door: Door = DOOR,
+        fsync: Fsync = "never",
+        body_timeout_s: float = 0.2,
     ) -> None:
         self.loop = loop
         self.written: list[bytes] = []
@@ -61,7 +68,8 @@ class One:
         self._disk = ThreadPoolExecutor(1)
         turn = Turn(loop, self.spool, fsync, self._disk, self._note, self.tally)
         self.intake = Intake(door, turn, Ids(os.urandom), self.tally)
-        self._runner = web.AppRunner(app.build(self.intake, body_timeout_s=0.2), access_log=None)
+        self.app = app.build(self.intake, body_timeout_s=body_timeout_s)
+        self._runner = web.AppRunner(self.app, access_log=None)
         loop.run_until_complete(self._runner.setup())
         self.lane = Lane(
             self.intake,
@@ -160,14 +168,16 @@ def complete(received: bytes, expected: int) -> bool:
 
 
 @contextlib.contextmanager
-def both(folder: Path, door: Door = DOOR, fsync: Fsync = "never") -> Iterator[tuple[One, One]]:
+def both(
+    folder: Path, door: Door = DOOR, fsync: Fsync = "never", body_timeout_s: float = 0.2
+) -> Iterator[tuple[One, One]]:
     """Yield the collector with its fast lane, and one that goes the full way with everything."""
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     lanes = []
     try:
         for name, blind in (("fast", False), ("full", True)):
-            lanes.append(One(loop, folder / name, blind=blind, door=door, fsync=fsync))
+            lanes.append(One(loop, folder / name, blind=blind, door=door, fsync=fsync, body_timeout_s=body_timeout_s))
         yield lanes[0], lanes[1]
     finally:
         for one in lanes:
