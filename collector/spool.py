@@ -11,7 +11,6 @@ lines: writing, reading back and letting go share one account of what lies on th
 """
 
 import errno
-import fcntl
 import os
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from collector import disk
 from collector.block import Block, grouped, pack
 from collector.damage import Damage
 from collector.mark import Mark, Position
@@ -26,11 +26,8 @@ from collector.segment import HEADER_BYTES, LARGEST_DATA, Scan, frame, scan
 
 _READ_BYTES: Final = 512 << 10
 _READ_AHEAD_BYTES: Final = 64 << 10
-_SUFFIX: Final = ".seg"
-_SECTOR_BYTES: Final = 4096
 _MOST_UNREADABLE: Final = 64
 """Sectors in a row that one `read` gives up: a disk that is gone altogether may come back."""
-_PROBE_BYTES: Final = 64 << 10
 
 
 class SpoolRefused(Exception):
@@ -39,10 +36,6 @@ class SpoolRefused(Exception):
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.why = why
-
-
-class Busy(Exception):
-    """Another process owns the folder."""
 
 
 class Chunk(NamedTuple):
@@ -86,48 +79,6 @@ class Found(NamedTuple):
     torn_bytes: int
 
 
-def segments_in(folder: Path) -> dict[int, Path]:
-    """Return the segments of a folder by number, in order."""
-    found = {int(path.stem): path for path in folder.glob("*" + _SUFFIX) if path.stem.isdecimal()}
-    return dict(sorted(found.items()))
-
-
-def segment_name(number: int) -> str:
-    return f"{number:012}{_SUFFIX}"
-
-
-def cut_torn_tail(path: Path) -> int:
-    """Cut a segment after its last whole block; return how many bytes went.
-
-    Where a sector cannot be read nothing is cut: what follows may be whole, and the reader steps over the rest.
-
-    Raises:
-        OSError: it cannot be opened or cut.
-    """
-    size = path.stat().st_size
-    at = whole_to = 0
-    with path.open("rb") as file:
-        piece = b""
-        while True:
-            try:
-                more = file.read(_READ_BYTES)
-            except OSError as problem:
-                if problem.errno != errno.EIO:
-                    raise
-                return 0
-            piece += more
-            seen = scan(piece, last=not more)
-            if seen.ends:
-                whole_to = at + seen.ends[-1]
-            at += seen.read_to
-            piece = piece[seen.read_to :]
-            if not more:
-                break
-    if whole_to < size:
-        os.truncate(path, whole_to)
-    return size - whole_to
-
-
 class Spool:
     """One worker's spool. `sync` and `sweep` may run in one other thread, everything else in the owner's."""
 
@@ -144,7 +95,7 @@ class Spool:
             segment_bytes=max(4096, min(limits.segment_bytes, limits.most_bytes // 8))
         )
         self._now: Final = now
-        self._lock = lock(folder)
+        self._lock = disk.lock(folder)
         self._directory = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         self._sizes: dict[int, int] = {}
         self._paths: dict[int, Path] = {}
@@ -152,9 +103,9 @@ class Spool:
         try:
             self._mark = Mark(folder / "mark")
             try:
-                self._paths = segments_in(folder)
+                self._paths = disk.segments_in(folder)
                 if self._paths:
-                    torn = cut_torn_tail(self._paths[max(self._paths)])
+                    torn = disk.cut_torn_tail(self._paths[max(self._paths)])
                 for number, path in self._paths.items():
                     self._sizes[number] = path.stat().st_size
             except OSError:
@@ -281,7 +232,7 @@ class Spool:
                 self._begin()
             self._write(data)
         except OSError as problem:
-            raise self._refuse(_name(problem)) from problem
+            raise self._refuse(disk.name_of(problem)) from problem
         self._room -= size
         self._dirty = True
         self.trouble = ""
@@ -296,7 +247,7 @@ class Spool:
         return SpoolRefused(why)
 
     def _begin(self) -> None:
-        path = self.folder / segment_name(self._live)
+        path = self.folder / disk.segment_name(self._live)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self._paths[self._live] = path
         self._sizes[self._live] = 0
@@ -344,13 +295,13 @@ class Spool:
         # looked at before what was retired, and both before the names.
         live = self._fd
         if live >= 0:
-            failed = _synced(live) or failed
+            failed = disk.synced(live) or failed
         while self._retired:
             fd = self._retired.popleft()
-            failed = _synced(fd) or failed
+            failed = disk.synced(fd) or failed
             os.close(fd)
         while self._unsynced:
-            failed = _synced_file(self._unsynced.popleft()) or failed
+            failed = disk.synced_file(self._unsynced.popleft()) or failed
         if self._names_dirty:
             self._names_dirty = False
             try:
@@ -370,17 +321,17 @@ class Spool:
         before = self.trouble
         self._empty_trash()
         if before not in ("", "full", "floor"):
-            why = self._probe()
+            why = disk.probed(self.folder / "probe")
             if not why and before == "fsync":
                 self._sync_failed = False
             if self.trouble == before and not (why and before == "fsync"):
                 self.trouble = why
         try:
-            disk = os.statvfs(self.folder)
+            room = os.statvfs(self.folder)
         except OSError as problem:
-            self.trouble = _name(problem)
+            self.trouble = disk.name_of(problem)
             return
-        self._room = -1 if self._sync_failed else disk.f_bavail * disk.f_frsize - self._limits.free_bytes
+        self._room = -1 if self._sync_failed else room.f_bavail * room.f_frsize - self._limits.free_bytes
 
     def _empty_trash(self) -> None:
         for _ in range(len(self._trash)):
@@ -389,22 +340,7 @@ class Spool:
                 path.unlink(missing_ok=True)
             except OSError as problem:
                 self._trash.append(path)
-                self.trouble = _name(problem)
-
-    def _probe(self) -> str:
-        """Write and sync a little; return the errno's name, or nothing where the disk works."""
-        path = self.folder / "probe"
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-            try:
-                whole = os.write(fd, bytes(_PROBE_BYTES)) == _PROBE_BYTES
-                os.fdatasync(fd)
-            finally:
-                os.close(fd)
-                path.unlink(missing_ok=True)
-        except OSError as problem:
-            return _name(problem)
-        return "" if whole else "ENOSPC"
+                self.trouble = disk.name_of(problem)
 
     def release_unsynced(self) -> None:
         """Close retired segments without syncing them (`fsync` never)."""
@@ -458,7 +394,7 @@ class Spool:
                 number, offset = number + 1, 0
                 continue
             try:
-                piece, cut = _pread(self._open(number), min(size - offset, ahead), offset)
+                piece, cut = disk.pread(self._open(number), min(size - offset, ahead), offset)
             except FileNotFoundError:
                 self._damaged(number, offset, size)
                 self._forget(number)
@@ -469,7 +405,7 @@ class Spool:
                 further = self._unreadable.get(Position(number, offset), 0)
                 if not further:
                     sectors += 1
-                after = min(further or (offset // _SECTOR_BYTES + 1) * _SECTOR_BYTES, size)
+                after = min(further or (offset // disk.SECTOR_BYTES + 1) * disk.SECTOR_BYTES, size)
                 self._damaged(number, offset, after)
                 offset = after
                 bad_to = Position(number, offset)
@@ -548,7 +484,7 @@ class Spool:
         try:
             self._damage.keep(f"{number:012}-{place}.bin", content)
         except OSError as problem:
-            self.trouble = _name(problem)
+            self.trouble = disk.name_of(problem)
 
     @property
     def dropped_damage_bytes(self) -> int:
@@ -563,7 +499,7 @@ class Spool:
         try:
             self._mark.move(position, partition, offset)
         except OSError as problem:
-            self.trouble = _name(problem)
+            self.trouble = disk.name_of(problem)
         self.acknowledged_bytes += max(0, unsent - self.unsent_bytes)
         self._let_go()
 
@@ -603,20 +539,20 @@ class Spool:
             Busy: its worker lives.
             OSError: the disk refuses.
         """
-        held = lock(orphan)
+        held = disk.lock(orphan)
         try:
             mark = Mark(orphan / "mark")
             mark.close()
             taken = 0
-            paths = segments_in(orphan)
+            paths = disk.segments_in(orphan)
             if paths:
-                cut_torn_tail(paths[max(paths)])
+                disk.cut_torn_tail(paths[max(paths)])
             for number, path in paths.items():
                 if number < mark.position.segment and not self._limits.keep_s:
                     path.unlink()
                     continue
                 self._retire()
-                mine = self.folder / segment_name(self._live)
+                mine = self.folder / disk.segment_name(self._live)
                 path.rename(mine)
                 self._paths[self._live], self._sizes[self._live] = mine, mine.stat().st_size
                 self._unsynced.append(mine)
@@ -645,54 +581,6 @@ class Spool:
         os.close(self._lock)
 
 
-def _name(problem: OSError) -> str:
-    return errno.errorcode.get(problem.errno or 0, "EIO")
-
-
-def _synced(fd: int) -> OSError | None:
-    """Put a file on the disk; return what went wrong."""
-    try:
-        os.fdatasync(fd)
-    except OSError as problem:
-        return problem
-    return None
-
-
-def _synced_file(path: Path) -> OSError | None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None  # let go meanwhile
-    except OSError as problem:
-        return problem
-    try:
-        return _synced(fd)
-    finally:
-        os.close(fd)
-
-
-def _pread(fd: int, length: int, offset: int) -> tuple[bytes, bool]:
-    """Read as `os.pread` does, up to a sector that cannot be read; say whether there was one."""
-    try:
-        return os.pread(fd, length, offset), False
-    except OSError as problem:
-        if problem.errno != errno.EIO:
-            raise
-    piece = b""
-    while len(piece) < length:
-        at = offset + len(piece)
-        try:
-            more = os.pread(fd, min(length - len(piece), _SECTOR_BYTES - at % _SECTOR_BYTES), at)
-        except OSError as problem:
-            if problem.errno != errno.EIO:
-                raise
-            return piece, True
-        if not more:
-            break
-        piece += more
-    return piece, False
-
-
 def _of_one_batch(number: int, offset: int, seen: Scan) -> list[Chunk]:
     """Return what was seen from a place in a segment on, up to where a block begins another batch."""
     chunks: list[Chunk] = []
@@ -704,21 +592,6 @@ def _of_one_batch(number: int, offset: int, seen: Scan) -> list[Chunk]:
         chunks.append(Chunk(start, end, block))
         start = end
     return chunks
-
-
-def lock(folder: Path) -> int:
-    """Own a spool's folder; return the descriptor that holds it.
-
-    Raises:
-        Busy: another process owns it.
-    """
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise Busy(str(folder)) from None
-    return fd
 
 
 Fsync = Literal["always", "interval", "never"]

@@ -16,9 +16,9 @@ import orjson
 
 from collector import contract, mark
 from collector.block import unpack
+from collector.disk import segments_in
 from collector.mark import Position
 from collector.segment import scan
-from collector.spool import segments_in
 
 _PIECE_BYTES = 4 << 20
 

@@ -22,13 +22,14 @@ from aiohttp import web
 
 from collector import app, door, kafka, lifeline, log
 from collector.closed import Closed
+from collector.disk import Busy
 from collector.fast import Lane
 from collector.forward import Forwarder, Plan
 from collector.ids import Ids
 from collector.intake import Intake
 from collector.metrics import WAITING_FOR_KAFKA, Report, Tally
 from collector.settings import Settings
-from collector.spool import Busy, Limits, Spool
+from collector.spool import Limits, Spool
 from collector.turn import Turn, sync_regularly, tend
 
 _OWNED_WITHIN_S: Final = 15.0

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from collector import disk as disk_module
 from collector import mark as mark_module
 from collector import spool as spool_module
 from collector.spool import Limits, Spool
@@ -82,6 +83,7 @@ def live(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Call], lis
     calls: list[Call] = []
     recorder = Recorder(calls)
     monkeypatch.setattr(spool_module, "os", recorder)
+    monkeypatch.setattr(disk_module, "os", recorder)
     monkeypatch.setattr(mark_module, "os", recorder)
     real_unlink = Path.unlink
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from collector.block import pack, unpack
+from collector.disk import Busy, segment_name, segments_in
 from collector.mark import Mark, Position
 from collector.segment import frame
-from collector.spool import Busy, Limits, Spool, SpoolRefused, segment_name, segments_in
+from collector.spool import Limits, Spool, SpoolRefused
 
 LIMITS = Limits(most_bytes=1 << 20, segment_bytes=4096)
 

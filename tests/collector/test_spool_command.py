@@ -10,7 +10,8 @@ import pytest
 
 from collector import mark, spool_command
 from collector.contract import Hit, decode, encode
-from collector.spool import Limits, Spool, segment_name
+from collector.disk import segment_name
+from collector.spool import Limits, Spool
 
 
 def hits(count: int) -> list[bytes]:

@@ -13,10 +13,11 @@ from typing import Literal
 
 import pytest
 
+from collector.disk import segments_in
 from collector.mark import Position
 from collector.metrics import Tally
 from collector.segment import scan
-from collector.spool import Limits, Spool, SpoolRefused, segments_in
+from collector.spool import Limits, Spool, SpoolRefused
 from collector.turn import Turn, sync_regularly
 from tests.collector.test_spool import everything, hits
 from tests.waiting import until
