@@ -14,7 +14,8 @@ _ANSWER: Final = (
     "Content-Length: 0\r\n"
     "Connection: close\r\n\r\n"
 ).encode()
-_MOST_HEAD_BYTES: Final = 64 << 10
+_MOST_HEAD_BYTES: Final = 24 << 10
+"""A request line and headers at their longest; more is answered as it is."""
 _LINGER_S: Final = 2.0
 """Time for a client to read the answer before what it still sends is refused by a reset."""
 _GONE_WITHIN_S: Final = 10.0

@@ -2,6 +2,7 @@
 
 A panel is a title, a sentence that says what to look for, a unit and its queries; place and colours follow from that.
 Every query is run by a test, against a real Prometheus that scrapes the real programs, or against ClickHouse.
+Long, because it is a list: the panels.
 """
 
 import json
