@@ -103,7 +103,8 @@ def pack(payloads: Sequence[bytes], first: int = 0) -> Block:
     """Return the block of at least one payload, each of 1 to LARGEST_PAYLOAD bytes."""
     plain = _records(payloads, first)
     data = plain if len(plain) < _COMPRESSED_FROM else compressed(plain)
-    return Block(first, len(payloads), len(plain), data)
+    # Not `Block(...)`: a named tuple's own constructor is Python code, and this is done each turn of the loop.
+    return tuple.__new__(Block, (first, len(payloads), len(plain), data))
 
 
 def grouped(payloads: Sequence[bytes]) -> list[Sequence[bytes]]:

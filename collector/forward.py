@@ -23,6 +23,7 @@ from collector.block import Block, joined, pack, unpack
 from collector.kafka_batch import Batch
 from collector.mark import Position
 from collector.metrics import Tally
+from collector.recent import Recent
 from collector.spool import Chunk, Spool
 
 _FIRST_BACKOFF_S: Final = 0.1
@@ -87,8 +88,7 @@ class Forwarder:
         self._plan: Final = plan
         self._tally: Final = tally
         self._took: Final = tally.histogram("kafka_seconds", "produce")
-        self._memory: deque[Chunk] = deque()
-        self._memory_bytes = 0
+        self._recent: Final = Recent(plan.memory_bytes)
         self._cursor = spool.mark
         self._single_until: Position | None = None
         self._alone: deque[_Next] = deque()
@@ -108,17 +108,9 @@ class Forwarder:
     def offer(self, chunks: list[Chunk]) -> None:
         """Take what was just written, so that it need not be read back. Past the bound the oldest are read back."""
         for chunk in chunks:
-            self._memory.append(chunk)
-            self._memory_bytes += len(chunk.block.data)
-        while self._memory_bytes > self._plan.memory_bytes:
-            self._forget_oldest()
-        if self._memory_bytes >= self._plan.batch_bytes or len(self._memory) == 1:
+            self._recent.add(chunk)
+        if self._recent.bytes >= self._plan.batch_bytes or len(self._recent) == 1:
             self._wake.set()
-
-    def _forget_oldest(self) -> Chunk:
-        chunk = self._memory.popleft()
-        self._memory_bytes -= len(chunk.block.data)
-        return chunk
 
     def drain(self) -> None:
         """Have `run` return once Kafka has everything."""
@@ -243,20 +235,23 @@ class Forwarder:
                     self._settle(sent)
                 wait_s = self._plan.ack_timeout_s
                 if len(busy) < len(partitions):
-                    behind = not self._memory or not self._joins(self._cursor, self._memory[0].start)
+                    behind = not self._recent or not self._joins(self._cursor, self._recent.start)
                     waited = loop.time() - last_batch_at
-                    full = self._memory_bytes >= self._plan.batch_bytes
+                    full = self._recent.bytes >= self._plan.batch_bytes
                     if behind or full or self._draining or waited >= self._plan.linger_s:
                         if (following := self._gather()) is not None:
                             free = [p for p in partitions if p not in busy]
                             partition = free[next(self._turn) % len(free)]
+                            await asyncio.sleep(0)  # live requests first: after each step, also while catching up
                             batch = Batch(following.blocks, int(time.time() * 1000))
+                            await asyncio.sleep(0)
                             async with asyncio.timeout(self._plan.ack_timeout_s):
                                 answer = await producer.send_batch(batch, self._plan.topic, partition=partition)
                             busy.add(partition)
+                            answer.add_done_callback(self._answered)
                             flying.append(_Sent(following, partition, loop.time(), answer))
                             last_batch_at = loop.time()
-                            await asyncio.sleep(0)  # live requests first, also while catching up
+                            await asyncio.sleep(0)
                             continue
                         if self._draining and not flying:
                             return
@@ -268,22 +263,15 @@ class Forwarder:
                     if left <= 0:
                         raise TimeoutError("no answer from Kafka")
                     wait_s = min(wait_s, left)
-                await self._rest(flying[0].answer if flying else None, wait_s)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._wake.wait()
         finally:
             for sent in flying:
                 sent.answer.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def _rest(self, answer: "asyncio.Future[Any] | None", wait_s: float) -> None:
-        """Wait for the oldest batch's answer, for new hits, or for the time to pass."""
-        waking = asyncio.ensure_future(self._wake.wait())
-        try:
-            await asyncio.wait(
-                [waking] if answer is None else [waking, answer],
-                timeout=wait_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            waking.cancel()
+    def _answered(self, answer: "asyncio.Future[Any]") -> None:
+        self._wake.set()
 
     def _settle(self, sent: _Sent) -> None:
         """Move the mark past an acknowledged batch. Raises what the batch failed with."""
@@ -340,18 +328,15 @@ class Forwarder:
 
     def _following(self) -> list[Chunk]:
         """Return the blocks from the cursor on that go into one batch."""
-        memory = self._memory
-        while memory and memory[0].start < self._cursor:
-            self._forget_oldest()
-        if not (memory and self._joins(self._cursor, memory[0].start)):
+        recent = self._recent
+        while recent and recent.start < self._cursor:
+            recent.pop()
+        if not (recent and self._joins(self._cursor, recent.start)):
             try:
                 return self._spool.read(self._cursor)
             except OSError as problem:
                 raise _Unreadable(problem) from problem
-        chunks = [self._forget_oldest()]
-        while memory and memory[0].block.first:
-            chunks.append(self._forget_oldest())
-        return chunks
+        return recent.batch()
 
     def _joins(self, cursor: Position, start: Position) -> bool:
         return cursor == start or self._spool.nothing_between(cursor, start)

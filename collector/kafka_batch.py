@@ -71,7 +71,9 @@ class Batch:
     def _build(self) -> bytearray:
         if self._buffer is None:
             body = _BODY.pack(_LZ4, self._count - 1, self._at_ms, self._at_ms, *self._producer, self._count)
-            batch = self._buffer = bytearray(_HEAD.size) + body + self._payload
+            batch = self._buffer = bytearray(_HEAD.size)
+            batch += body
+            batch += self._payload
             self._payload = b""
             crc = calc_crc32c(memoryview(batch)[_HEAD.size :])
             _HEAD.pack_into(batch, 0, 0, len(batch) - _HEAD.size + 9, 0, 2, crc)

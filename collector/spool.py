@@ -197,8 +197,8 @@ class Spool:
             raise
         chunks = []
         for block, text in zip(blocks, framed, strict=True):
-            end = Position(start.segment, start.offset + len(text))
-            chunks.append(Chunk(start, end, block))
+            end = tuple.__new__(Position, (start.segment, start.offset + len(text)))
+            chunks.append(tuple.__new__(Chunk, (start, end, block)))
             start = end
         return chunks
 
@@ -211,7 +211,8 @@ class Spool:
         ):
             hits = plain_bytes = size = 0
             block = pack(payloads)
-        self._batch = _Batch(hits + block.hits, plain_bytes + block.plain_bytes, size + len(block.data))
+        batch = (hits + block.hits, plain_bytes + block.plain_bytes, size + len(block.data))
+        self._batch = tuple.__new__(_Batch, batch)
         return block
 
     def cut(self) -> None:
@@ -236,7 +237,7 @@ class Spool:
         self._room -= size
         self._dirty = True
         self.trouble = ""
-        at = Position(self._live, self._sizes[self._live])
+        at = tuple.__new__(Position, (self._live, self._sizes[self._live]))
         self._sizes[self._live] = at.offset + size
         if at.offset + size >= self._limits.segment_bytes:
             self._retire()

@@ -17,7 +17,8 @@ from typing import Final
 PACKAGES: Final = ("collector", "enricher", "sink")
 COMPILED: Final = {
     "collector": (
-        "block", "disk", "fast", "head", "ids", "kafka_batch", "mark", "segment", "shortcut", "spool", "turn",
+        "block", "disk", "fast", "head", "ids", "kafka_batch", "mark", "recent", "segment", "shortcut",
+        "spool", "turn",
     ),
     "enricher": (
         "batch", "cache", "campaign", "enrich", "event_id", "hosts", "language", "personal", "row", "said", "url",
