@@ -7,6 +7,7 @@ Reason: a record appended to aiokafka's own batch costs three times what it cost
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate, chain, repeat
 from typing import Final
 
@@ -19,9 +20,10 @@ CODECS: Final[dict[str, Codec]] = {
     "gzip": (1, gzip_encode),
     "snappy": (2, snappy_encode),
     "lz4": (3, lz4_encode),
-    "zstd": (4, zstd_encode),
+    "zstd": (4, partial(zstd_encode, level=1)),
 }
-"""By the setting's name: the number in a batch's attributes, and how to pack."""
+"""By the setting's name: the number in a batch's attributes, and how to pack. Of zstd's levels the first: rows get no
+smaller by the third, Kafka's default, which takes a fifth longer."""
 
 _TRANSACTIONAL: Final = 1 << 4
 _HEAD: Final = struct.Struct(">qiiBI")

@@ -51,15 +51,26 @@ class Cache(dict[Key, Value], Generic[Key, Value]):
 
     def all_of(self, keys: Sequence[Key], compute_all: Callable[[Sequence[Key]], Sequence[Value]]) -> list[Value]:
         """Answer many; what nothing is remembered of is computed together, each once."""
-        known = list(map(self.get, keys))
-        if None not in known:
-            return cast(list[Value], known)
-        new = [key for key, value in zip(keys, known, strict=True) if value is None and key not in self._old]
-        new = list(dict.fromkeys(new))
-        for key, value in zip(new, compute_all(new), strict=True):
-            self.misses += 1
-            self._keep(key, value)
-        return [self[key] if value is None else value for key, value in zip(keys, known, strict=True)]
+        found = list(map(self.get, keys))
+        if None not in found:
+            return cast(list[Value], found)
+        new: dict[Key, list[int]] = {}
+        for place, value in enumerate(found):
+            if value is None:
+                key = keys[place]
+                value = self._old.get(key)
+                if value is None:
+                    new.setdefault(key, []).append(place)
+                else:
+                    found[place] = value
+                    self._keep(key, value)
+        if new:
+            for (key, places), value in zip(new.items(), compute_all(list(new)), strict=True):
+                self.misses += 1
+                self._keep(key, value)
+                for place in places:
+                    found[place] = value
+        return cast(list[Value], found)
 
     def _keep(self, key: Key, value: Value) -> None:
         size = self._size(key)

@@ -276,10 +276,10 @@ class Enricher:
         self._places.forget()
 
     def _judge_clients(self, keys: Sequence[ClientKey]) -> list[Client]:
-        agents = self._agents.parse_all([(key[0], Hints(*key[1:])) for key in keys])
+        agents = self._agents.parse_all([(key[0], tuple.__new__(Hints, key[1:])) for key in keys])
         reasons = [self._bots.reason(key[0]) for key in keys]
         return [
-            Client(piece(_stored(key[0]), *agent), piece(reason != "", reason, ""))
+            tuple.__new__(Client, (piece(_stored(key[0]), *agent), piece(True, reason, "") if reason else _PERSON))
             for key, agent, reason in zip(keys, agents, reasons, strict=True)
         ]
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final, cast
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from collector.contract import Hit
@@ -26,6 +26,7 @@ from enricher.brake import Brake
 from enricher.contract import DeadHit, encode_dead
 from enricher.delivery import Chunk, Delivery, Lane
 from enricher.enrich import Enricher
+from enricher.fetched import Fetched, take_columns
 from enricher.kafka import access, time_fetches
 from enricher.log import line
 from enricher.metrics import Metrics
@@ -141,8 +142,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
                 assignment = self._assignments
                 for source, records in taken.items():
                     if source not in self._delivered:
-                        self._delivered[source] = records[0].offset
-                        self._metrics.backlog.waits_since(source.partition, records[0].timestamp / 1000)
+                        self._delivered[source] = records.offsets[0]
+                        self._metrics.backlog.waits_since(source.partition, records.timestamps[0] / 1000)
                 for source, records in taken.items():
                     await self._carry(source, records, assignment)
                 if sum(map(len, taken.values())) < self._settings.chunk_records // 4:
@@ -154,7 +155,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._let_go(list(self._lanes), 0 if stopping.is_set() else self._settings.drain_timeout_ms / 1000)
             await asyncio.gather(looking, return_exceptions=True)
 
-    async def _carry(self, source: TopicPartition, records: list[ConsumerRecord], assignment: int) -> None:
+    async def _carry(self, source: TopicPartition, records: Fetched, assignment: int) -> None:
         if assignment != self._assignments:
             return
         lane = self._lanes.get(source)
@@ -162,7 +163,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             async with self._bounded():
                 lane = await self._open(source)
                 committed = await self._consumer.committed(source)
-            if committed is not None and committed != records[0].offset:
+            if committed is not None and committed != records.offsets[0]:
                 # The offset was read before the lane fenced its last owner, who then committed once more.
                 self._consumer.seek(source, committed)
                 self._delivered.pop(source, None)
@@ -187,22 +188,24 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._lanes[source] = lane
         return lane
 
-    async def _build(self, source: TopicPartition, records: list[ConsumerRecord]) -> Chunk:
+    async def _build(self, source: TopicPartition, records: Fetched) -> Chunk:
         """Enrich `records` into Kafka batches; the network gets its turn every few milliseconds."""
         good, dead = Records(), Records()
         results: dict[str, int] = {}
         for start in range(0, len(records), _SLICE):
-            piece = records[start : start + _SLICE]
-            rows = judge_all(self._enricher.enrich_all, [record.value or b"" for record in piece])
+            values = records.values[start : start + _SLICE]
+            timestamps = records.timestamps[start : start + _SLICE]
+            rows = judge_all(self._enricher.enrich_all, values)
             if Refusal in map(type, rows):
-                for record, row in zip(piece, rows, strict=True):
+                for at, row in enumerate(rows):
                     if isinstance(row, Refusal):
-                        dead.add(encode_dead(bury(row, source, record)), record.timestamp)
+                        letter = bury(row, source, records.offsets[start + at], timestamps[at], values[at])
+                        dead.add(encode_dead(letter), timestamps[at])
                         results[row.reason] = results.get(row.reason, 0) + 1
                     else:
-                        good.add(row, record.timestamp)
+                        good.add(row, timestamps[at])
             else:
-                good.add_all(cast(list[bytes], rows), [record.timestamp for record in piece])
+                good.add_all(cast(list[bytes], rows), timestamps)
             await asyncio.sleep(0)
         enriched = len(good.values)
         if enriched:
@@ -218,7 +221,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             ):
                 batches.append((topic, source.partition % self._partitions[topic], batch))
                 await asyncio.sleep(0)
-        return Chunk(source, records[-1].offset + 1, batches, records[0].timestamp, results)
+        return Chunk(source, records.offsets[-1] + 1, batches, records.timestamps[0], results)
 
     async def _deliver(self, lane: Lane, chunk: Chunk) -> None:
         async with self._bounded():
@@ -298,7 +301,7 @@ def _kafka(settings: Settings) -> str:
     return f"Kafka at {settings.kafka}"
 
 
-def bury(refusal: Refusal, source: TopicPartition, record: ConsumerRecord) -> DeadHit:
+def bury(refusal: Refusal, source: TopicPartition, offset: int, timestamp: int, record: bytes) -> DeadHit:
     """Return the dead letter of a record: its reason and its bytes."""
     return DeadHit(
         reason=refusal.reason,
@@ -306,9 +309,9 @@ def bury(refusal: Refusal, source: TopicPartition, record: ConsumerRecord) -> De
         stage="enricher",
         topic=source.topic,
         partition=source.partition,
-        offset=record.offset,
-        at=max(0, record.timestamp),
-        record=record.value or b"",
+        offset=offset,
+        at=max(0, timestamp),
+        record=record,
     )
 
 
@@ -382,6 +385,7 @@ async def _sessions(
                 metrics.exactly_once.set(exactly_once)
             await consumer.start()
             time_fetches(consumer, metrics.kafka.labels("fetch").observe)
+            take_columns(consumer)
             out = await delivery.begin(settings, consumer, metrics.kafka, exactly_once=exactly_once)
             session = _Session(settings, enricher, consumer, out, brake, metrics, health)
             consumer.subscribe([settings.topic_raw], listener=session)

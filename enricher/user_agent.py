@@ -81,7 +81,8 @@ class UserAgents:
             self._device(agent, hints, system) for (agent, hints), (system, _) in zip(agents, systems, strict=True)
         ]
         return [
-            Agent(*browser, *system, device) for browser, system, device in zip(browsers, systems, devices, strict=True)
+            tuple.__new__(Agent, (*browser, *system, device))
+            for browser, system, device in zip(browsers, systems, devices, strict=True)
         ]
 
     def _browser(self, agent: str, brands: str) -> tuple[str, str]:

@@ -1,9 +1,12 @@
 """Cache, brake, settings, geo file: the small parts, each by its promise."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import maxminddb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from enricher.brake import Brake
 from enricher.cache import Cache
@@ -40,6 +43,22 @@ def test_a_cache_is_bounded_by_bytes_and_keeps_no_giants() -> None:
     assert "x" * 2_000 not in cache
     cache.forget()
     assert cache.held == 0
+
+
+@given(st.lists(st.lists(st.integers(0, 12), max_size=9), max_size=30), st.integers(2, 12))
+def test_many_are_answered_as_one_by_one(batches: list[list[int]], entries: int) -> None:
+    one_by_one = Cache(lambda number: 2 * number, entries=entries, max_bytes=1 << 20, size=lambda _: 8)
+    together = Cache(lambda number: 2 * number, entries=entries, max_bytes=1 << 20, size=lambda _: 8)
+
+    def double_all(numbers: Sequence[int]) -> list[int]:
+        assert len(set(numbers)) == len(numbers), "each once"
+        assert not set(numbers) & known, "what is remembered is not computed again"
+        return [2 * number for number in numbers]
+
+    for batch in batches:
+        known = {*together, *together._old}
+        assert together.all_of(batch, double_all) == [one_by_one[number] for number in batch]
+        assert together.held <= entries
 
 
 def test_the_brake_wants_a_full_window() -> None:
