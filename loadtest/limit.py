@@ -180,5 +180,6 @@ def word_of(step: result.Result) -> Word:
         word = "driver gave out"
     if step.stopped_early:
         word = "stopped"
-    step.exit_code = result.exit_code(step.audit.faults() if step.audit else [], [], step.bottleneck)
+    unaudited = [why for why in step.broken if why.startswith(running.NOT_AUDITED)]
+    step.exit_code = result.exit_code(step.audit.faults() if step.audit else unaudited, [], step.bottleneck)
     return word

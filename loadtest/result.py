@@ -186,14 +186,15 @@ def of(
     fresh: list[Fresh],
     never_fresh: list[Fresh],
     faults: list[tuple[float, str]],
-    faults_failed: list[str],
+    not_done: list[str],
     notes: list[str],
     machine: dict[str, str],
     stopped_early: bool,
 ) -> Result:
     """Return the result of a drive and all that was seen beside it.
 
-    `never_fresh` are the followed hits that never became visible, each with how long it was looked for.
+    `never_fresh` are the followed hits that never became visible, each with how long it was looked for; `not_done` says
+    what was asked for and could not be done, such as a fault or the audit.
     """
     plan, measured = drive.plan, drive.measured
     followed = [*fresh, *never_fresh]
@@ -233,8 +234,8 @@ def of(
         faults=faults,
         notes=notes,
         machine=machine,
-        broken=found + over + faults_failed,
+        broken=found + over + not_done,
         bottleneck=bottleneck,
-        exit_code=exit_code(found + faults_failed, over, bottleneck),
+        exit_code=exit_code(found + not_done, over, bottleneck),
         stopped_early=stopped_early,
     )

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -13,9 +14,12 @@ from loadtest.faults import Faults
 from loadtest.measured import Measured
 from loadtest.plan import Plan, Target
 from loadtest.schedule import Schedule
-from loadtest.store import Store
+from loadtest.store import Store, StoreAway
 from loadtest.traffic import Surface
 from loadtest.watch import Watch
+
+NOT_AUDITED: Final = "not audited"
+"""How the reason begins why a result without an audit is broken."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +63,11 @@ def new_run() -> str:
 def run(
     order: Order, store: Store | None, news: News, faults: Faults | None = None, run_id: Callable[[], str] = new_run
 ) -> result.Result:
-    """Do it, and return what it came to. Without a store nothing is audited: `audit` is null."""
+    """Do it, and return what it came to.
+
+    Without a store nothing is audited: `audit` is null. So it is where the store does not answer in the end, and the
+    result is broken.
+    """
     plan = Plan(
         target=order.target,
         surface=order.surface,
@@ -85,6 +93,7 @@ def run(
         if faults:
             faults.finish()
     audit, stopped = None, drive.stopped_early
+    not_done = [f"fault not injected: {text}" for text in faults.failed] if faults else []
     if store:
         accepted = drive.count(verdict.ACCEPTED)
         began, settled_s = time.monotonic(), None
@@ -106,14 +115,17 @@ def run(
             if settled_s is None:
                 settled_s = time.monotonic() - began
                 watch.notes.insert(0, "stopped by hand while settling: what is missing may have been on its way")
-        audit = auditing.compare(
-            plan.run,
-            [book.outcomes for book in drive.books],
-            store.rows(plan.run, drive.started_at, log=False),
-            store.rows(plan.run, drive.started_at, log=True),
-            drive.measured.moment_of,
-        )
-        audit.settled_s = settled_s
+        try:
+            audit = auditing.compare(
+                plan.run,
+                [book.outcomes for book in drive.books],
+                store.rows(plan.run, drive.started_at, log=False),
+                store.rows(plan.run, drive.started_at, log=True),
+                drive.measured.moment_of,
+            )
+            audit.settled_s = settled_s
+        except StoreAway as problem:  # an hour's run is not thrown away for it
+            not_done.append(f"{NOT_AUDITED}: {problem}")
     else:
         watch.stop()
     return result.of(
@@ -127,7 +139,7 @@ def run(
         fresh=watch.fresh,
         never_fresh=watch.unseen() if store else [],
         faults=faults.done if faults else [],
-        faults_failed=[f"fault not injected: {text}" for text in faults.failed] if faults else [],
+        not_done=not_done,
         notes=watch.notes[:20],
         machine=machine_facts(),
         stopped_early=stopped,

@@ -4,6 +4,7 @@ Server on one core, wrk and the broker on another. Everything: cookie, hit, spoo
 and `acks=all`. CPU is the server's process tree's own, until the last hit is in Kafka.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -84,10 +85,12 @@ def wrk(port: int, visitors: str, seconds: float, mean_pause_ms: int = 0) -> Wrk
 def _round(
     server: Program, port: int, visitors: str, options: Options, pause_ms: int, settled: Callable[[], bool]
 ) -> Figures:
+    os.sync()  # what others left to be written would be written now, on these two cores
     before = server.cpu_s()
     full = wrk(port, visitors, options.scaled(5, 1))
     wait_until(settled, "everything forwarded", 60)
     cpu_s = server.cpu_s() - before
+    os.sync()
     half = wrk(port, visitors, options.scaled(4, 1), pause_ms)
     wait_until(settled, "everything forwarded", 60)
     return {
@@ -157,11 +160,30 @@ def _collector(folder: Path, code: Path, broker: str) -> Iterator[_Collector]:
 
 
 @contextmanager
+def _with_broker(folder: Path, code: Path) -> Iterator[_Collector]:
+    """Run a fresh broker and the collector whose packages are in `code`, warmed up.
+
+    Fresh, since this broker keeps all in memory: with a gigabyte in it, it alone makes every p99 on its core five
+    times as long, nginx's too.
+    """
+    folder.mkdir()
+    port = free_port()
+    argv = [sys.executable, "-m", "deploy.local.broker", "--port", str(port)]
+    with (
+        started(argv, folder=folder, cores=_cores()[1], ready=lambda: _says_ready(folder, "topics hits.raw")),
+        _collector(folder / "collector", code, f"127.0.0.1:{port}") as collector,
+    ):
+        wrk(collector.port, "returning", 1)
+        wait_until(collector.settled, "everything forwarded", 60)
+        yield collector
+
+
+@contextmanager
 def prepare(options: Options) -> Iterator[Bench]:
-    """Start nginx, the broker and the collector; stop them after the rounds."""
+    """Start nginx, find half of the collector's capacity; each round of a collector has a broker of its own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        nginx_port, broker_port = free_port(), free_port()
+        nginx_port = free_port()
         (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, port=nginx_port))
         nginx_path = _program("nginx", "nginx")
         nginx = stack.enter_context(
@@ -172,19 +194,16 @@ def prepare(options: Options) -> Iterator[Bench]:
                 ready=lambda: listening(nginx_port),
             )
         )
-        broker = f"127.0.0.1:{broker_port}"
-        argv = [sys.executable, "-m", "deploy.local.broker", "--port", str(broker_port)]
-        log = stack.enter_context(
-            started(argv, folder=folder, cores=_cores()[1], ready=lambda: _says_ready(folder, "topics hits.raw"))
-        )
-        compiled = stack.enter_context(_collector(folder / "compiled", native.compiled(folder / "native"), broker))
-        interpreted = stack.enter_context(_collector(folder / "interpreted", native.ROOT, broker))
+        compiled = native.compiled(folder / "native")
+        numbers = itertools.count()
 
-        def asked(which: _Collector, visitors: str) -> Callable[[], Figures]:
-            return lambda: _round(which.program, which.port, visitors, options, pause_ms, which.settled)
+        def asked(code: Path, visitors: str) -> Figures:
+            with _with_broker(folder / f"round-{next(numbers)}", code) as one:
+                return _round(one.program, one.port, visitors, options, pause_ms, one.settled)
 
         # Half of the collector's capacity, as pauses between the requests of each connection, the same for all.
-        capacity = wrk(compiled.port, "returning", options.scaled(3, 1))
+        with _with_broker(folder / "capacity", compiled) as one:
+            capacity = wrk(one.port, "returning", options.scaled(3, 1))
         pause_ms = max(1, round(_CONNECTIONS / (capacity.hits / capacity.us * 1e6 / 2) * 1000))
         version = subprocess.run([nginx_path, "-v"], capture_output=True, text=True, check=True).stderr
         floor = "nginx"
@@ -192,18 +211,17 @@ def prepare(options: Options) -> Iterator[Bench]:
             title="A pixel hit: nginx empty_gif with its log, and the collector doing everything",
             contestants=(
                 Contestant(floor, lambda: _round(nginx, nginx_port, "returning", options, pause_ms, lambda: True)),
-                Contestant("collector", asked(compiled, "returning"), floor=floor),
-                Contestant("collector, new visitors", asked(compiled, "new"), floor="collector"),
-                Contestant("collector, interpreted", asked(interpreted, "returning"), floor=floor),
+                Contestant("collector", lambda: asked(compiled, "returning"), floor=floor),
+                Contestant("collector, new visitors", lambda: asked(compiled, "new"), floor="collector"),
+                Contestant("collector, interpreted", lambda: asked(native.ROOT, "returning"), floor=floor),
             ),
             facts={
                 "nginx": version.strip().rpartition("/")[2],
                 "client": f"wrk, {_CONNECTIONS} connections; half load: a pause of {pause_ms} ms between requests",
-                "broker": "Tansu (deploy.local.broker), on the client's core",
+                "broker": "Tansu (deploy.local.broker), on the client's core, a fresh one each round",
                 "collector": "compiled (deploy.native), 1 worker, fsync interval 100 ms, lz4, acks=all",
             },
         )
-        del log
 
 
 def _says_ready(folder: Path, words: str) -> bool:

@@ -1,8 +1,8 @@
 """What enrichment costs: the enricher against a program that only passes records on, over the same broker and hits.
 
-Each contestant runs on one core and reads the same hits from the topic's begin, in a consumer group of its own; the
-CPU time is that of its process from readiness to the last hit's commit. The enricher's own
-command `measure` tells what the pure function costs, without Kafka.
+Each contestant runs on one core, the broker on another. Each reads the same hits from the topic's begin, in a consumer
+group of its own; the CPU time is that of its process from readiness to the last commit. The enricher's own command
+`measure` tells what the pure function costs, without Kafka.
 """
 
 import asyncio
@@ -179,7 +179,7 @@ def broker(folder: Path) -> Iterator[str]:
         return
     port = free_port()
     argv = [sys.executable, "-m", "deploy.local.broker", "--port", str(port)]
-    with started(argv, folder=folder, ready=lambda: listening(port)):
+    with started(argv, folder=folder, ready=lambda: listening(port), cores=sorted(os.sched_getaffinity(0))[-1:]):
         yield f"127.0.0.1:{port}"
 
 

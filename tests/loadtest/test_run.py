@@ -4,6 +4,7 @@ import multiprocessing
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,9 +12,10 @@ import msgspec
 import pytest
 
 from loadtest import __main__ as command
-from loadtest import driver, result, run, schedule, traffic
+from loadtest import driver, limit, result, run, schedule, traffic
 from loadtest.measured import Measured
 from loadtest.plan import Plan, Slice, Target
+from loadtest.store import StoreAway
 from loadtest.watch import Watch
 from tests.loadtest.faulty import SCALE, Collector, order, running
 
@@ -313,6 +315,23 @@ def test_ctrl_c_while_settling_still_audits_what_was_sent() -> None:
     assert done.audit.missing == collector.forgotten > 0
     assert done.audit.stored == done.audit.accepted - done.audit.missing
     assert "stopped by hand while settling" in done.notes[0]
+
+
+class Gone(Collector):
+    """Its storage is away when it comes to the audit."""
+
+    def rows(self, run: str, since: float, *, log: bool) -> Iterable[tuple[int, int]]:
+        raise StoreAway("connection refused")
+
+
+def test_a_run_that_cannot_be_audited_is_told_all_the_same_and_broken() -> None:
+    done = outcome(Gone())
+    assert done.audit is None
+    assert done.broken == ["not audited: connection refused"]
+    assert done.exit_code == result.BROKEN
+    assert done.requests == done.latency.count == RATE * SECONDS
+    limit.word_of(done)
+    assert done.exit_code == result.BROKEN, "nor does the search for a limit pass over it"
 
 
 def test_late_ones_are_counted_and_break_a_threshold() -> None:
