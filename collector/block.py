@@ -1,8 +1,9 @@
 """Pure: a block: hits that are written together, as Kafka's records, encoded and compressed once for disk and Kafka.
 
 Rule: what lies in the spool is what goes to Kafka. A block's records carry their offsets in a batch from `first` on, so
-blocks that follow each other make a batch without being touched again. Small blocks stay as they are and are compressed
-together when they are sent: alone they would hardly shrink. Formats: Kafka's "Record" (message format 2), LZ4's block.
+blocks that follow each other make a batch without being touched again. Small blocks stay as they are, since alone
+they would hardly shrink: they are compressed together in memory (recent.py), or when they are sent. Formats: Kafka's
+"Record" (message format 2), LZ4's block.
 """
 
 from collections.abc import Sequence

@@ -107,10 +107,16 @@ class Forwarder:
 
     def offer(self, chunks: list[Chunk]) -> None:
         """Take what was just written, so that it need not be read back. Past the bound the oldest are read back."""
+        begins = not self._recent
         for chunk in chunks:
             self._recent.add(chunk)
-        if self._recent.bytes >= self._plan.batch_bytes or len(self._recent) == 1:
+        if begins or self._full:
             self._wake.set()
+
+    @property
+    def _full(self) -> bool:
+        """Tell whether a batch waits in memory that need not wait for more."""
+        return self._recent.has_whole_batch or self._recent.bytes >= self._plan.batch_bytes
 
     def drain(self) -> None:
         """Have `run` return once Kafka has everything."""
@@ -237,8 +243,7 @@ class Forwarder:
                 if len(busy) < len(partitions):
                     behind = not self._recent or not self._joins(self._cursor, self._recent.start)
                     waited = loop.time() - last_batch_at
-                    full = self._recent.bytes >= self._plan.batch_bytes
-                    if behind or full or self._draining or waited >= self._plan.linger_s:
+                    if behind or self._full or self._draining or waited >= self._plan.linger_s:
                         if (following := self._gather()) is not None:
                             free = [p for p in partitions if p not in busy]
                             partition = free[next(self._turn) % len(free)]
@@ -315,8 +320,11 @@ class Forwarder:
             self._spool.cut()
         return _Next(joined([chunk.block for chunk in chunks]), self._cursor, None)
 
-    def _one_by_one(self, chunk: Chunk) -> _Next:
-        """Have the block's hits sent as batches of one; return the first that is not settled."""
+    def _one_by_one(self, chunk: Chunk) -> _Next | None:
+        """Have the block's hits sent as batches of one; return the first that is not settled.
+
+        Where all are (in memory the block was larger than it is on disk), the next batch.
+        """
         payloads = unpack(chunk.block)
         block_at, settled = self._alone_settled
         for number, payload in enumerate(payloads, 1):
@@ -324,7 +332,7 @@ class Forwarder:
                 end = chunk.end if number == len(payloads) else chunk.start
                 self._alone.append(_Next([pack([payload])], end, _Alone(chunk.start, number, payload)))
         self._cursor = chunk.end
-        return self._alone.popleft()
+        return self._alone.popleft() if self._alone else self._gather()
 
     def _following(self) -> list[Chunk]:
         """Return the blocks from the cursor on that go into one batch."""

@@ -14,7 +14,7 @@ from collector.spool import Chunk
 _GROWN_BYTES: Final = 32 << 10
 """Of plain blocks side by side that become one: some 30 µs of compressing."""
 _WORTH_BYTES: Final = 2 << 10
-"""Of those that are followed by one that is compressed already, and become one earlier."""
+"""Of those that become one earlier, since what follows does not go on with them: compressed already, or a new batch."""
 
 
 class Recent:
@@ -26,6 +26,8 @@ class Recent:
         self._run = 0
         """Chunks at the end that are plain, of one batch, and follow each other in one segment."""
         self._run_bytes = 0
+        self._begun = 0
+        """Chunks that begin a batch."""
         self.bytes = 0
         """Of the blocks as they are now."""
 
@@ -37,6 +39,11 @@ class Recent:
         """Where the oldest stands; there must be one."""
         return self._chunks[0].start
 
+    @property
+    def has_whole_batch(self) -> bool:
+        """Tell whether another batch begins behind the oldest."""
+        return self._begun > 1 or (self._begun == 1 and self._chunks[0].block.first != 0)
+
     def add(self, chunk: Chunk) -> None:
         """Take what was written last."""
         block = chunk.block
@@ -45,6 +52,7 @@ class Recent:
         if self._run and (not plain or block.first == 0 or self._chunks[-1].end != chunk.start):
             self._end_run()
         self._chunks.append(chunk)
+        self._begun += block.first == 0
         self.bytes += size
         if plain:
             self._run += 1
@@ -65,6 +73,7 @@ class Recent:
         """Return the oldest, and forget it."""
         chunk = self._chunks.popleft()
         size = len(chunk.block.data)
+        self._begun -= chunk.block.first == 0
         self.bytes -= size
         if self._run > len(self._chunks):
             self._run -= 1

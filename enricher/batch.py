@@ -23,7 +23,7 @@ CODECS: Final[dict[str, Codec]] = {
     "zstd": (4, partial(zstd_encode, level=1)),
 }
 """By the setting's name: the number in a batch's attributes, and how to pack. Of zstd's levels the first: rows get no
-smaller by the third, Kafka's default, which takes a fifth longer."""
+smaller by the third, Kafka's default, which takes a quarter longer."""
 
 _TRANSACTIONAL: Final = 1 << 4
 _HEAD: Final = struct.Struct(">qiiBI")

@@ -74,7 +74,7 @@ class Cache(dict[Key, Value], Generic[Key, Value]):
 
     def _keep(self, key: Key, value: Value) -> None:
         size = self._size(key)
-        if size > self._max_key_bytes:
+        if size > self._max_key_bytes or key in self:
             return
         if len(self) >= self._half_entries or self._bytes >= self._half_bytes:
             self._old = dict(self)

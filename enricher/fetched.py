@@ -124,7 +124,19 @@ class _Answers(dict[Any, Any]):
         super().__setitem__(source, answer)
 
     def __delitem__(self, source: Any) -> None:
-        super().__delitem__(source)  # compiled, a class that sets items must also say how to delete them
+        _forget(self[source])
+        super().__delitem__(source)
+
+    def clear(self) -> None:
+        for answer in self.values():
+            _forget(answer)
+        super().clear()
+
+
+def _forget(answer: Any) -> None:
+    """Let go of an answer that was not taken, or not whole: it and its taker would keep each other until collected."""
+    if type(answer) is FetchResult:
+        answer.getall = None
 
 
 def take_columns(consumer: AIOKafkaConsumer) -> None:

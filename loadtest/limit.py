@@ -181,5 +181,7 @@ def word_of(step: result.Result) -> Word:
     if step.stopped_early:
         word = "stopped"
     unaudited = [why for why in step.broken if why.startswith(running.NOT_AUDITED)]
+    if unaudited:
+        word = "stopped"  # it says nothing of the rate
     step.exit_code = result.exit_code(step.audit.faults() if step.audit else unaudited, [], step.bottleneck)
     return word

@@ -65,8 +65,8 @@ def run(
 ) -> result.Result:
     """Do it, and return what it came to.
 
-    Without a store nothing is audited: `audit` is null. So it is where the store does not answer in the end, and the
-    result is broken.
+    Without a store nothing is audited: `audit` is null. It is null, too, where the store does not answer at the end;
+    the result is then broken.
     """
     plan = Plan(
         target=order.target,

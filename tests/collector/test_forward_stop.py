@@ -13,6 +13,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.produce import ProduceRequest
 
 from collector import forward
+from collector.block import unpack
 from collector.forward import Forwarder, Plan
 from collector.metrics import Tally
 from collector.spool import Spool
@@ -123,4 +124,34 @@ async def test_a_disk_that_reads_nothing_is_asked_again(
     forwarder.drain()
     await running
     assert sorted(set(await numbers_in(tansu, topic))) == list(range(100))
+    spool.close()
+
+
+def test_whatever_ends_a_batch_wakes_the_pump(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "1", LIMITS)
+    forwarder = Forwarder(spool, Plan("", ""), Tally())
+    few = [spool.append([hit(number)])[0] for number in range(3)]
+    forwarder.offer(few[:2])
+    assert forwarder._wake.is_set(), "the first, though two came at once"
+    forwarder._wake.clear()
+    forwarder.offer(few[2:])
+    assert not forwarder._wake.is_set(), "one more of a batch that may still grow"
+    spool.cut()
+    forwarder.offer(spool.append([hit(3)]))
+    assert forwarder._wake.is_set(), "another batch begins, so one is whole"
+    spool.close()
+
+
+def test_a_block_of_which_all_is_settled_is_passed_over(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "1", LIMITS)
+    forwarder = Forwarder(spool, Plan("", ""), Tally())
+    first, second = (spool.append([hit(number)])[0] for number in range(2))
+    forwarder.offer([first, second])
+    # In memory the two had been one block, whose second hit was the last that was settled.
+    forwarder._single_until, forwarder._alone_settled = second.end, (first.start, 2)
+    following = forwarder._gather()
+    assert following is not None
+    assert following.end == second.end
+    assert unpack(following.blocks[0]) == [hit(1)]
+    assert forwarder._gather() is None
     spool.close()

@@ -43,6 +43,7 @@ def test_what_comes_out_is_what_went_in(turns: list[tuple[int, bool, bool]], pop
     written, taken = chunks(turns), []
     for chunk, pop in zip(written, pops + [False] * len(written), strict=False):
         recent.add(chunk)
+        assert recent.has_whole_batch == any(each.block.first == 0 for each in list(recent._chunks)[1:])
         if pop:
             taken.append(recent.pop())
     batches = []

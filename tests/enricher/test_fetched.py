@@ -1,6 +1,8 @@
 """Records taken as columns are those that aiokafka itself would have returned, and leave the consumer at one place."""
 
+import gc
 import struct
+import weakref
 from itertools import chain
 from typing import Any
 
@@ -167,3 +169,21 @@ def test_what_was_taken_once_is_not_taken_again() -> None:
     parts = [ours.getall(4), ours.getall(4), ours.getall(4)]
     assert list(chain.from_iterable(part.offsets for part in parts)) == list(range(100, end))
     assert place.position == end
+
+
+def test_an_answer_that_is_given_up_is_not_kept_alive() -> None:
+    data, _ = three_batches()
+    for give_up in ("delete", "clear"):
+        answers = _Answers()
+        answers[SOURCE], _ = answer(b"".join(data), 100, [], READ_COMMITTED)
+        answers[SOURCE].getall(1)
+        left = weakref.ref(answers[SOURCE])
+        gc.disable()
+        try:
+            if give_up == "delete":
+                del answers[SOURCE]
+            else:
+                answers.clear()
+            assert left() is None, give_up
+        finally:
+            gc.enable()

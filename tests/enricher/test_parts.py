@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enricher.brake import Brake
-from enricher.cache import Cache
+from enricher.cache import _ENTRY_BYTES, Cache
 from enricher.enrich import load
 from enricher.geo import Locations
 from enricher.settings import read
@@ -59,6 +59,7 @@ def test_many_are_answered_as_one_by_one(batches: list[list[int]], entries: int)
         known = set(together)
         assert together.all_of(batch, double_all) == [one_by_one[number] for number in batch]
         assert together.held <= entries
+        assert together._bytes == len(together) * (8 + _ENTRY_BYTES), "each is counted once"
 
 
 def test_many_are_answered_from_the_old_generation_too() -> None:
