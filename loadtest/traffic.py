@@ -88,13 +88,9 @@ class _Visitors:
             ("Accept-Encoding", "gzip, br"),
         ]
         headers.append(("Accept-Language", next(self.languages)))
-        if "Chrome/1" in agent and "; wv" not in agent:
-            version = agent.partition("Chrome/")[2].partition(".")[0]
-            mobile = "?1" if "Mobile" in agent else "?0"
-            system = "Android" if "Android" in agent else "Windows" if "Windows" in agent else "macOS"
-            brands = f'"Chromium";v="{version}", "Google Chrome";v="{version}", "Not_A Brand";v="99"'
-            headers.append(("Sec-CH-UA", brands))
-            headers += [("Sec-CH-UA-Mobile", mobile), ("Sec-CH-UA-Platform", f'"{system}"')]
+        brands, mobile, platform = user_agents.client_hints(agent)
+        if brands:
+            headers += [("Sec-CH-UA", brands), ("Sec-CH-UA-Mobile", mobile), ("Sec-CH-UA-Platform", platform)]
         headers.append(("Referer", page))
         return headers
 

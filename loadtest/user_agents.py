@@ -102,6 +102,19 @@ def stream(seed: int, *, count: int = DISTINCT, unseen: float = UNSEEN) -> Itera
             yield rng.choices(known, cum_weights=zipf)[0]
 
 
+def client_hints(agent: str) -> tuple[str, str, str]:
+    """Return what the browser of `agent` says beside it: `Sec-CH-UA`, `-Mobile`, `-Platform`; empty where it is silent.
+
+    Chromium alone sends them, and not from within an Android app.
+    """
+    if "Chrome/1" not in agent or "; wv" in agent:
+        return "", "", ""
+    version = agent.partition("Chrome/")[2].partition(".")[0]
+    system = "Android" if "Android" in agent else "Windows" if "Windows" in agent else "macOS"
+    brands = f'"Chromium";v="{version}", "Google Chrome";v="{version}", "Not_A Brand";v="99"'
+    return brands, "?1" if "Mobile" in agent else "?0", f'"{system}"'
+
+
 def weighted(table: str, seed: int) -> Iterator[str]:
     """Yield without end from the table `mail` or `bots`, by weight."""
     rng = random.Random(f"{table} {seed}")

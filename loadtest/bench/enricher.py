@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -35,25 +36,32 @@ KAFKA: Final = "PHAROS_BENCH_KAFKA"
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 """What the operating system counts in: a miniature may be over before the first of them."""
 _GCLID: Final = "EAIaIQobChMIcampaign0001"
+_MARK: Final = re.compile(r"&x\.lt=[^&]*")
+_BODY_MARK: Final = re.compile(r'"props":\{"lt":"[^"]*",')
 
 
 def hits(count: int) -> Iterator[Hit]:
-    """Yield realistic hits: visits of `traffic`, user agents with a tail and 5 % unseen, click ids all different."""
+    """Yield realistic hits: visits of `traffic`, user agents with a tail and 5 % unseen, click ids all different.
+
+    The mark that the load test's audit puts on each of its hits is gone: a pixel carries none, and a tag's event has an
+    id in its place, as the tag itself sends one.
+    """
     pool = list(itertools.islice(traffic.hits("shop", 7, traffic.Surface()), min(count, 50_000)))
     agents = user_agents.stream(7)
     first = pool[0].at
     for number in range(count):
         hit = pool[number % len(pool)]
         at = first + number
-        again = {"query": hit.query, "body": hit.body}
+        body = _BODY_MARK.sub(f'"id":"{number:026x}","props":{{', hit.body)
+        again = {"query": _MARK.sub("", hit.query), "body": body}
         for field, text in again.items():
             if _GCLID in text:
                 again[field] = text.replace(_GCLID, f"EAIaIQobChMI{number:012x}")
         again["id"] = f"{at:012x}{hit.id[12:20]}{number:012x}"
         if hit.kind in {"pixel", "tag"}:
-            again["user_agent"] = next(agents)
-            if "Chrome/" not in again["user_agent"]:
-                again |= {"sec_ch_ua": "", "sec_ch_ua_mobile": "", "sec_ch_ua_platform": ""}
+            again["user_agent"] = agent = next(agents)
+            hints = user_agents.client_hints(agent)
+            again["sec_ch_ua"], again["sec_ch_ua_mobile"], again["sec_ch_ua_platform"] = hints
         yield msgspec.structs.replace(hit, at=at, **again)
 
 
