@@ -21,8 +21,8 @@ COMPILED: Final = {
         "spool", "turn",
     ),
     "enricher": (
-        "batch", "bots", "cache", "campaign", "enrich", "event_id", "fetched", "hosts", "language", "personal",
-        "referrer", "row", "said", "url", "user_agent",
+        "batch", "bots", "cache", "campaign", "columns", "enrich", "event_id", "fetched", "hosts", "judge", "language",
+        "personal", "referrer", "row", "said", "url", "user_agent",
     ),
 }  # fmt: skip
 """The modules that a hit passes. Others gain nothing, and some cannot be compiled (structs, aiohttp's classes)."""

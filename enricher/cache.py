@@ -5,33 +5,36 @@ bytes, it becomes the old one, and the old one is forgotten. What is asked for a
 """
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
+_CAME_PLACES: Final = 1 << 16
 _ENTRY_BYTES = 600
 """What an entry takes beside its key: the result's objects and two dict slots, measured generously."""
 
 
-class Cache(dict[Key, Value], Generic[Key, Value]):
-    """Results of `compute` by key: `cache[key]` always answers.
+class Memory(dict[Key, Value], Generic[Key, Value]):
+    """Results by key, for whoever works them out: `recall` what is held, `keep` what was not.
 
-    Holds at most `entries` keys and about `max_bytes` bytes; a key above `max_key_bytes` is computed each time.
+    Holds at most `entries` keys and about `max_bytes` bytes; a key above `max_key_bytes` is not kept, nor, if only what
+    `recurs` is wanted, one that comes for the first time: most come never again, and would cost more than they spare.
     """
 
     def __init__(
         self,
-        compute: Callable[[Key], Value],
         *,
         entries: int,
         max_bytes: int,
         size: Callable[[Key], int],
         max_key_bytes: int = 4096,
+        recurs: bool = False,
     ) -> None:
         super().__init__()
-        self._compute = compute
         self._size = size
+        self._came = bytearray(_CAME_PLACES if recurs else 0)
+        """Of the keys that came, a byte of their hashes, at a place by the rest of it; the last one stands."""
         self._max_key_bytes = max_key_bytes
         self._half_entries = max(1, entries // 2)
         self._half_bytes = max(1, max_bytes // 2)
@@ -40,37 +43,39 @@ class Cache(dict[Key, Value], Generic[Key, Value]):
         self.misses = 0
         """Results computed so far."""
 
-    def __missing__(self, key: Key) -> Value:
-        try:
-            value = self._old[key]
-        except KeyError:
-            value = self._compute(key)
-            self.misses += 1
-        self._keep(key, value)
+    def recall(self, key: Key) -> Value | None:
+        """Return what is held by `key`."""
+        value = self.get(key)
+        if value is None and self._old:
+            value = self._old.get(key)
+            if value is not None:
+                self._keep(key, value)
         return value
 
-    def all_of(self, keys: Sequence[Key], compute_all: Callable[[Sequence[Key]], Sequence[Value]]) -> list[Value]:
-        """Answer many; what nothing is remembered of is computed together, each once."""
+    def recall_all(self, keys: Sequence[Key]) -> list[Value | None]:
+        """Return what is held by each of `keys`."""
         found = list(map(self.get, keys))
-        if None not in found:
-            return cast(list[Value], found)
-        new: dict[Key, list[int]] = {}
-        for place, value in enumerate(found):
-            if value is None:
-                key = keys[place]
-                value = self._old.get(key)
+        if not all(found) and self._old:
+            for place, value in enumerate(found):
                 if value is None:
-                    new.setdefault(key, []).append(place)
-                else:
-                    found[place] = value
-                    self._keep(key, value)
-        if new:
-            for (key, places), value in zip(new.items(), compute_all(list(new)), strict=True):
-                self.misses += 1
-                self._keep(key, value)
-                for place in places:
-                    found[place] = value
-        return cast(list[Value], found)
+                    found[place] = self.recall(keys[place])
+        return found
+
+    def keep(self, key: Key, value: Value) -> None:
+        """Hold what `recall` did not find."""
+        self.misses += 1
+        if self._worth(key):
+            self._keep(key, value)
+
+    def _worth(self, key: Key) -> bool:
+        if not self._came:
+            return True
+        number = hash(key)
+        place, mark = number & (_CAME_PLACES - 1), number >> 20 & 255
+        if self._came[place] == mark:
+            return True
+        self._came[place] = mark
+        return False
 
     def _keep(self, key: Key, value: Value) -> None:
         size = self._size(key)
@@ -100,6 +105,54 @@ class Cache(dict[Key, Value], Generic[Key, Value]):
         self._bytes = 0
 
 
-def remember_texts(compute: Callable[[str], Value], mib: int) -> Cache[str, Value]:
+class Cache(Memory[Key, Value], Generic[Key, Value]):
+    """Results of `compute` by key, bounded as Memory is: `cache[key]` always answers, too long a key anew."""
+
+    def __init__(
+        self,
+        compute: Callable[[Key], Value],
+        *,
+        entries: int,
+        max_bytes: int,
+        size: Callable[[Key], int],
+        max_key_bytes: int = 4096,
+        recurs: bool = False,
+    ) -> None:
+        super().__init__(entries=entries, max_bytes=max_bytes, size=size, max_key_bytes=max_key_bytes, recurs=recurs)
+        self._compute = compute
+
+    def __missing__(self, key: Key) -> Value:
+        value = self._old.get(key)
+        if value is not None:
+            self._keep(key, value)
+        else:
+            value = self._compute(key)
+            self.keep(key, value)
+        return value
+
+    def all_of(self, keys: Sequence[Key], compute_all: Callable[[Sequence[Key]], Sequence[Value]]) -> list[Value]:
+        """Answer many; what nothing is remembered of is computed together, each once."""
+        found = list(map(self.get, keys))
+        if all(found):
+            return cast(list[Value], found)
+        new: dict[Key, list[int]] = {}
+        for place, value in enumerate(found):
+            if value is None:
+                key = keys[place]
+                value = self._old.get(key)
+                if value is None:
+                    new.setdefault(key, []).append(place)
+                else:
+                    found[place] = value
+                    self._keep(key, value)
+        if new:
+            for (key, places), value in zip(new.items(), compute_all(list(new)), strict=True):
+                self.keep(key, value)
+                for place in places:
+                    found[place] = value
+        return cast(list[Value], found)
+
+
+def remember_texts(compute: Callable[[str], Value], mib: int, *, recurs: bool = False) -> Cache[str, Value]:
     """Return a Cache by text, of about `mib` mebibytes."""
-    return Cache(compute, entries=100_000, max_bytes=mib << 20, size=len)
+    return Cache(compute, entries=100_000, max_bytes=mib << 20, size=len, recurs=recurs)

@@ -7,7 +7,7 @@ source and medium are silent, from the first row of its networks that the addres
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from enricher.personal import mask_email
 from enricher.url import Pairs, decode
@@ -110,7 +110,7 @@ class Campaigns:
             source = source or network.source or by_value
             medium = medium or network.medium
         campaign = self.normal("campaign", utm[2] or utm[5])
-        return Campaign(cast(Utm, tuple(utm)), clicked_name, clicked_value, source, medium, campaign)
+        return tuple.__new__(Campaign, (tuple(utm), clicked_name, clicked_value, source, medium, campaign))
 
     def named_in(self, params: Pairs) -> bool:
         """Tell whether `params` hold any name of the tables."""

@@ -7,19 +7,20 @@ answer. Longer than most modules, since the whole way of a hit stands in it.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from collector.contract import Hit
 from enricher import bots, campaign, channel, mail, referrer, user_agent
-from enricher.cache import Cache, remember_texts
+from enricher.cache import Cache, Memory, remember_texts
 from enricher.campaign import SILENT, Campaign
+from enricher.columns import Columns, columns_of
 from enricher.event_id import RULES, are_hit_ids, event_ids, versions
 from enricher.geo import NOWHERE, Locations, Place, from_headers
 from enricher.hosts import Hosts
 from enricher.language import primary
-from enricher.referrer import NOBODY
-from enricher.row import Piece, piece, rows
-from enricher.said import NOTHING, Reader, Refusal
+from enricher.referrer import Kind as ReferrerKind
+from enricher.row import Piece, joined, piece, rows, start
+from enricher.said import NO_REST, Look, Reader, Refusal, Rest, Said, tidy_title
 from enricher.url import BadUrl, clean
 from enricher.user_agent import Hints
 
@@ -37,10 +38,10 @@ ClientKey = tuple[str, str, str, str]
 class Client(NamedTuple):
     """All that a user agent tells."""
 
-    agent: Piece
-    """`user_agent` to `device`."""
-    verdict: Piece
-    """`is_bot` to `open_kind`, of what is no mail open."""
+    columns: Piece
+    """`user_agent` to `open_kind`, of what is no mail open."""
+    agent_size: int
+    """Bytes of `user_agent` to `device`."""
 
 
 class Page(NamedTuple):
@@ -59,14 +60,15 @@ class Page(NamedTuple):
     """Why the URL cannot be meant."""
 
 
-class Sent(NamedTuple):
-    """All that a referrer tells."""
+class View(NamedTuple):
+    """All that a look tells: which page, under which title, from where."""
 
-    site: str
-    outside: tuple[Piece, Piece]
-    """`referrer` to `search_term`, and `source` to `channel` where no campaign speaks."""
-    inside: tuple[Piece, Piece]
-    """The same, for a page of the referrer's own site."""
+    columns: Piece
+    """`url` to `currency`, where nothing is said but the look."""
+    seen_size: int
+    """Bytes of `url` to `click_id`."""
+    problem: str
+    """Why the page's URL cannot be meant."""
 
 
 class Arrival(NamedTuple):
@@ -85,10 +87,13 @@ NOT_SET: Final = "(not set)"
 _DIRECT: Final = piece("(direct)", "(none)", "", "Direct")
 _NO_UTM: Final = piece(*SILENT.utm)
 _NO_CLICK_ID: Final = piece("", "")
+_NO_REST: Final = piece("", "", "", "0", "")
 _NO_PAGE: Final = Page(piece("", "", ""), "", _NO_UTM, None, _NO_CLICK_ID)
 _NO_PLACE: Final = piece(*NOWHERE)
 _PERSON: Final = piece(False, "", "")
-_NO_HIT: Final = Hit(id="0" * 32, at=0, kind="server", site="")
+_ANYBODY: Final = Client(piece(""), 0)
+"""In place of a client that has still to be judged."""
+NO_HIT: Final = Hit(id="0" * 32, at=0, kind="server", site="")
 _MEDIUM_OF: Final = {"search": "organic", "email": "email"}
 """Medium of a referrer without UTM, by its kind; any other is a referral, as in GA4."""
 
@@ -115,9 +120,19 @@ class Enricher:
             max_bytes=48 * _MIB,
             size=lambda key: sum(map(len, key)),
         )
-        self._opens = remember_texts(self._open, 8)
-        self._pages = remember_texts(self._page, 32)
-        self._senders = remember_texts(self._sender, 16)
+        self._opens = remember_texts(self._open, 4)
+        self._views: Cache[Look, View] = Cache(
+            lambda look: self._view_all([look])[0],
+            entries=100_000,
+            max_bytes=24 * _MIB,
+            size=lambda look: 3 * sum(map(len, look)),
+            recurs=True,
+        )
+        self._pages = remember_texts(self._page, 16, recurs=True)
+        self._senders = remember_texts(self._referrers.judge, 8, recurs=True)
+        self._referrals: Cache[tuple[str, ReferrerKind], Piece] = Cache(
+            self._referral, entries=10_000, max_bytes=4 * _MIB, size=lambda told: len(told[0])
+        )
         self._arrivals: Cache[tuple[str, str, str], Piece] = Cache(
             self._arrival, entries=50_000, max_bytes=4 * _MIB, size=lambda told: sum(map(len, told))
         )
@@ -139,132 +154,131 @@ class Enricher:
     def enrich_all(self, hits: Sequence[Hit]) -> list[bytes | Refusal]:
         """Return what each of `hits` becomes: its row, or a refusal.
 
-        Step by step, and a step for all hits: half the price of one hit after another. A step makes columns, or one
-        column of pieces. A refused hit goes along with nothing said; its row is replaced in the end.
+        Step by step, and a step for all hits: half the price of one hit after another.
         """
         if not hits:
             return []
-        refused = _unsound(hits)
+        columns, said, refused = self._heard(hits)
+        return self._rows(columns, said, self._clients.all_of(_client_keys(columns), self._judge_clients), refused)
+
+    def enrich_familiar(self, hits: Sequence[Hit]) -> list[bytes | Refusal | None]:
+        """Return the same, but None of a hit whose client has not been met, or is forgotten: `meet` it first."""
+        if not hits:
+            return []
+        columns, said, refused = self._heard(hits)
+        clients = self._clients.recall_all(_client_keys(columns))
+        strangers = [] if all(clients) else [number for number, client in enumerate(clients) if client is None]
+        for number in strangers:
+            clients[number] = _ANYBODY
+        made: list[bytes | Refusal | None] = [*self._rows(columns, said, cast(list[Client], clients), refused)]
+        for number in strangers:
+            if not isinstance(made[number], Refusal):
+                made[number] = None
+        return made
+
+    def meet(self, hits: Sequence[Hit]) -> None:
+        """Judge what sent `hits`, where it is new; together a third of the price of one by one."""
+        if hits:
+            self._clients.all_of(_client_keys(columns_of(hits)), self._judge_clients)
+
+    def _heard(self, hits: Sequence[Hit]) -> tuple[Columns, list[Said], dict[int, Refusal]]:
+        """Return columns, what each hit says, and by their place those that are refused, with nothing said."""
+        columns = columns_of(hits)
+        refused = _unsound(columns)
         if refused:
-            hits = [_NO_HIT if number in refused else hit for number, hit in enumerate(hits)]
+            columns = columns_of([NO_HIT if number in refused else hit for number, hit in enumerate(hits)])
+        said, unclear = self._reader.read_all(columns)
+        return columns, said, refused | unclear
 
-        said = []
-        for number, each in enumerate(self._reader.read_all(hits)):
-            if isinstance(each, Refusal):
-                refused[number] = each
-                said.append(NOTHING)
+    def _rows(
+        self, hits: Columns, said: Sequence[Said], clients: Sequence[Client], refused: dict[int, Refusal]
+    ) -> list[bytes | Refusal]:
+        """Return the rows, and the refusals in their place. Each step makes columns, or one column of pieces."""
+        event, url, look, client_event_id, user_id, props, rest = zip(*said, strict=True)
+        opens = _places_of("open", hits.kind)
+        talkative = _where(rest)
+
+        views = self._views.all_of(look, self._view_all)
+        page = [view[0] for view in views]
+        for number in {*opens, *talkative}:
+            more = rest[number] or NO_REST
+            if more.own or more.click_id or number in opens:
+                seen = self._seen(self._pages[look[number][0]], look[number], more, mailed=number in opens)
             else:
-                said.append(each)
-        event, url, page_url, referrer, title, client_event_id, user_id, *rest = zip(*said, strict=True)
-        value, currency, occurred, props, message_id, list_id, link_code, own_click_id, own = rest
-        kind = [hit.kind for hit in hits]
-        opens = _places_of("open", kind)
+                seen = start(page[number], views[number].seen_size)
+            ending = piece(more.link_code, more.message_id, more.list_id, more.value or "0", more.currency)
+            page[number] = joined(seen, ending)
 
-        pages = [self._pages[text] for text in page_url]
-        page, page_site, utm, arrival, click_id, problem = map(list, zip(*pages, strict=True))
-        for number in _where(problem):
-            if url[number]:
-                refused[number] = Refusal("bad_url", problem[number])
-
-        senders = [self._senders[text] for text in referrer]
-        sent = [
-            each.inside if site and each.site == site else each.outside
-            for each, site in zip(senders, page_site, strict=True)
-        ]
-        sender, sent_arrival = zip(*sent, strict=True)
-
-        for number in _where(own):
-            if self._campaigns.named_in(own[number]):
-                on_page = () if page[number] is _NO_PAGE.columns else clean(page_url[number]).params
-                found = self._campaigns.read(on_page + own[number])
-                utm[number], arrival[number], click_id[number] = self._brought(found)
+        agent = [client[0] for client in clients]
         for number in opens:
-            if arrival[number] is None:
-                arrival[number] = self._mailings[list_id[number] or message_id[number]]
-        for number in _where(own_click_id):
-            if click_id[number] is _NO_CLICK_ID:
-                click_id[number] = piece(OWN_CLICK_ID, own_click_id[number])
+            agent[number] = joined(
+                start(agent[number], clients[number].agent_size), self._opens[hits.user_agent[number]]
+            )
+        for number in _places_of("server", hits.kind):
+            if not hits.user_agent[number]:  # a server need not say whose browser it speaks for
+                agent[number] = joined(start(agent[number], clients[number].agent_size), _PERSON)
 
-        agent, verdict = map(list, zip(*self.clients(hits), strict=True))
-        for number in opens:
-            verdict[number] = self._opens[hits[number].user_agent]
-        for number in _places_of("server", kind):
-            if not hits[number].user_agent:
-                verdict[number] = _PERSON  # a server need not say whose browser it speaks for
-
-        place = [
-            self._told_places[hit.geo_country, hit.geo_region, hit.geo_city] if hit.geo_country else _NO_PLACE
-            for hit in hits
-        ]
+        place = [_NO_PLACE] * len(said)
+        for number in _where(hits.geo_country):
+            place[number] = self._told_places[hits.geo_country[number], hits.geo_region[number], hits.geo_city[number]]
         if self.locations is not None:
             place = [
-                self._places[hit.ip] if told is _NO_PLACE and hit.ip else told
-                for told, hit in zip(place, hits, strict=True)
+                self._places[ip] if told is _NO_PLACE and ip else told for told, ip in zip(place, hits.ip, strict=True)
             ]
 
-        site = [hit.site for hit in hits]
-        received = [hit.at for hit in hits]
-        received_at = occurred_at = _seconds(received)
-        if any(occurred):
-            occurred_at = _seconds([told or had for told, had in zip(occurred, received, strict=True)])
+        received_at = occurred_at = _seconds(hits.at)
+        if any(rest[number].occurred_ms for number in talkative):
+            occurred = list(hits.at)
+            for number in talkative:
+                occurred[number] = rest[number].occurred_ms or occurred[number]
+            occurred_at = _seconds(occurred)
         made: list[bytes | Refusal] = [
             *rows(
-                event_ids([hit.id for hit in hits], site, event, client_event_id),
-                site,
+                event_ids(hits.id, hits.site, event, client_event_id),
+                hits.site,
                 event,
-                kind,
+                hits.kind,
                 received_at,
                 occurred_at,
-                versions(kind, received),
-                [hit.visitor_id for hit in hits],
-                [hit.visitor_kind for hit in hits],
+                versions(hits.kind, hits.at),
+                hits.visitor_id,
+                hits.visitor_kind,
                 user_id,
                 client_event_id,
                 page,
-                title,
-                sender,
-                utm,
-                [by_sender if told is None else told for told, by_sender in zip(arrival, sent_arrival, strict=True)],
-                click_id,
-                link_code,
-                message_id,
-                list_id,
-                [each or "0" for each in value],
-                currency,
                 agent,
-                verdict,
-                [self._languages[hit.accept_language] for hit in hits],
+                [self._languages[each] for each in hits.accept_language],
                 place,
-                [hit.ip for hit in hits],
-                [hit.consent for hit in hits],
+                hits.ip,
+                hits.consent,
                 props,
-                [RULES] * len(hits),
+                [RULES] * len(said),
             )
         ]
+        for number in _where([view[2] for view in views]):
+            if url[number]:
+                made[number] = Refusal("bad_url", views[number].problem)
         for number, refusal in refused.items():
             made[number] = refusal
         return made
 
-    def clients(self, hits: Sequence[Hit]) -> list[Client]:
-        """Say what sent each of `hits`. New user agents are judged together: a third of what they cost one by one."""
-        keys = [(hit.user_agent, hit.sec_ch_ua, hit.sec_ch_ua_mobile, hit.sec_ch_ua_platform) for hit in hits]
-        return self._clients.all_of(keys, self._judge_clients)
-
     @property
-    def caches(self) -> dict[str, Cache[Any, Any]]:
+    def caches(self) -> dict[str, Memory[Any, Any]]:
         """What is remembered, by name."""
         return {
             "user_agents": self._clients,
             "brands": self._agents.brands,
             "platforms": self._agents.platforms,
             "mail_openers": self._opens,
+            "views": self._views,
             "pages": self._pages,
             "referrers": self._senders,
+            "referrals": self._referrals,
             "sites": self._hosts.sites,
             "campaigns": self._arrivals,
             "mailings": self._mailings,
             "parameters": self._reader.parameters,
-            "titles": self._reader.titles,
+            "queries": self._reader.queries,
             "events": self._reader.events,
             "languages": self._languages,
             "told_places": self._told_places,
@@ -279,13 +293,40 @@ class Enricher:
         agents = self._agents.parse_all([(key[0], tuple.__new__(Hints, key[1:])) for key in keys])
         reasons = [self._bots.reason(key[0]) for key in keys]
         return [
-            tuple.__new__(Client, (piece(_stored(key[0]), *agent), piece(True, reason, "") if reason else _PERSON))
+            _client(piece(_stored(key[0]), *agent), piece(True, reason, "") if reason else _PERSON)
             for key, agent, reason in zip(keys, agents, reasons, strict=True)
         ]
 
     def _open(self, agent: str) -> Piece:
         open_kind, rule = self._mail.opened_by(agent, self._bots.reason(agent))
         return piece(open_kind == "scanner" and rule != "", rule if open_kind == "scanner" else "", open_kind)
+
+    def _view_all(self, looks: Sequence[Look]) -> list[View]:
+        pages = [self._pages[look[0]] for look in looks]
+        seen = [self._seen(page, look, NO_REST, mailed=False) for page, look in zip(pages, looks, strict=True)]
+        return [
+            tuple.__new__(View, (joined(each, _NO_REST), len(bytes(each)), page.problem))
+            for each, page in zip(seen, pages, strict=True)
+        ]
+
+    def _seen(self, page: Page, look: Look, rest: Rest, *, mailed: bool) -> Piece:
+        """Return `url` to `click_id`: of a look, and of the campaign and the click id that were named beside it."""
+        address, referrer, title = look
+        ref = self._senders[referrer]
+        inside = page.site != "" and ref.site == page.site
+        told = ("", "internal", "") if inside else (ref.name, ref.kind, ref.term)
+        utm, arrival, click_id = page.utm, page.arrival, page.click_id
+        if rest.own and self._campaigns.named_in(rest.own):
+            on_page = () if page.columns is _NO_PAGE.columns else clean(address).params
+            utm, arrival, click_id = self._brought(self._campaigns.read(on_page + rest.own))
+        if mailed and arrival is None:
+            arrival = self._mailings[rest.list_id or rest.message_id]
+        if arrival is None:
+            by_sender = ref.name.lower() or ref.host.removeprefix("www.")
+            arrival = self._referrals[by_sender, ref.kind] if ref.host and not inside else _DIRECT
+        if rest.click_id and click_id is _NO_CLICK_ID:
+            click_id = piece(OWN_CLICK_ID, rest.click_id)
+        return joined(page.columns, piece(tidy_title(title), ref.url, ref.host, *told), utm, arrival, click_id)
 
     def _page(self, text: str) -> Page:
         if not text:
@@ -295,18 +336,13 @@ class Enricher:
         except BadUrl as error:
             return _NO_PAGE._replace(problem=str(error))
         columns = piece(url.text, url.host, url.path)
-        return Page(columns, self._hosts.site_of(url.host), *self._brought(self._campaigns.read(url.params)))
+        utm, arrival, click_id = self._brought(self._campaigns.read(url.params))
+        return tuple.__new__(Page, (columns, self._hosts.site_of(url.host), utm, arrival, click_id, ""))
 
-    def _sender(self, text: str) -> Sent:
-        ref = self._referrers.judge(text)
-        columns = piece(ref.url, ref.host, ref.name, ref.kind, ref.term)
-        if ref is NOBODY or not ref.host:
-            return Sent("", (columns, _DIRECT), (columns, _DIRECT))
-        source = ref.name.lower() or ref.host.removeprefix("www.")
-        medium = _MEDIUM_OF.get(ref.kind, "referral")
-        arrival = Arrival(source, medium, "", self._channels.of(source, ref.kind, medium, ""))
-        inside = piece(ref.url, ref.host, "", "internal", "")
-        return Sent(ref.site, (columns, piece(*arrival)), (inside, _DIRECT))
+    def _referral(self, told: tuple[str, ReferrerKind]) -> Piece:
+        source, kind = told
+        medium = _MEDIUM_OF.get(kind, "referral")
+        return piece(*Arrival(source, medium, "", self._channels.of(source, kind, medium, "")))
 
     def _brought(self, found: Campaign) -> tuple[Piece, Piece | None, Piece]:
         """Return a campaign's columns: UTM as sent, what brought the visitor (None where it is silent), click id.
@@ -330,6 +366,10 @@ class Enricher:
         return _placed(self.locations.find(ip)) if self.locations else _NO_PLACE
 
 
+def _client(agent: Piece, verdict: Piece) -> Client:
+    return tuple.__new__(Client, (joined(agent, verdict), len(bytes(agent))))
+
+
 def _placed(place: Place) -> Piece:
     return _NO_PLACE if place is NOWHERE else piece(*place)
 
@@ -345,14 +385,21 @@ def _stored(agent: str) -> str:
     return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
 
 
-def _unsound(hits: Sequence[Hit]) -> dict[int, Refusal]:
+def _client_keys(hits: Columns) -> list[ClientKey]:
+    return list(
+        zip(hits.user_agent, hits.sec_ch_ua, hits.sec_ch_ua_mobile, hits.sec_ch_ua_platform, strict=True),
+    )
+
+
+def _unsound(hits: Columns) -> dict[int, Refusal]:
     """Return those of `hits` that no collector writes, by their place."""
-    received = [hit.at for hit in hits]
-    if are_hit_ids([hit.id for hit in hits]) and min(received) >= 0 and max(received) < _LATEST_MS:
+    if are_hit_ids(hits.id) and min(hits.at) >= 0 and max(hits.at) < _LATEST_MS:
         return {}
     refusal = Refusal("undecodable", "id or time of receipt that no collector writes")
     return {
-        number: refusal for number, hit in enumerate(hits) if not (are_hit_ids([hit.id]) and 0 <= hit.at < _LATEST_MS)
+        number: refusal
+        for number, (hit_id, at) in enumerate(zip(hits.id, hits.at, strict=True))
+        if not (are_hit_ids([hit_id]) and 0 <= at < _LATEST_MS)
     }
 
 

@@ -23,10 +23,10 @@ from collector.contract import decode as decode_hit
 from enricher.batch import Records
 from enricher.contract import decode_dead
 from enricher.delivery import stop_producer
+from enricher.judge import judge
 from enricher.kafka import access
 from enricher.said import Refusal
 from enricher.settings import Settings
-from enricher.stream import judge
 
 NOT_A_HIT: Final = "row of the sink, not a hit"
 OTHER_SITE: Final = "another site"

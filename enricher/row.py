@@ -23,6 +23,16 @@ def piece(*columns: Value) -> Piece:
     return Piece(_encode(columns)[1:-1])
 
 
+def joined(*pieces: Piece) -> Piece:
+    """Return neighbouring pieces as one."""
+    return Piece(b",".join(pieces))
+
+
+def start(of: Piece, size: int) -> Piece:
+    """Return the first columns of a piece, which take `size` bytes."""
+    return Piece(bytes(of)[:size])
+
+
 def rows(*columns: Sequence[Value | Piece]) -> list[bytes]:
     """Return the rows of these columns, each with its line feed; they stand in the order of `contract.COLUMNS`."""
     return _encode_lines(list(zip(*columns, strict=True))).splitlines(keepends=True)

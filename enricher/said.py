@@ -5,7 +5,6 @@ Longer than most modules: both vocabularies, the query's and the body's, stand s
 """
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
@@ -13,10 +12,11 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec.structs import astuple
 
-from collector.contract import Hit
+from collector.contract import Hit, Kind
 from enricher.body import MAX_PROP_NAME, MAX_PROP_VALUE, MAX_PROPS
 from enricher.body import decode as read_body
-from enricher.cache import Cache, remember_texts
+from enricher.cache import Cache, Memory, remember_texts
+from enricher.columns import Columns, columns_of
 from enricher.contract import DeadReason
 from enricher.personal import mask_email
 from enricher.url import Pairs, decode, decode_form
@@ -40,25 +40,27 @@ class Refusal(NamedTuple):
     """For people; quotes nothing that the sender wrote."""
 
 
-class Said(NamedTuple):
-    """One event in its sender's words, decoded; empty means "not said"."""
+class Refused(Exception):
+    """Carries a Refusal to where it is counted."""
 
-    event: str
-    url: str
-    page: str
-    """`url`, or the page that the Referer names, where that is the page's own."""
-    referrer: str
-    """A click's defaults to the Referer."""
-    title: str
-    """Tidied."""
-    client_event_id: str
-    user_id: str
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
+Look = tuple[str, str, str]
+"""What was looked at: the page's address (`url`, or what the Referer names where that is the page's own), the referrer
+(a click's defaults to the Referer), the title. As sent, decoded; empty means "not said"."""
+
+
+class Rest(NamedTuple):
+    """What few hits say; empty means "not said"."""
+
     value: str
     """Decimal text with at most 4 decimals."""
     currency: str
     occurred_ms: int
     """0: not said."""
-    props: dict[str, str]
     message_id: str
     list_id: str
     link_code: str
@@ -67,7 +69,16 @@ class Said(NamedTuple):
     """The query's parameters that are none of the vocabulary: a campaign may stand there."""
 
 
-NOTHING: Final = Said("", "", "", "", "", "", "", "", "", 0, {}, "", "", "", "", ())
+Said = tuple[str, str, Look, str, str, dict[str, str], Rest | None]
+"""One event in its sender's words, decoded, as SAID names them; empty means "not said".
+
+A plain tuple: made for each hit, a NamedTuple would take four times as long.
+"""
+SAID: Final = ("event", "url", "look", "client_event_id", "user_id", "props", "rest")
+
+NO_REST: Final = Rest("", "", 0, "", "", "", "", ())
+_NO_PROPS: Final[dict[str, str]] = {}
+NOTHING: Final[Said] = ("", "", ("", "", ""), "", "", _NO_PROPS, None)
 
 
 _BODY_REASON: Final[dict[str, DeadReason]] = {
@@ -89,9 +100,9 @@ _PASSED_OVER: Final = 12
 _EMPTY: Final = [""] * 13
 _PROP: Final = -1
 _OTHER: Final = -2
-_RECURRING: Final = frozenset({"s", "e", "u", "r", "t", "c", "m", "l"})
+_RECURRING: Final = frozenset({"s", "e", "u", "r", "t", "c", "m", "l", "n"})
 """Parameters that many hits share; any other is likely to be new with each hit."""
-_ALL_TEXT: Final = {str}
+_UNSAID: Final = (None, "")
 _BY_QUERY: Final = frozenset({"pixel", "open"})
 _BAD_EVENT: Final = Refusal("bad_event", "event: not 1-64 of [A-Za-z0-9_.:-]")
 _BAD_TIME: Final = Refusal("bad_time", "time: neither RFC 3339 nor epoch milliseconds")
@@ -106,7 +117,7 @@ class _Parameters(Cache[str, Parameter]):
     """A query's parameters by their text, "u=https%3A%2F%2F..."; only those are remembered that recur."""
 
     def __init__(self) -> None:
-        super().__init__(_parameter, entries=100_000, max_bytes=32 << 20, size=len)
+        super().__init__(_parameter, entries=100_000, max_bytes=16 << 20, size=len, recurs=True)
 
     def __missing__(self, parameter: str) -> Parameter:
         name, equals, text = parameter.partition("=")
@@ -120,27 +131,45 @@ class _Parameters(Cache[str, Parameter]):
 
 
 class Reader:
-    """Reads hits; remembers what recurs: addresses, titles and event names."""
+    """Reads hits; remembers what recurs: event names, parameters, and whole queries of page views."""
 
     def __init__(self) -> None:
+        self.queries: Memory[str, Said] = Memory(
+            entries=100_000, max_bytes=16 << 20, size=lambda query: 2 * len(query), recurs=True
+        )
         self.parameters = _Parameters()
-        self.titles = remember_texts(tidy_title, 8)
         self.events = remember_texts(_event, 1)
 
     def read(self, hit: Hit) -> Said | Refusal:
         """Read what `hit` says."""
-        return self.read_all([hit])[0]
+        said, refused = self.read_all(columns_of([hit]))
+        return refused[0] if refused else said[0]
 
-    def read_all(self, hits: Sequence[Hit]) -> list[Said | Refusal]:
-        """Read what each of `hits` says."""
-        return [self._of_query(hit) if hit.kind in _BY_QUERY else self._of_body(hit) for hit in hits]
+    def read_all(self, hits: Columns) -> tuple[list[Said], dict[int, Refusal]]:
+        """Read what each of `hits` says; where that cannot be meant NOTHING stands, and by its place the Refusal."""
+        said = []
+        refused = {}
+        for kind, query, body, referer in zip(hits.kind, hits.query, hits.body, hits.referer, strict=True):
+            try:
+                said.append(
+                    self._of_query(kind, query, referer) if kind in _BY_QUERY else self._of_body(kind, body, referer)
+                )
+            except Refused as why:
+                refused[len(said)] = why.refusal
+                said.append(NOTHING)
+        return said, refused
 
-    def _of_query(self, hit: Hit) -> Said | Refusal:
+    def _of_query(self, kind: Kind, query: str, referer: str) -> Said:
+        viewed = kind == "pixel"
+        if viewed:
+            known = self.queries.recall(query)
+            if known is not None:
+                return known
         values = _EMPTY.copy()
         props: dict[str, str] = {}
         others: list[tuple[str, str]] = []
         # Backwards, so that of a name given twice the first value stands.
-        for place, name, text in map(self.parameters.__getitem__, hit.query.split("&")[::-1]):
+        for place, name, text in map(self.parameters.__getitem__, query.split("&")[::-1]):
             if place >= 0:
                 values[place] = text
             elif place == _PROP:
@@ -149,72 +178,54 @@ class Reader:
                 others.append((name, text))
         event, url, referrer, title, client_id, user_id, value, currency, time, message, mailing, problem, _ = values
         if problem or len(props) > MAX_PROPS:
-            return Refusal("bad_props", problem or f"props: more than {MAX_PROPS}")
-        event = self.events[event] if event else DEFAULT_EVENT[hit.kind]
-        if not event:
-            return _BAD_EVENT
-        if value or currency:
-            money = _money(value, currency)
-            if isinstance(money, Refusal):
-                return money
-            value, currency = money
-        occurred = 0
-        if time:
-            moment = milliseconds(time)
-            if moment is None:
-                return _BAD_TIME
-            occurred = moment
-        page = url or hit.referer
-        own = tuple(others[::-1])
-        # fmt: off
-        return tuple.__new__(Said, (
-            event, url, page, referrer, title, client_id, user_id, value, currency, occurred, props,
-            message, mailing, "", "", own,
-        ))
-        # fmt: on
+            raise Refused(Refusal("bad_props", problem or f"props: more than {MAX_PROPS}"))
+        event = self._event(event, kind)
+        rest = None
+        if value or currency or time or message or mailing or others:
+            value, currency = _money(value, currency)
+            moment = _moment(time)
+            rest = Rest(value, currency, moment, message, mailing, "", "", tuple(others[::-1]))
+        look = (url or referer, referrer, title)
+        said: Said = (event, url, look, client_id, user_id, props, rest)
+        if viewed and url and rest is None and not (client_id or user_id or props):
+            self.queries.keep(query, said)
+        return said
 
-    def _of_body(self, hit: Hit) -> Said | Refusal:
+    def _of_body(self, kind: Kind, text: str, referer: str) -> Said:
         try:
-            body = read_body(hit.body)
+            body = read_body(text)
         except msgspec.ValidationError as error:
             field = str(error).rpartition("`$.")[2].rstrip("`").partition(".")[0].partition("[")[0]
-            return Refusal(
-                _BODY_REASON.get(field, "undecodable"), f"body: {field or 'not an object'} of a wrong type or size"
-            )
+            problem = f"body: {field or 'not an object'} of a wrong type or size"
+            raise Refused(Refusal(_BODY_REASON.get(field, "undecodable"), problem)) from None
         except (msgspec.DecodeError, UnicodeError):
-            return Refusal("undecodable", "body: not JSON")
+            raise Refused(Refusal("undecodable", "body: not JSON")) from None
         event, url, referrer, title, sent_id, sent_user, sent_value, currency, time, sent_props, code, click = astuple(
             body
         )
-        event = self.events[event] if event else DEFAULT_EVENT[hit.kind]
-        if not event:
-            return _BAD_EVENT
-        value, currency = "", currency or ""
-        if sent_value is not None or currency:
-            money = _money(_text(sent_value), currency)
-            if isinstance(money, Refusal):
-                return money
-            value, currency = money
-        occurred = 0
-        if time is not None and time != "":
-            moment = milliseconds(_text(time))
-            if moment is None:
-                return _BAD_TIME
-            occurred = moment
-        props = sent_props or NOTHING.props
-        if props and {*map(type, props.values())} != _ALL_TEXT:
-            props = {name: _text(each) for name, each in props.items()}
+        event = self._event(event, kind)
+        rest = None
+        if sent_value is not None or currency or time not in _UNSAID or code or click:
+            value, currency = _money(_text(sent_value), currency or "")
+            rest = Rest(value, currency, _moment(_text(time)), "", "", code or "", click or "", ())
+        props = sent_props or _NO_PROPS
+        for each in props.values():
+            if not isinstance(each, str):
+                props = {name: _text(any_kind) for name, any_kind in props.items()}
+                break
         page = url = url or ""
-        if hit.kind == "tag":
-            page = url or hit.referer
-        elif hit.kind == "click":
-            referrer = referrer or hit.referer
-        # fmt: off
-        return tuple.__new__(Said, (
-            event, url, page, referrer or "", self.titles[title] if title else "", _text(sent_id),
-            _text(sent_user), value, currency, occurred, props, "", "", code or "", click or "", (),
-        ))
-        # fmt: on
+        if kind == "tag":
+            page = url or referer
+        elif kind == "click":
+            referrer = referrer or referer
+        look = (page, referrer or "", title or "")
+        return event, url, look, _text(sent_id), _text(sent_user), props, rest
+
+    def _event(self, sent: str | None, kind: Kind) -> str:
+        event = self.events[sent] if sent else DEFAULT_EVENT[kind]
+        if not event:
+            raise Refused(_BAD_EVENT)
+        return event
 
 
 def _event(text: str) -> str:
@@ -239,8 +250,6 @@ def _parameter(parameter: str) -> Parameter:
             pass
         case "u" | "r" | "ts":
             text = decode(text)
-        case "t":
-            text = tidy_title(decode_form(text))
         case "m" | "l":
             text = mask_email(decode_form(text))
         case _:
@@ -257,23 +266,26 @@ def _prop(name: str, text: str) -> Parameter:
     return _PROP, name, text
 
 
-class _Money(NamedTuple):
-    """A value and its currency; a class of its own, for a compiler may take a plain pair and a Refusal for one type."""
-
-    value: str
-    currency: str
-
-
-def _money(value: str, currency: str) -> _Money | Refusal:
+def _money(value: str, currency: str) -> tuple[str, str]:
     value, currency = value.strip(), currency.strip().upper()
     if value and not _VALUE.fullmatch(value):
         rounded = _rounded(value)
         if rounded is None:
-            return Refusal("bad_value", "value: not a decimal number below 10^14")
+            raise Refused(Refusal("bad_value", "value: not a decimal number below 10^14"))
         value = rounded
     if currency and not _CURRENCY.fullmatch(currency):
-        return Refusal("bad_value", "currency: not three letters")
-    return _Money(value, currency)
+        raise Refused(Refusal("bad_value", "currency: not three letters"))
+    return value, currency
+
+
+def _moment(time: str) -> int:
+    """Return milliseconds since the epoch; 0 where nothing is said."""
+    if not time:
+        return 0
+    moment = milliseconds(time)
+    if moment is None:
+        raise Refused(_BAD_TIME)
+    return moment
 
 
 def _text(scalar: Scalar) -> str:

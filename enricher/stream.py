@@ -9,16 +9,13 @@ readiness ends before either. Longer than most modules: a session's parts share 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, cast
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from collector.contract import Hit
-from collector.contract import decode as decode_hit
 from enricher import delivery
 from enricher.admin import Health
 from enricher.batch import Records
@@ -27,6 +24,7 @@ from enricher.contract import DeadHit, encode_dead
 from enricher.delivery import Chunk, Delivery, Lane
 from enricher.enrich import Enricher
 from enricher.fetched import Fetched, take_columns
+from enricher.judge import Judging
 from enricher.kafka import access, time_fetches
 from enricher.log import line
 from enricher.metrics import Metrics
@@ -34,8 +32,8 @@ from enricher.said import Refusal
 from enricher.settings import Settings
 
 _POLL_MS: Final = 200
-_SLICE: Final = 250
-"""Records enriched before the network gets its turn: some 3 ms, and what they are made of stays in the cache."""
+_SMALL_TAKE: Final = 1000
+"""Records; fewer than that may wait for company."""
 _CLOSE_S: Final = 5.0
 _PATIENCE_S: Final = 5.0
 """A wait for Kafka that takes longer ends readiness, long before it ends the session."""
@@ -52,35 +50,6 @@ class Brakes(Exception):
 
 class Stalled(Exception):
     """Records wait, and the consumer takes none."""
-
-
-def to_hit(record: bytes) -> Hit | Refusal:
-    """Return the hit that a record of `hits.raw` holds; never fails."""
-    try:
-        return decode_hit(record)
-    except msgspec.ValidationError as error:
-        unknown = str(error).endswith("`$.v`")
-        return Refusal("unknown_version" if unknown else "undecodable", str(error)[:200])
-    except (msgspec.DecodeError, UnicodeError):
-        return Refusal("undecodable", "not JSON")
-
-
-def judge(enrich: Callable[[Hit], bytes | Refusal], record: bytes) -> bytes | Refusal:
-    """Return what a record of `hits.raw` becomes, its row or why there is none; never fails."""
-    hit = to_hit(record)
-    return hit if isinstance(hit, Refusal) else enrich(hit)
-
-
-def judge_all(
-    enrich_all: Callable[[Sequence[Hit]], list[bytes | Refusal]], records: Sequence[bytes]
-) -> list[bytes | Refusal]:
-    """Return what each of `records` becomes; `judge` for many."""
-    try:
-        return enrich_all(list(map(decode_hit, records)))
-    except (msgspec.DecodeError, UnicodeError):
-        read = [to_hit(record) for record in records]
-    rows = iter(enrich_all([hit for hit in read if isinstance(hit, Hit)]))
-    return [hit if isinstance(hit, Refusal) else next(rows) for hit in read]
 
 
 class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -146,7 +115,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
                         self._metrics.backlog.waits_since(source.partition, records.timestamps[0] / 1000)
                 for source, records in taken.items():
                     await self._carry(source, records, assignment)
-                if sum(map(len, taken.values())) < self._settings.chunk_records // 4:
+                if sum(map(len, taken.values())) < min(_SMALL_TAKE, self._settings.chunk_records // 4):
                     await _sleep(self._settings.linger_ms / 1000, stopping)
             await asyncio.gather(*self._under_way.values())
         finally:
@@ -192,21 +161,19 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         """Enrich `records` into Kafka batches; the network gets its turn every few milliseconds."""
         good, dead = Records(), Records()
         results: dict[str, int] = {}
-        for start in range(0, len(records), _SLICE):
-            values = records.values[start : start + _SLICE]
-            timestamps = records.timestamps[start : start + _SLICE]
-            rows = judge_all(self._enricher.enrich_all, values)
-            if Refusal in map(type, rows):
-                for at, row in enumerate(rows):
-                    if isinstance(row, Refusal):
-                        letter = bury(row, source, records.offsets[start + at], timestamps[at], values[at])
-                        dead.add(encode_dead(letter), timestamps[at])
-                        results[row.reason] = results.get(row.reason, 0) + 1
-                    else:
-                        good.add(row, timestamps[at])
-            else:
-                good.add_all(cast(list[bytes], rows), timestamps)
+        judging = Judging(self._enricher, records.values)
+        for _ in judging.pieces():
             await asyncio.sleep(0)
+        if Refusal in map(type, judging.made):
+            for at, row in enumerate(judging.made):
+                if isinstance(row, Refusal):
+                    letter = bury(row, source, records.offsets[at], records.timestamps[at], records.values[at])
+                    dead.add(encode_dead(letter), records.timestamps[at])
+                    results[row.reason] = results.get(row.reason, 0) + 1
+                else:
+                    good.add(row, records.timestamps[at])
+        else:
+            good.add_all(cast(list[bytes], judging.made), records.timestamps)
         enriched = len(good.values)
         if enriched:
             results["enriched"] = enriched

@@ -88,8 +88,8 @@ class UserAgents:
     def _browser(self, agent: str, brands: str) -> tuple[str, str]:
         found = self._browsers.extract(agent)
         name = version = ""
-        if found and found.family:
-            name = self._tables.browser_names.get(found.family, found.family)
+        if found and (family := found.family):
+            name = self._tables.browser_names.get(family, family)
             version = _version(found.major, found.minor)
         if brands:
             hinted, major = self.brands[brands]
@@ -108,10 +108,10 @@ class UserAgents:
     def _system(self, agent: str, platform: str) -> tuple[str, str]:
         found = self._systems.extract(agent)
         name = version = ""
-        if found and found.family:
-            name = self._tables.system_names.get(found.family, found.family)
+        if found and (family := found.family):
+            name = self._tables.system_names.get(family, family)
             version = _version(found.major, found.minor, found.patch)
-            version = self._tables.system_versions.get(f"{found.family} {version}", version)
+            version = self._tables.system_versions.get(f"{family} {version}", version)
         if platform:
             hinted = self.platforms[platform]
             if hinted and hinted != name and not (hinted == "Linux" and name in self._tables.linux_based):

@@ -14,7 +14,7 @@ from typing import Any, Final
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-CHUNK_RECORDS: Final = 4000
+CHUNK_RECORDS: Final = 16_000
 BATCH_BYTES: Final = 900_000
 
 

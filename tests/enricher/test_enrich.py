@@ -3,6 +3,7 @@
 import string
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import get_args
 
 import msgspec
@@ -16,8 +17,8 @@ from enricher.contract import COLUMNS, DeadReason, Event, decode_row, encode_row
 from enricher.enrich import Enricher, load
 from enricher.event_id import RULES, version
 from enricher.explain import answers
+from enricher.judge import Judging, judge
 from enricher.said import Refusal
-from enricher.stream import judge
 
 GOLDEN = Path(__file__).parent.parent / "contracts"
 PLAIN = Hit(id="019aa0b1c2d37e4f8a9bacbdcedfe0f1", at=1795334400123, kind="pixel", site="shop")
@@ -201,6 +202,15 @@ def test_any_bytes_give_an_event_or_a_named_refusal(record: bytes) -> None:
     sound(judge(any_enricher().enrich, record))
 
 
+@pytest.mark.parametrize("hit_id", ["A" * 32, "0" * 31, "0" * 33, "00 " * 10 + "00", "é" * 16, "g" * 32, "٣" * 32, ""])
+def test_an_id_that_no_collector_writes_is_refused(enricher: Enricher, hit_id: str) -> None:
+    wrong = msgspec.structs.replace(PLAIN, id=hit_id)
+    refusal, row = enricher.enrich_all([wrong, PLAIN])
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "undecodable"
+    assert row == enricher.enrich(PLAIN), "and costs nobody else anything"
+
+
 _HITS = st.builds(
     Hit,
     id=st.sampled_from(["019aa0b1c2d37e4f8a9bacbdcedfe0f1", "0" * 32, "0" * 31, "A" * 32, "é" * 16]),
@@ -218,6 +228,31 @@ _HITS = st.builds(
 @given(st.lists(_HITS, max_size=12))
 def test_many_hits_at_once_become_what_each_becomes(hits: list[Hit]) -> None:
     assert any_enricher().enrich_all(hits) == [forgetful().enrich(hit) for hit in hits]
+
+
+_RECORDS = _HITS.map(encode) | st.sampled_from([b"", b"{", b'{"v":2}', b'{"v":1,"id":3}'])
+
+
+@settings(max_examples=60, deadline=None)
+@given(records=st.lists(_RECORDS, min_size=1, max_size=12), serial=st.integers(0, 10**9), order=st.randoms())
+def test_a_chunk_becomes_what_each_of_its_records_becomes(records: list[bytes], serial: int, order: Random) -> None:
+    """Two slices and a half, in which some user agents are met for the first time."""
+    chunk = [
+        order.choice(records).replace(b"curl/8", b"curl/8.%d" % order.randrange(serial, serial + 9)) for _ in "x" * 300
+    ]
+    judging = Judging(any_enricher(), chunk)
+    assert sum(1 for _ in judging.pieces()) >= 2, "it pauses"
+    assert judging.made == [judge(forgetful().enrich, record) for record in chunk]
+
+
+def test_hits_from_strangers_wait_until_they_are_met() -> None:
+    enricher = load("")
+    hits = [PLAIN, msgspec.structs.replace(PLAIN, query="u=nonsense", user_agent="another")]
+    first, refusal = enricher.enrich_familiar(hits)
+    assert first is None
+    assert isinstance(refusal, Refusal), "what is refused waits for nobody"
+    enricher.meet(hits)
+    assert enricher.enrich_familiar(hits) == enricher.enrich_all(hits) == [enricher.enrich(PLAIN), refusal]
 
 
 _TEXT = st.text(max_size=80) | st.sampled_from(
@@ -267,6 +302,7 @@ def test_any_hit_gives_an_event_or_a_named_refusal(
     judged = judge(any_enricher().enrich, encode(hit))
     sound(judged)
     assert judged == forgetful().enrich(hit), "what is remembered changes no answer"
+    assert judged == any_enricher().enrich(hit), "nor the second time"
     if isinstance(judged, bytes):
         made = decode_row(judged)
         assert "a@b.example" not in made.url + made.referrer + made.utm_source

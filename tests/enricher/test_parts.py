@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import maxminddb
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enricher.brake import Brake
-from enricher.cache import _ENTRY_BYTES, Cache
+from enricher.cache import _ENTRY_BYTES, Cache, Memory
 from enricher.enrich import load
 from enricher.geo import Locations
 from enricher.settings import read
+from enricher.url import decode
 from tests.enricher.mmdb import write
 
 
@@ -68,6 +70,49 @@ def test_many_are_answered_from_the_old_generation_too() -> None:
     assert 1 not in cache
     assert cache.all_of([1, 3, 1], lambda new: pytest.fail(f"computed again: {new}")) == [2, 6, 2]
     assert cache.misses == 3
+
+
+def test_a_memory_recalls_what_was_kept_and_moves_what_is_asked_for() -> None:
+    memory: Memory[int, str] = Memory(entries=4, max_bytes=1 << 20, size=lambda number: number, max_key_bytes=50)
+    assert memory.recall(1) is None
+    for number in (1, 2, 3):
+        memory.keep(number, str(number))
+    assert 1 not in memory, "of the old generation"
+    assert memory.recall_all([3, 1, 4]) == ["3", "1", None]
+    assert 1 in memory, "asked for: of the young one again"
+    memory.keep(51, "too long")
+    assert memory.recall(51) is None
+    assert memory.misses == 4
+    memory.remember_nothing()
+    memory.keep(1, "1")
+    assert memory.recall(1) is None
+
+
+def test_what_comes_once_is_not_worth_remembering() -> None:
+    asked: list[int] = []
+
+    def same(number: int) -> int:
+        asked.append(number)
+        return number
+
+    cache = Cache(same, entries=9, max_bytes=1 << 20, size=lambda _: 8, recurs=True)
+    often, once = 1 << 20 | 7, 2 << 20 | 8
+    assert [cache[often], cache[once], cache[often], cache[often]] == [often, once, often, often]
+    assert asked == [often, once, often], "remembered from the second time on"
+    assert cache.held == 1
+    assert cache.all_of([once], lambda new: [*new]) == [once]
+    assert cache.held == 2
+
+
+@given(st.text(alphabet="%0123456789ABDEFabcdf:/?=& +é\u20ac", max_size=40))
+@example("%253A%2%46%%3A3A")
+def test_escapes_are_undone_from_left_to_right_each_once(text: str) -> None:
+    raw = unquote_to_bytes(text)
+    try:
+        expected = raw.decode()
+    except UnicodeDecodeError:
+        expected = raw.decode("cp1252", "replace")
+    assert decode(text) == expected
 
 
 def test_the_brake_wants_a_full_window() -> None:
