@@ -11,6 +11,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _CAME_PLACES: Final = 1 << 16
+"""Of the latest keys, about so many are known again when they come a second time."""
 _ENTRY_BYTES = 600
 """What an entry takes beside its key: the result's objects and two dict slots, measured generously."""
 
@@ -132,19 +133,13 @@ class Cache(Memory[Key, Value], Generic[Key, Value]):
 
     def all_of(self, keys: Sequence[Key], compute_all: Callable[[Sequence[Key]], Sequence[Value]]) -> list[Value]:
         """Answer many; what nothing is remembered of is computed together, each once."""
-        found = list(map(self.get, keys))
+        found = self.recall_all(keys)
         if all(found):
             return cast(list[Value], found)
         new: dict[Key, list[int]] = {}
         for place, value in enumerate(found):
             if value is None:
-                key = keys[place]
-                value = self._old.get(key)
-                if value is None:
-                    new.setdefault(key, []).append(place)
-                else:
-                    found[place] = value
-                    self._keep(key, value)
+                new.setdefault(keys[place], []).append(place)
         if new:
             for (key, places), value in zip(new.items(), compute_all(list(new)), strict=True):
                 self.keep(key, value)

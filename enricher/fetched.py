@@ -11,6 +11,10 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 
+MOST_BYTES: Final = 16 << 20
+"""Of values in one take and partition, but for the last batch: a record may be a hundred times as large as most, and
+what is fetched is bounded compressed only."""
+
 
 class Fetched:
     """Records of one partition, in order."""
@@ -40,6 +44,8 @@ class _Taker:
     def __call__(self, max_records: int | None = None) -> Fetched:
         """Return the next records, all or at most so many, and move the consumer's position past them.
 
+        Fewer where they are large: no further batch is unpacked once MOST_BYTES are taken.
+
         Raises:
             CorruptRecordException: of the next batch; what comes after it is not to be had.
         """
@@ -49,7 +55,8 @@ class _Taker:
             self._batch = taken
             return taken
         records = result._partition_records
-        while max_records is None or len(taken) < max_records:
+        size = 0
+        while size < MOST_BYTES and (max_records is None or len(taken) < max_records):
             if self._at == len(self._batch) and not self._next(records):
                 result._update_position()
                 result._partition_records = None
@@ -60,7 +67,9 @@ class _Taker:
                 end = min(end, self._at + max_records - len(taken))
             taken.offsets.extend(self._batch.offsets[self._at : end])
             taken.timestamps.extend(self._batch.timestamps[self._at : end])
-            taken.values.extend(self._batch.values[self._at : end])
+            values = self._batch.values[self._at : end]
+            taken.values.extend(values)
+            size += sum(map(len, values))
             self._at = end
             records.next_fetch_offset = self._batch_end if end == len(self._batch) else taken.offsets[-1] + 1
         result._update_position()

@@ -16,7 +16,7 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enricher.fetched import Fetched, _Answers
+from enricher.fetched import MOST_BYTES, Fetched, _Answers
 
 SOURCE = TopicPartition("hits.raw", 2)
 ATTRIBUTES, CRC = 21, 17
@@ -169,6 +169,19 @@ def test_what_was_taken_once_is_not_taken_again() -> None:
     parts = [ours.getall(4), ours.getall(4), ours.getall(4)]
     assert list(chain.from_iterable(part.offsets for part in parts)) == list(range(100, end))
     assert place.position == end
+
+
+def test_large_records_are_taken_few_at_a_time() -> None:
+    data, end = [], 0
+    for _ in range(20):
+        made, end = written(([b"x" * 500_000] * 2, None, "hits"), end, 1)
+        data.append(made)
+    result, place = answer(b"".join(data), 0, [], READ_COMMITTED)
+    ours = in_columns(result)
+    first = ours.getall(16_000)
+    assert MOST_BYTES <= sum(map(len, first.values)) < MOST_BYTES + 1_000_000
+    assert place.position == len(first)
+    assert first.offsets + ours.getall(16_000).offsets == list(range(end))
 
 
 def test_an_answer_that_is_given_up_is_not_kept_alive() -> None:
