@@ -21,7 +21,7 @@ COMPILED: Final = {
         "spool", "turn",
     ),
     "enricher": (
-        "batch", "bots", "cache", "campaign", "columns", "enrich", "event_id", "fetched", "hosts", "judge", "language",
+        "batch", "bots", "cache", "campaign", "enrich", "event_id", "fetched", "hosts", "judge", "language",
         "personal", "referrer", "row", "said", "url", "user_agent",
     ),
 }  # fmt: skip

@@ -5,14 +5,14 @@ Reason: a record appended to aiokafka's own batch costs three times what it cost
 """
 
 import struct
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
-from itertools import accumulate, chain, repeat
 from typing import Final
 
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 from aiokafka.record.util import calc_crc32c
+from librt.strings import BytesWriter
+from mypy_extensions import i64
 
 Codec = tuple[int, Callable[[bytes], bytes]]
 CODECS: Final[dict[str, Codec]] = {
@@ -32,59 +32,36 @@ _BODY: Final = struct.Struct(">hiqqqhii")
 """Attributes, last offset delta, first and last timestamp, producer id, its epoch, base sequence, count."""
 
 
-def varint(number: int) -> bytes:
-    """Return a number as Kafka's zigzag varint."""
-    left = number << 1 if number >= 0 else (-number << 1) - 1
-    out = bytearray()
+def _size(number: i64) -> i64:
+    """Return the bytes of a number as Kafka's zigzag varint."""
+    left = (number << 1) ^ (number >> 63)
+    size: i64 = 1
+    while left > 127:
+        left >>= 7
+        size += 1
+    return size
+
+
+def write_varint(out: BytesWriter, number: i64) -> None:
+    """Append a number, from -2^40 to 2^40, as Kafka's zigzag varint."""
+    left = (number << 1) ^ (number >> 63)
     while left > 127:
         out.append(left & 127 | 128)
         left >>= 7
     out.append(left)
-    return bytes(out)
-
-
-_VARINTS: Final = [varint(number) for number in range(1 << 13)]
-"""Of the small numbers: 8,192 cover offsets in a batch, sizes of values, and most timestamps."""
-
-
-def _varints(numbers: Sequence[int]) -> list[bytes]:
-    """Return each as a varint."""
-    if min(numbers) >= 0 and max(numbers) < len(_VARINTS):
-        return list(map(_VARINTS.__getitem__, numbers))
-    return list(map(varint, numbers))
-
-
-def records(values: Sequence[bytes], timestamps: Sequence[int]) -> bytes:
-    """Return the records' bytes: values with their timestamps, offsets from 0 up, without keys and headers.
-
-    Part by part, and a part for all records: a third of the price of one record after another.
-    """
-    first = timestamps[0]
-    lengths = list(map(len, values))
-    gaps = _varints([timestamp - first for timestamp in timestamps])
-    offsets = _varints(range(len(values)))
-    sizes = _varints(lengths)
-    bare = len(b"\0" + b"\1" + b"\0")
-    wholes = _varints([
-        bare + gap + offset + size + length
-        for gap, offset, size, length in zip(map(len, gaps), map(len, offsets), map(len, sizes), lengths, strict=True)
-    ])  # fmt: skip
-    # Length; attributes; timestamp and offset, both as differences; no key; the value's size, and it; no headers.
-    parts = zip(wholes, repeat(b"\0"), gaps, offsets, repeat(b"\1"), sizes, values, repeat(b"\0"), strict=False)
-    return b"".join(chain.from_iterable(parts))
 
 
 class Batch:
     """What `send_batch` takes, in the form of aiokafka's BatchBuilder: one batch, whole from the start."""
 
-    def __init__(self, values: Sequence[bytes], timestamps: Sequence[int], codec: str, *, transactional: bool) -> None:
-        """Take at least one value; timestamps are milliseconds since the epoch."""
+    def __init__(self, records: bytes, count: int, first: int, last: int, codec: str, *, transactional: bool) -> None:
+        """Take the bytes of at least one record; `first` and `last` are timestamps, the first's and the greatest."""
         number, pack = CODECS[codec]
         self._attributes: Final = number | (_TRANSACTIONAL if transactional else 0)
-        self._payload = pack(records(values, timestamps))
-        self._count: Final = len(values)
-        self._first: Final = timestamps[0]
-        self._last: Final = max(timestamps)
+        self._payload = pack(records)
+        self._count: Final = count
+        self._first: Final = first
+        self._last: Final = last
         self._producer = (-1, -1, -1)
         self._buffer: bytearray | None = None
 
@@ -114,31 +91,64 @@ class Batch:
 
 
 class Records:
-    """Values of one topic, each with its timestamp, on their way into batches."""
+    """Values of one topic, each with its timestamp, written into batches as they come."""
 
-    def __init__(self) -> None:
-        self.values: list[bytes] = []
-        self.timestamps: list[int] = []
+    def __init__(self, codec: str, most_bytes: int, *, transactional: bool) -> None:
+        """Make batches of at most `most_bytes` before packing; a longer record is a batch of its own."""
+        self._codec: Final = codec
+        self._most_bytes: Final[i64] = most_bytes
+        self._transactional: Final = transactional
+        self._batches: list[Batch] = []
+        self._open = BytesWriter()
+        """Records of the batch that is not full yet."""
+        self._count: i64 = 0
+        self._first: i64 = 0
+        self._last: i64 = 0
+        """Timestamps of the first of them, and the greatest."""
+        self.count = 0
+        """Of all batches."""
 
     def add(self, value: bytes, timestamp: int) -> None:
-        """Take one more."""
-        self.values.append(value)
-        self.timestamps.append(timestamp)
+        """Take one more; timestamps are milliseconds since the epoch."""
+        length: i64 = len(value)
+        at: i64 = timestamp
+        out = self._open
+        if self._count == 0:
+            self._first = self._last = at
+        elif len(out) + length + _OVERHEAD > self._most_bytes:
+            self._close()
+            self._first = self._last = at
+        elif at > self._last:
+            self._last = at
+        gap = at - self._first
+        size = _size(gap) + _size(self._count) + _size(length) + length + _FIXED
+        write_varint(out, size)
+        out.append(0)  # attributes
+        write_varint(out, gap)
+        write_varint(out, self._count)
+        out.append(1)  # no key
+        write_varint(out, length)
+        out.write(value)
+        out.append(0)  # no headers
+        self._count += 1
+        self.count += 1
 
-    def add_all(self, values: Sequence[bytes], timestamps: Sequence[int]) -> None:
-        """Take some more."""
-        self.values += values
-        self.timestamps += timestamps
+    def batches(self) -> list[Batch]:
+        """Return all of them; nothing is added after."""
+        if self._count:
+            self._close()
+        return self._batches
 
-    def batches(self, codec: str, most_bytes: int, *, transactional: bool) -> Iterator[Batch]:
-        """Yield batches of at most `most_bytes` before packing; a longer record is a batch of its own."""
-        held = list(accumulate(len(value) + _OVERHEAD for value in self.values))
-        start = before = 0
-        while start < len(held):
-            end = max(start + 1, bisect_right(held, before + most_bytes, start))
-            yield Batch(self.values[start:end], self.timestamps[start:end], codec, transactional=transactional)
-            start, before = end, held[end - 1]
+    def _close(self) -> None:
+        records = self._open.getvalue()
+        self._open.truncate(0)
+        self._batches.append(
+            Batch(records, self._count, self._first, self._last, self._codec, transactional=self._transactional)
+        )
+        self._count = 0
 
 
-_OVERHEAD: Final = 24
+_FIXED: Final[i64] = len(b"\0" + b"\1" + b"\0")
+"""Bytes of a record besides: attributes, no key, no headers."""
+_OVERHEAD: Final[i64] = 24
 """Bytes around a value, at most."""

@@ -16,7 +16,7 @@ _ENTRY_BYTES = 600
 """What an entry takes beside its key: the result's objects and two dict slots, measured generously."""
 
 
-class Memory(dict[Key, Value], Generic[Key, Value]):
+class Memory(Generic[Key, Value]):
     """Results by key, for whoever works them out: `recall` what is held, `keep` what was not.
 
     Holds at most `entries` keys and about `max_bytes` bytes; a key above `max_key_bytes` is not kept, nor, if only what
@@ -32,7 +32,6 @@ class Memory(dict[Key, Value], Generic[Key, Value]):
         max_key_bytes: int = 4096,
         recurs: bool = False,
     ) -> None:
-        super().__init__()
         self._size = size
         self._came = bytearray(_CAME_PLACES if recurs else 0)
         """Of the keys that came, a byte of their hashes, at a place by the rest of it; the last one stands."""
@@ -40,35 +39,32 @@ class Memory(dict[Key, Value], Generic[Key, Value]):
         self._half_entries = max(1, entries // 2)
         self._half_bytes = max(1, max_bytes // 2)
         self._bytes = 0
+        self._young: dict[Key, Value] = {}
         self._old: dict[Key, Value] = {}
         self.misses = 0
         """Results computed so far."""
 
     def recall(self, key: Key) -> Value | None:
         """Return what is held by `key`."""
-        value = self.get(key)
-        if value is None and self._old:
-            value = self._old.get(key)
-            if value is not None:
-                self._keep(key, value)
-        return value
+        value = self._young.get(key)
+        return value if value is not None else self._recall_old(key)
 
-    def recall_all(self, keys: Sequence[Key]) -> list[Value | None]:
-        """Return what is held by each of `keys`."""
-        found = list(map(self.get, keys))
-        if not all(found) and self._old:
-            for place, value in enumerate(found):
-                if value is None:
-                    found[place] = self.recall(keys[place])
-        return found
+    def _recall_old(self, key: Key) -> Value | None:
+        value = self._old.get(key)
+        if value is not None:
+            self._keep(key, value)
+        return value
 
     def keep(self, key: Key, value: Value) -> None:
         """Hold what `recall` did not find."""
         self.misses += 1
-        if self._worth(key):
+        if self.wants(key):
             self._keep(key, value)
 
-    def _worth(self, key: Key) -> bool:
+    def wants(self, key: Key) -> bool:
+        """Tell whether `key` would be kept, as one that recurs: true from the second time on."""
+        if self._max_key_bytes < 0:
+            return False
         if not self._came:
             return True
         number = hash(key)
@@ -80,19 +76,19 @@ class Memory(dict[Key, Value], Generic[Key, Value]):
 
     def _keep(self, key: Key, value: Value) -> None:
         size = self._size(key)
-        if size > self._max_key_bytes or key in self:
+        if size > self._max_key_bytes or key in self._young:
             return
-        if len(self) >= self._half_entries or self._bytes >= self._half_bytes:
-            self._old = dict(self)
-            self.clear()
+        if len(self._young) >= self._half_entries or self._bytes >= self._half_bytes:
+            self._old = self._young
+            self._young = {}
             self._bytes = 0
         self._bytes += size + _ENTRY_BYTES
-        self[key] = value
+        self._young[key] = value
 
     @property
     def held(self) -> int:
         """Entries in both generations."""
-        return len(self) + len(self._old)
+        return len(self._young) + len(self._old)
 
     def remember_nothing(self) -> None:
         """From now on, compute each answer anew."""
@@ -101,8 +97,8 @@ class Memory(dict[Key, Value], Generic[Key, Value]):
 
     def forget(self) -> None:
         """Drop everything: what `compute` reads has changed."""
+        self._young = {}
         self._old = {}
-        self.clear()
         self._bytes = 0
 
 
@@ -122,20 +118,21 @@ class Cache(Memory[Key, Value], Generic[Key, Value]):
         super().__init__(entries=entries, max_bytes=max_bytes, size=size, max_key_bytes=max_key_bytes, recurs=recurs)
         self._compute = compute
 
-    def __missing__(self, key: Key) -> Value:
-        value = self._old.get(key)
-        if value is not None:
-            self._keep(key, value)
-        else:
+    def __getitem__(self, key: Key) -> Value:
+        value = self._young.get(key)
+        return value if value is not None else self._answer(key)
+
+    def _answer(self, key: Key) -> Value:
+        """Answer what the young generation does not hold."""
+        value = self._recall_old(key)
+        if value is None:
             value = self._compute(key)
             self.keep(key, value)
         return value
 
     def all_of(self, keys: Sequence[Key], compute_all: Callable[[Sequence[Key]], Sequence[Value]]) -> list[Value]:
         """Answer many; what nothing is remembered of is computed together, each once."""
-        found = self.recall_all(keys)
-        if all(found):
-            return cast(list[Value], found)
+        found = [self.recall(key) for key in keys]
         new: dict[Key, list[int]] = {}
         for place, value in enumerate(found):
             if value is None:

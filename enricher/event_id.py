@@ -4,7 +4,6 @@ Rule: both are made of the hit alone, so that a repeat, a replay and the copy th
 """
 
 import uuid
-from collections.abc import Sequence
 from hashlib import sha1
 from typing import Final
 
@@ -30,10 +29,9 @@ _LAST_MS: Final = (1 << _RULES_SHIFT) - 1
 _BASE: Final[dict[Kind, int]] = {kind: rank << _RANK_SHIFT | _LAST_MS for kind, rank in _RANK.items()}
 _TODAY: Final[dict[Kind, int]] = {kind: base + (RULES << _RULES_SHIFT) for kind, base in _BASE.items()}
 
-_DIGITS_AT: Final = (*range(8), *range(9, 13), *range(14, 18), *range(19, 23), *range(24, 36))
 _of_namespace: Final = sha1(NAMESPACE.bytes, usedforsecurity=False)
-_VERSION_5: Final = bytes(byte & 0x0F | 0x50 for byte in range(256))
-_VARIANT: Final = bytes(byte & 0x3F | 0x80 for byte in range(256))
+_VARIANT: Final = {digit: f"{int(digit, 16) & 3 | 8:x}" for digit in "0123456789abcdef"}
+"""Of a digest's digit, the one that says the variant."""
 
 
 def event_id(hit_id: str, site: str, event: str, client_event_id: str) -> str:
@@ -42,62 +40,20 @@ def event_id(hit_id: str, site: str, event: str, client_event_id: str) -> str:
     Without `client_event_id`: the hit's own id (32 hex digits). With it: UUID version 5 (RFC 9562) of site, event and
     id, whoever sent it.
     """
-    return event_ids([hit_id], [site], [event], [client_event_id])[0]
+    if not client_event_id:
+        return f"{hit_id[:8]}-{hit_id[8:12]}-{hit_id[12:16]}-{hit_id[16:20]}-{hit_id[20:]}"
+    hashing = _of_namespace.copy()
+    hashing.update(f"{site}{_SEPARATOR}{event}{_SEPARATOR}{client_event_id}".encode("utf-8", "surrogatepass"))
+    digits = hashing.hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:32]}"
 
 
-def event_ids(
-    hit_ids: Sequence[str], sites: Sequence[str], events: Sequence[str], client_event_ids: Sequence[str]
-) -> list[str]:
-    """Return the `event_id` of each."""
-    made = _dashed("".join(hit_ids))
-    if any(client_event_ids):
-        named = [number for number, each in enumerate(client_event_ids) if each]
-        names = [
-            f"{sites[number]}{_SEPARATOR}{events[number]}{_SEPARATOR}{client_event_ids[number]}" for number in named
-        ]
-        for number, each in zip(named, _uuids_5(names), strict=True):
-            made[number] = each
-    return made
-
-
-def _uuids_5(names: Sequence[str]) -> list[str]:
-    """Return the UUID version 5 of each name, in NAMESPACE."""
-    found = []
-    for name in names:
-        hashing = _of_namespace.copy()
-        hashing.update(name.encode("utf-8", "surrogatepass"))
-        found.append(hashing.digest()[:16])
-    digests = bytearray(b"".join(found))
-    digests[6::16] = digests[6::16].translate(_VERSION_5)
-    digests[8::16] = digests[8::16].translate(_VARIANT)
-    return _dashed(digests.hex())
-
-
-def are_hit_ids(texts: Sequence[str]) -> bool:
-    """Tell whether every one of `texts` is 32 lower-case hex digits."""
-    if {*map(len, texts)} - {32}:
-        return False
-    digits = "".join(texts)
+def is_hit_id(text: str) -> bool:
+    """Tell whether `text` is 32 lower-case hex digits."""
     try:
-        return bytes.fromhex(digits).hex() == digits
+        return len(text) == 32 and bytes.fromhex(text).hex() == text
     except ValueError:
         return False
-
-
-def _dashed(digits: str) -> list[str]:
-    """Return UUIDs with dashes, of 32 digits each. A digit of all at once, then the next: half the price of slices."""
-    digit = digits.encode()
-    count = len(digit) // 32
-    dashed = bytearray(b"-") * (36 * count)
-    for number, place in enumerate(_DIGITS_AT):
-        dashed[place::36] = digit[number::32]
-    text = dashed.decode()
-    return [text[start : start + 36] for start in range(0, 36 * count, 36)]
-
-
-def versions(kinds: Sequence[Kind], received_ms: Sequence[int]) -> list[int]:
-    """Return the `version` of each, under today's rules."""
-    return [_TODAY[kind] - received for kind, received in zip(kinds, received_ms, strict=True)]
 
 
 def version(kind: Kind, received_ms: int, rules: int = RULES) -> int:
@@ -106,4 +62,4 @@ def version(kind: Kind, received_ms: int, rules: int = RULES) -> int:
     First the browser's copy over the server's, then the later rules, then the earliest receipt: 4 bits of rank, 16 of
     rules, 44 of inverted milliseconds (0 <= `received_ms` < 2^44).
     """
-    return _BASE[kind] + (rules << _RULES_SHIFT) - received_ms
+    return (_TODAY[kind] if rules == RULES else _BASE[kind] + (rules << _RULES_SHIFT)) - received_ms

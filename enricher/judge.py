@@ -1,24 +1,23 @@
 """Records of `hits.raw` in, rows or refusals out: one, or a chunk of them.
 
-Rule: pure; order of work changes no answer. Of a chunk first the hits whose user agent has been met before, a slice
-at a time: a slice, and what is remembered, fit in the processor's cache together. Hits with a new user agent wait for
-one another until the end, since the tables that judge them fit in no cache beside the rest.
+Rule: pure; order of work changes no answer. Of a chunk first the hits whose user agent has been met before, each from
+its record to its row while it is in the processor's cache. Hits with a new user agent wait for one another until the
+end, since the tables that judge them fit in no cache beside the rest.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, cast
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import msgspec
 
 from collector.contract import Hit
 from collector.contract import decode as decode_hit
-from enricher.enrich import NO_HIT, Enricher
+from enricher.batch import Records
+from enricher.enrich import Enricher
 from enricher.said import Refusal
 
-_SLICE: Final = 125
-"""Records; about a millisecond's work."""
-_TOGETHER: Final = 500
-"""Hits with a new user agent; some 5 ms, and many times that for the longest agents."""
+_PIECE: Final = 500
+"""Records; some milliseconds' work, also where each has a new user agent."""
 
 
 def to_hit(record: bytes) -> Hit | Refusal:
@@ -39,45 +38,48 @@ def judge(enrich: Callable[[Hit], bytes | Refusal], record: bytes) -> bytes | Re
 
 
 class Judging:
-    """The judgement of a chunk: `made` stands once `pieces` has come to its end."""
+    """The judgement of a chunk: `rows` has its rows, and `refused` the rest, once `pieces` has come to its end."""
 
-    def __init__(self, enricher: Enricher, records: Sequence[bytes]) -> None:
+    def __init__(self, enricher: Enricher, records: list[bytes], timestamps: list[int], rows: Records) -> None:
+        """Judge `records`; each row takes its record's timestamp along. Rows come in no order."""
         self._enricher = enricher
         self._records = records
-        self.made: list[bytes | Refusal] = [b""] * len(records)
-        """What each record becomes, as `judge` says it."""
+        self._timestamps = timestamps
+        self._rows = rows
+        self._new: list[int] = []
+        self._new_hits: list[Hit] = []
+        self.refused: dict[int, Refusal] = {}
+        """Why there is no row, by the record's place."""
 
     def pieces(self) -> Iterator[None]:
         """Judge, and pause every few milliseconds, so that others get their turn."""
-        new: list[int] = []
-        new_hits: list[Hit] = []
-        for start in range(0, len(self._records), _SLICE):
-            hits, refused = _hits(self._records[start : start + _SLICE])
-            rows = self._enricher.enrich_familiar(hits)
-            if not all(rows):
-                for number, row in enumerate(rows):
-                    if row is None and number not in refused:
-                        new.append(start + number)
-                        new_hits.append(hits[number])
-            self.made[start : start + _SLICE] = cast(list[bytes | Refusal], rows)
-            for number, refusal in refused.items():
-                self.made[start + number] = refusal
+        for start in range(0, len(self._records), _PIECE):
+            self._judge_familiar(start, min(start + _PIECE, len(self._records)))
             yield
-        for start in range(0, len(new), _TOGETHER):
-            self._enricher.meet(new_hits[start : start + _TOGETHER])
-            yield
-        for start in range(0, len(new), _SLICE):
-            made = self._enricher.enrich_all(new_hits[start : start + _SLICE])
-            for place, row in zip(new[start : start + _SLICE], made, strict=True):
-                self.made[place] = row
+        for start in range(0, len(self._new), _PIECE):
+            self._judge_new(start, start + _PIECE)
             yield
 
+    def _judge_familiar(self, start: int, end: int) -> None:
+        for place in range(start, end):
+            hit = to_hit(self._records[place])
+            if isinstance(hit, Refusal):
+                self.refused[place] = hit
+                continue
+            made = self._enricher.enrich_familiar(hit)
+            if made is None:
+                self._new.append(place)
+                self._new_hits.append(hit)
+            else:
+                self._take(place, made)
 
-def _hits(records: Sequence[bytes]) -> tuple[list[Hit], dict[int, Refusal]]:
-    """Return the hits of `records`, NO_HIT where there is none, and why there is none, by its place."""
-    try:
-        return list(map(decode_hit, records)), {}
-    except (msgspec.DecodeError, UnicodeError):
-        read = [to_hit(record) for record in records]
-    refused = {number: each for number, each in enumerate(read) if isinstance(each, Refusal)}
-    return [NO_HIT if isinstance(each, Refusal) else each for each in read], refused
+    def _judge_new(self, start: int, end: int) -> None:
+        made = self._enricher.enrich_all(self._new_hits[start:end])
+        for place, each in zip(self._new[start:end], made, strict=True):
+            self._take(place, each)
+
+    def _take(self, place: int, made: bytes | Refusal) -> None:
+        if isinstance(made, Refusal):
+            self.refused[place] = made
+        else:
+            self._rows.add(made, self._timestamps[place])

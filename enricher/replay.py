@@ -162,7 +162,7 @@ def _rows(
     records: list[ConsumerRecord],
     outcome: Outcome,
 ) -> Records:
-    rows = Records()
+    rows = Records(settings.compression, settings.batch_bytes, transactional=False)
     for record in records:
         if not wanted.since_ms <= record.timestamp < wanted.until_ms:
             continue
@@ -183,8 +183,8 @@ def _rows(
 
 
 async def _write(producer: AIOKafkaProducer, settings: Settings, partition: int, rows: Records) -> None:
-    made = rows.batches(settings.compression, settings.batch_bytes, transactional=False)
-    sent = [await producer.send_batch(batch, settings.topic_enriched, partition=partition) for batch in made]
+    topic = settings.topic_enriched
+    sent = [await producer.send_batch(batch, topic, partition=partition) for batch in rows.batches()]
     await asyncio.gather(*sent)
 
 

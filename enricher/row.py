@@ -3,7 +3,6 @@
 Rule: the bytes are those of `contract.encode_row`. One encoder makes both; a piece it copies as it stands.
 """
 
-from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -15,7 +14,11 @@ Value = str | int | bool | dict[str, str]
 
 _encoder: Final = msgspec.json.Encoder()
 _encode: Final = _encoder.encode
-_encode_lines: Final = _encoder.encode_lines
+_encode_into: Final = _encoder.encode_into
+_LINE_FEED: Final = 10
+_THOUSANDTHS: Final = [f"{number:03}" for number in range(1000)]
+_line: Final = bytearray()
+"""Where a row is put together; big enough before long."""
 
 
 def piece(*columns: Value) -> Piece:
@@ -33,6 +36,13 @@ def start(of: Piece, size: int) -> Piece:
     return Piece(bytes(of)[:size])
 
 
-def rows(*columns: Sequence[Value | Piece]) -> list[bytes]:
-    """Return the rows of these columns, each with its line feed; they stand in the order of `contract.COLUMNS`."""
-    return _encode_lines(list(zip(*columns, strict=True))).splitlines(keepends=True)
+def row(columns: tuple[Value | Piece, ...]) -> bytes:
+    """Return the row of these columns, with its line feed; they stand in the order of `contract.COLUMNS`."""
+    _encode_into(columns, _line)
+    _line.append(_LINE_FEED)
+    return bytes(_line)
+
+
+def seconds(moment_ms: int) -> str:
+    """Return milliseconds as seconds with three decimals."""
+    return f"{moment_ms // 1000}.{_THOUSANDTHS[moment_ms % 1000]}"

@@ -12,11 +12,10 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec.structs import astuple
 
-from collector.contract import Hit, Kind
+from collector.contract import Kind
 from enricher.body import MAX_PROP_NAME, MAX_PROP_VALUE, MAX_PROPS
 from enricher.body import decode as read_body
 from enricher.cache import Cache, Memory, remember_texts
-from enricher.columns import Columns, columns_of
 from enricher.contract import DeadReason
 from enricher.personal import mask_email
 from enricher.url import Pairs, decode, decode_form
@@ -41,7 +40,7 @@ class Refusal(NamedTuple):
 
 
 class Refused(Exception):
-    """Carries a Refusal to where it is counted."""
+    """What is said cannot be meant; carries the Refusal."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal)
@@ -78,7 +77,6 @@ SAID: Final = ("event", "url", "look", "client_event_id", "user_id", "props", "r
 
 NO_REST: Final = Rest("", "", 0, "", "", "", "", ())
 _NO_PROPS: Final[dict[str, str]] = {}
-NOTHING: Final[Said] = ("", "", ("", "", ""), "", "", _NO_PROPS, None)
 
 
 _BODY_REASON: Final[dict[str, DeadReason]] = {
@@ -103,6 +101,9 @@ _OTHER: Final = -2
 _RECURRING: Final = frozenset({"s", "e", "u", "r", "t", "c", "m", "l", "n"})
 """Parameters that many hits share; any other is likely to be new with each hit."""
 _UNSAID: Final = (None, "")
+_ID_IS: Final = '"id":"'
+_GAP: Final = "\0"
+"""Stands in no JSON as it is."""
 _BY_QUERY: Final = frozenset({"pixel", "open"})
 _BAD_EVENT: Final = Refusal("bad_event", "event: not 1-64 of [A-Za-z0-9_.:-]")
 _BAD_TIME: Final = Refusal("bad_time", "time: neither RFC 3339 nor epoch milliseconds")
@@ -119,10 +120,10 @@ class _Parameters(Cache[str, Parameter]):
     def __init__(self) -> None:
         super().__init__(_parameter, entries=100_000, max_bytes=16 << 20, size=len, recurs=True)
 
-    def __missing__(self, parameter: str) -> Parameter:
+    def _answer(self, parameter: str) -> Parameter:
         name, equals, text = parameter.partition("=")
         if name in _RECURRING:
-            return super().__missing__(parameter)
+            return super()._answer(parameter)
         if name[:2] != "x." or not equals:
             return _parameter(parameter)
         if "%" in parameter or "+" in parameter:
@@ -137,27 +138,19 @@ class Reader:
         self.queries: Memory[str, Said] = Memory(
             entries=100_000, max_bytes=16 << 20, size=lambda query: 2 * len(query), recurs=True
         )
+        self.bodies: Memory[str, Said] = Memory(
+            entries=100_000, max_bytes=16 << 20, size=lambda form: 2 * len(form), recurs=True
+        )
         self.parameters = _Parameters()
         self.events = remember_texts(_event, 1)
 
-    def read(self, hit: Hit) -> Said | Refusal:
-        """Read what `hit` says."""
-        said, refused = self.read_all(columns_of([hit]))
-        return refused[0] if refused else said[0]
+    def read(self, kind: Kind, query: str, body: str, referer: str) -> Said:
+        """Read what a hit says.
 
-    def read_all(self, hits: Columns) -> tuple[list[Said], dict[int, Refusal]]:
-        """Read what each of `hits` says; where that cannot be meant NOTHING stands, and by its place the Refusal."""
-        said = []
-        refused = {}
-        for kind, query, body, referer in zip(hits.kind, hits.query, hits.body, hits.referer, strict=True):
-            try:
-                said.append(
-                    self._of_query(kind, query, referer) if kind in _BY_QUERY else self._of_body(kind, body, referer)
-                )
-            except Refused as why:
-                refused[len(said)] = why.refusal
-                said.append(NOTHING)
-        return said, refused
+        Raises:
+            Refused: it cannot be meant.
+        """
+        return self._of_query(kind, query, referer) if kind in _BY_QUERY else self._of_body(kind, body, referer)
 
     def _of_query(self, kind: Kind, query: str, referer: str) -> Said:
         viewed = kind == "pixel"
@@ -169,7 +162,8 @@ class Reader:
         props: dict[str, str] = {}
         others: list[tuple[str, str]] = []
         # Backwards, so that of a name given twice the first value stands.
-        for place, name, text in map(self.parameters.__getitem__, query.split("&")[::-1]):
+        for parameter in query.split("&")[::-1]:
+            place, name, text = self.parameters[parameter]
             if place >= 0:
                 values[place] = text
             elif place == _PROP:
@@ -192,6 +186,29 @@ class Reader:
         return said
 
     def _of_body(self, kind: Kind, text: str, referer: str) -> Said:
+        if kind != "tag":
+            return self._of_json(kind, text, referer)
+        form, sent_id = _apart(text)
+        known = self.bodies.recall(form) if form else None
+        if known is not None:
+            event, url, look, _, user_id, props, rest = known
+            return event, url, look, sent_id, user_id, props, rest
+        said = self._of_json(kind, text, referer)
+        if form and said[1] and self.bodies.wants(form) and self._says(form, said, sent_id, referer):
+            self.bodies.keep(form, said)
+        return said
+
+    def _says(self, form: str, said: Said, sent_id: str, referer: str) -> bool:
+        """Tell whether whatever stands in a tag's `form` is the id, and that alone: with another it says the same."""
+        another_id = f"not-{sent_id}"
+        event, url, look, _, user_id, props, rest = said
+        try:
+            other = self._of_json("tag", form.replace(_GAP, another_id), referer)
+        except Refused:
+            return False
+        return other == (event, url, look, another_id, user_id, props, rest)
+
+    def _of_json(self, kind: Kind, text: str, referer: str) -> Said:
         try:
             body = read_body(text)
         except msgspec.ValidationError as error:
@@ -226,6 +243,15 @@ class Reader:
         if not event:
             raise Refused(_BAD_EVENT)
         return event
+
+
+def _apart(text: str) -> tuple[str, str]:
+    """Return a body with a gap in place of its `id`, and the `id`; nothing where that stands in another form."""
+    before, _, rest = text.partition(_ID_IS)
+    sent_id, _, after = rest.partition('"')
+    if not after or not sent_id.isprintable() or "\\" in sent_id:
+        return "", ""
+    return f'{before}{_ID_IS}{_GAP}"{after}', sent_id
 
 
 def _event(text: str) -> str:

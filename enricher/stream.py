@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final, cast
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -159,36 +159,28 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _build(self, source: TopicPartition, records: Fetched) -> Chunk:
         """Enrich `records` into Kafka batches; the network gets its turn every few milliseconds."""
-        good, dead = Records(), Records()
-        results: dict[str, int] = {}
-        judging = Judging(self._enricher, records.values)
+        good, dead = self._records(), self._records()
+        judging = Judging(self._enricher, records.values, records.timestamps, good)
         for _ in judging.pieces():
             await asyncio.sleep(0)
-        if Refusal in map(type, judging.made):
-            for at, row in enumerate(judging.made):
-                if isinstance(row, Refusal):
-                    letter = bury(row, source, records.offsets[at], records.timestamps[at], records.values[at])
-                    dead.add(encode_dead(letter), records.timestamps[at])
-                    results[row.reason] = results.get(row.reason, 0) + 1
-                else:
-                    good.add(row, records.timestamps[at])
-        else:
-            good.add_all(cast(list[bytes], judging.made), records.timestamps)
-        enriched = len(good.values)
-        if enriched:
-            results["enriched"] = enriched
-        why = self._brake.add(len(records), len(records) - enriched)
+        results: dict[str, int] = {"enriched": good.count} if good.count else {}
+        for at, refusal in sorted(judging.refused.items()):
+            letter = bury(refusal, source, records.offsets[at], records.timestamps[at], records.values[at])
+            dead.add(encode_dead(letter), records.timestamps[at])
+            results[refusal.reason] = results.get(refusal.reason, 0) + 1
+        why = self._brake.add(len(records), dead.count)
         if why:
             common = max((each for each in results if each != "enriched"), key=results.__getitem__)
             raise Brakes(f"{why}; most of them {common}; nothing of this chunk is written")
         batches = []
         for topic, output in ((self._settings.topic_enriched, good), (self._settings.topic_dead, dead)):
-            for batch in output.batches(
-                self._settings.compression, self._settings.batch_bytes, transactional=self._out.exactly_once
-            ):
-                batches.append((topic, source.partition % self._partitions[topic], batch))
-                await asyncio.sleep(0)
+            partition = source.partition % self._partitions[topic]
+            batches += [(topic, partition, batch) for batch in output.batches()]
         return Chunk(source, records.offsets[-1] + 1, batches, records.timestamps[0], results)
+
+    def _records(self) -> Records:
+        settings = self._settings
+        return Records(settings.compression, settings.batch_bytes, transactional=self._out.exactly_once)
 
     async def _deliver(self, lane: Lane, chunk: Chunk) -> None:
         async with self._bounded():

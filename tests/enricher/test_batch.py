@@ -4,8 +4,9 @@ import pytest
 from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from librt.strings import BytesWriter
 
-from enricher.batch import CODECS, Batch, Records, varint
+from enricher.batch import CODECS, Batch, Records, write_varint
 
 _VALUES = st.lists(
     st.tuples(st.binary(max_size=300) | st.binary(min_size=9_000, max_size=9_001), st.integers(-1, 2**44)),
@@ -30,10 +31,11 @@ def read(batch: Batch) -> list[tuple[int, int, bytes | None, bytes]]:
 def test_what_goes_into_batches_comes_out(
     given_values: list[tuple[bytes, int]], codec: str, most_bytes: int, transactional: bool
 ) -> None:
-    records = Records()
+    records = Records(codec, most_bytes, transactional=transactional)
     for value, timestamp in given_values:
         records.add(value, timestamp)
-    batches = list(records.batches(codec, most_bytes, transactional=transactional))
+    assert records.count == len(given_values)
+    batches = records.batches()
     found = [each for batch in batches for each in read(batch)]
     assert [(value, timestamp) for _, timestamp, _, value in found] == given_values
     for batch in batches:
@@ -45,20 +47,35 @@ def test_what_goes_into_batches_comes_out(
 
 @pytest.mark.parametrize("transactional", [False, True])
 def test_a_batch_says_whose_it_is(transactional: bool) -> None:
-    batch = Batch([b"one", b"two"], [7, 5], "zstd", transactional=transactional)
+    records = Records("zstd", 1000, transactional=transactional)
+    records.add(b"one", 7)
+    records.add(b"two", 5)
+    records.add(b"three", 9)
+    (batch,) = records.batches()
     batch._set_producer_state(17, 2, 40)
     found = MemoryRecords(bytes(batch._build())).next_batch()
     assert found is not None
-    assert (found.producer_id, found.is_transactional, found.next_offset) == (17, transactional, 2)
-    assert [record.timestamp for record in found] == [7, 5]
+    assert (found.producer_id, found.is_transactional, found.next_offset) == (17, transactional, 3)
+    assert (found.first_timestamp, found.max_timestamp) == (7, 9)
+    assert [record.timestamp for record in found] == [7, 5, 9]
+
+
+def test_each_batch_has_its_own_times() -> None:
+    records = Records("none", 40, transactional=False)
+    for timestamp in (99, 5):
+        records.add(b"x" * 30, timestamp)
+    found = [MemoryRecords(bytes(batch._build())).next_batch() for batch in records.batches()]
+    assert [(batch.first_timestamp, batch.max_timestamp) for batch in found if batch] == [(99, 99), (5, 5)]
 
 
 def test_nothing_makes_no_batch() -> None:
-    assert list(Records().batches("zstd", 1000, transactional=False)) == []
+    assert Records("zstd", 1000, transactional=False).batches() == []
 
 
 @pytest.mark.parametrize(
     ("number", "coded"), [(0, "00"), (-1, "01"), (1, "02"), (63, "7e"), (64, "8001"), (-65, "8101")]
 )
 def test_varint(number: int, coded: str) -> None:
-    assert varint(number).hex() == coded
+    out = BytesWriter()
+    write_varint(out, number)
+    assert out.getvalue().hex() == coded

@@ -1,5 +1,6 @@
 """The whole way from a record to a row: what the steps make together, and that nothing at all breaks them."""
 
+import json
 import string
 from functools import cache
 from pathlib import Path
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 
 from collector.client_ip import PRESETS, Cdn
 from collector.contract import Hit, Kind, decode, encode
+from enricher.batch import Records
 from enricher.contract import COLUMNS, DeadReason, Event, decode_row, encode_row
 from enricher.enrich import Enricher, load
 from enricher.event_id import RULES, version
 from enricher.explain import answers
 from enricher.judge import Judging, judge
 from enricher.said import Refusal
+from tests.enricher.test_batch import read as records_of
 
 GOLDEN = Path(__file__).parent.parent / "contracts"
 PLAIN = Hit(id="019aa0b1c2d37e4f8a9bacbdcedfe0f1", at=1795334400123, kind="pixel", site="shop")
@@ -79,6 +82,7 @@ def test_a_broken_default_page_costs_nothing(enricher: Enricher) -> None:
 def test_a_server_has_no_default_page_and_needs_no_user_agent(enricher: Enricher) -> None:
     made = event(enricher, kind="server", body="{}", referer="https://shop.example/p")
     assert (made.url, made.is_bot) == ("", False)
+    assert event(enricher, kind="server", body="{}", user_agent="curl/8").is_bot
 
 
 def test_a_broken_page_is_dead(enricher: Enricher) -> None:
@@ -211,6 +215,15 @@ def test_an_id_that_no_collector_writes_is_refused(enricher: Enricher, hit_id: s
     assert row == enricher.enrich(PLAIN), "and costs nobody else anything"
 
 
+@pytest.mark.parametrize("at", [-1, 9_000_000_000_000])
+def test_a_time_that_no_collector_writes_is_refused(enricher: Enricher, at: int) -> None:
+    refusal = enricher.enrich(msgspec.structs.replace(PLAIN, at=at))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "undecodable"
+    assert read(enricher.enrich(msgspec.structs.replace(PLAIN, at=8_999_999_999_999))).received_at == "8999999999.999"
+    assert read(enricher.enrich(msgspec.structs.replace(PLAIN, at=7))).received_at == "0.007"
+
+
 _HITS = st.builds(
     Hit,
     id=st.sampled_from(["019aa0b1c2d37e4f8a9bacbdcedfe0f1", "0" * 32, "0" * 31, "A" * 32, "é" * 16]),
@@ -236,23 +249,69 @@ _RECORDS = _HITS.map(encode) | st.sampled_from([b"", b"{", b'{"v":2}', b'{"v":1,
 @settings(max_examples=60, deadline=None)
 @given(records=st.lists(_RECORDS, min_size=1, max_size=12), serial=st.integers(0, 10**9), order=st.randoms())
 def test_a_chunk_becomes_what_each_of_its_records_becomes(records: list[bytes], serial: int, order: Random) -> None:
-    """Two slices and a half, in which some user agents are met for the first time."""
+    """Two pieces and a half, in which some user agents are met for the first time."""
     chunk = [
-        order.choice(records).replace(b"curl/8", b"curl/8.%d" % order.randrange(serial, serial + 9)) for _ in "x" * 300
+        order.choice(records).replace(b"curl/8", b"curl/8.%d" % order.randrange(serial, serial + 9))
+        for _ in range(1200)
     ]
-    judging = Judging(any_enricher(), chunk)
-    assert sum(1 for _ in judging.pieces()) >= 3, "it pauses with each slice"
-    assert judging.made == [judge(forgetful().enrich, record) for record in chunk]
+    rows = Records("none", 1 << 20, transactional=False)
+    judging = Judging(any_enricher(), chunk, list(range(1000, 1000 + len(chunk))), rows)
+    assert sum(1 for _ in judging.pieces()) >= 3, "it pauses with each piece"
+    made: dict[int, bytes | Refusal] = {
+        timestamp - 1000: value for batch in rows.batches() for _, timestamp, _, value in records_of(batch)
+    }
+    assert rows.count == len(made), "each once"
+    assert made.keys().isdisjoint(judging.refused)
+    assert made | judging.refused == {place: judge(forgetful().enrich, each) for place, each in enumerate(chunk)}
 
 
-def test_hits_from_strangers_wait_until_they_are_met() -> None:
+def test_a_hit_from_a_stranger_waits_until_it_is_met() -> None:
     enricher = load("")
-    hits = [PLAIN, msgspec.structs.replace(PLAIN, query="u=nonsense", user_agent="another")]
-    first, refusal = enricher.enrich_familiar(hits)
-    assert first is None
-    assert isinstance(refusal, Refusal), "what is refused waits for nobody"
-    enricher.meet(hits)
-    assert enricher.enrich_familiar(hits) == enricher.enrich_all(hits) == [enricher.enrich(PLAIN), refusal]
+    assert enricher.enrich_familiar(PLAIN) is None
+    (row,) = enricher.enrich_all([PLAIN])
+    assert enricher.enrich_familiar(PLAIN) == row
+    refused = msgspec.structs.replace(PLAIN, query="u=nonsense")
+    assert isinstance(enricher.enrich_familiar(refused), Refusal)
+
+
+_PROP_NAMES = st.sampled_from(["id", "a", '"id":"x"', "\\"])
+_BODIES = st.lists(
+    st.tuples(
+        st.sampled_from(["id", "id", "event", "url", "title", "props", "user_id", "other"]),
+        st.sampled_from(
+            ["IDENT", "view", "https://b.example/", 'say "id":"IDENT" twice', "\\", "\n", "IDENT\\", 7, None]
+        )
+        | st.dictionaries(_PROP_NAMES, st.sampled_from(["IDENT", 'x","id":"IDENT', 1]), max_size=2),
+    ),
+    max_size=5,
+).map(lambda fields: "{" + ",".join(f"{json.dumps(name)}:{json.dumps(said)}" for name, said in fields) + "}")
+
+
+_RECURRING_BODIES = [
+    f'{{"url":"https://b.example/",{rest}}}'
+    for rest in (
+        '"id":"IDENT"',
+        '"id":"IDENT","id":"same"',
+        '"id":"same","id":"IDENT"',
+        '"props":{"id":"IDENT"}',
+        '"props":{"id":"IDENT"},"id":"IDENT"',
+        '"user_id":"\\"id\\":","id":"IDENT"',
+    )
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    body=_BODIES | st.sampled_from(_RECURRING_BODIES),
+    idents=st.lists(
+        st.sampled_from(["1", "o-2", "not-1", "é", "\x00", "", "\\", '"', "x" * 1022, "x" * 2000]), min_size=4
+    ),
+)
+def test_a_tags_event_is_read_anew_whatever_its_id(body: str, idents: list[str]) -> None:
+    """Of bodies that recur but for the id, what is remembered must be theirs; `id` may stand anywhere, and twice."""
+    for ident in idents:
+        hit = msgspec.structs.replace(PLAIN, kind="tag", body=body.replace("IDENT", ident), user_agent=CHROME)
+        assert any_enricher().enrich(hit) == forgetful().enrich(hit)
 
 
 _TEXT = st.text(max_size=80) | st.sampled_from(
@@ -302,7 +361,7 @@ def test_any_hit_gives_an_event_or_a_named_refusal(
     judged = judge(any_enricher().enrich, encode(hit))
     sound(judged)
     assert judged == forgetful().enrich(hit), "what is remembered changes no answer"
-    assert judged == any_enricher().enrich(hit), "nor the second time"
+    assert judged == any_enricher().enrich(hit) == any_enricher().enrich(hit), "nor later, when what recurs is"
     if isinstance(judged, bytes):
         made = decode_row(judged)
         assert "a@b.example" not in made.url + made.referrer + made.utm_source

@@ -42,7 +42,7 @@ def test_a_cache_is_bounded_by_bytes_and_keeps_no_giants() -> None:
         assert cache[f"{number:0>900}"] == 900
     assert cache.held * 900 <= 100_000
     assert cache["x" * 2_000] == 2_000
-    assert "x" * 2_000 not in cache
+    assert cache.recall("x" * 2_000) is None
     cache.forget()
     assert cache.held == 0
 
@@ -58,16 +58,16 @@ def test_many_are_answered_as_one_by_one(batches: list[list[int]], entries: int)
         return [2 * number for number in numbers]
 
     for batch in batches:
-        known = set(together)
+        known = set(together._young)
         assert together.all_of(batch, double_all) == [one_by_one[number] for number in batch]
         assert together.held <= entries
-        assert together._bytes == len(together) * (8 + _ENTRY_BYTES), "each is counted once"
+        assert together._bytes == len(together._young) * (8 + _ENTRY_BYTES), "each is counted once"
 
 
 def test_many_are_answered_from_the_old_generation_too() -> None:
     cache: Cache[int, int] = Cache(lambda number: 2 * number, entries=4, max_bytes=1 << 20, size=lambda _: 8)
     assert [cache[1], cache[2], cache[3]] == [2, 4, 6]
-    assert 1 not in cache
+    assert 1 not in cache._young
     assert cache.all_of([1, 3, 1], lambda new: pytest.fail(f"computed again: {new}")) == [2, 6, 2]
     assert cache.misses == 3
 
@@ -77,9 +77,9 @@ def test_a_memory_recalls_what_was_kept_and_moves_what_is_asked_for() -> None:
     assert memory.recall(1) is None
     for number in (1, 2, 3):
         memory.keep(number, str(number))
-    assert 1 not in memory, "of the old generation"
-    assert memory.recall_all([3, 1, 4]) == ["3", "1", None]
-    assert 1 in memory, "asked for: of the young one again"
+    assert 1 not in memory._young, "of the old generation"
+    assert [memory.recall(number) for number in (3, 1, 4)] == ["3", "1", None]
+    assert 1 in memory._young, "asked for: of the young one again"
     memory.keep(51, "too long")
     assert memory.recall(51) is None
     assert memory.misses == 4
@@ -192,6 +192,6 @@ def test_the_cdns_country_stands_before_the_file(tmp_path: Path) -> None:
     hit = Hit(id="0" * 32, at=1, kind="pixel", site="shop", ip="203.0.113.0")
     by_file = enricher.enrich(hit)
     by_header = enricher.enrich(Hit(id="0" * 32, at=1, kind="pixel", site="shop", ip="203.0.113.0", geo_country="CH"))
-    assert isinstance(by_file, bytes)
-    assert isinstance(by_header, bytes)
-    assert (decode_row(by_file).country, decode_row(by_header).country) == ("AT", "CH")
+    by_nonsense = enricher.enrich(Hit(id="0" * 32, at=1, kind="pixel", site="shop", ip="203.0.113.0", geo_country="XX"))
+    countries = [decode_row(row).country for row in (by_file, by_header, by_nonsense) if isinstance(row, bytes)]
+    assert countries == ["AT", "CH", "AT"]
