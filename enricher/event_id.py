@@ -29,7 +29,8 @@ _LAST_MS: Final = (1 << _RULES_SHIFT) - 1
 _BASE: Final[dict[Kind, int]] = {kind: rank << _RANK_SHIFT | _LAST_MS for kind, rank in _RANK.items()}
 _TODAY: Final[dict[Kind, int]] = {kind: base + (RULES << _RULES_SHIFT) for kind, base in _BASE.items()}
 
-_of_namespace: Final = sha1(NAMESPACE.bytes, usedforsecurity=False)
+_hashing: Final = sha1(NAMESPACE.bytes, usedforsecurity=False).copy
+_to_bytes: Final = bytes.fromhex
 _VARIANT: Final = {digit: f"{int(digit, 16) & 3 | 8:x}" for digit in "0123456789abcdef"}
 """Of a digest's digit, the one that says the variant."""
 
@@ -42,16 +43,20 @@ def event_id(hit_id: str, site: str, event: str, client_event_id: str) -> str:
     """
     if not client_event_id:
         return f"{hit_id[:8]}-{hit_id[8:12]}-{hit_id[12:16]}-{hit_id[16:20]}-{hit_id[20:]}"
-    hashing = _of_namespace.copy()
-    hashing.update(f"{site}{_SEPARATOR}{event}{_SEPARATOR}{client_event_id}".encode("utf-8", "surrogatepass"))
-    digits = hashing.hexdigest()
+    name = f"{site}{_SEPARATOR}{event}{_SEPARATOR}{client_event_id}"
+    hashing = _hashing()
+    try:
+        hashing.update(name.encode())
+    except UnicodeEncodeError:
+        hashing.update(name.encode("utf-8", "surrogatepass"))
+    digits: str = hashing.hexdigest()
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:32]}"
 
 
 def is_hit_id(text: str) -> bool:
     """Tell whether `text` is 32 lower-case hex digits."""
     try:
-        return len(text) == 32 and bytes.fromhex(text).hex() == text
+        return len(text) == 32 and _to_bytes(text).hex() == text
     except ValueError:
         return False
 
