@@ -22,6 +22,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("pharos")
 
+pytest_plugins = ["tests.image"]
+
 _guard = pytest.StashKey[Guard]()
 _reasons = pytest.StashKey[Counter[str]]()
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests import needs
-from tests.deploy.conftest import Image
+from tests.image import Image
 from tests.ports import free_port
 from tests.processes import Program
 from tests.waiting import until_now

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
+import msgspec
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
@@ -135,7 +136,14 @@ async def test_sigterm_ends_while_the_broker_is_away_under_load(
     apache_kafka: ApacheKafka, enricher: Enricher, start: Callable[..., Program], how: str
 ) -> None:
     many = 5 * HITS
-    settings = await topics(apache_kafka, chunk_records=20, linger_ms=0, drain_timeout_ms=2_000, admin_port=free_port())
+    settings = await topics(
+        apache_kafka,
+        chunk_records=20,
+        linger_ms=0,
+        drain_timeout_ms=2_000,
+        session_timeout_ms=6_000,
+        admin_port=free_port(),
+    )
     await write(apache_kafka, settings.topic_raw, hits(many))
     program = start([sys.executable, "-m", "enricher"], env=environment(settings))
     await read(apache_kafka, settings.topic_enriched, 1)
@@ -147,7 +155,7 @@ async def test_sigterm_ends_while_the_broker_is_away_under_load(
     finally:
         await asyncio.to_thread(apache_kafka.start)
     assert "not drained" in program.output(), "a chunk was under way"
-    async with running(settings, enricher):
+    async with running(msgspec.structs.replace(settings, chunk_records=many), enricher):
         await read(apache_kafka, settings.topic_enriched, many)
     each_once(await read_to_end(apache_kafka, settings.topic_enriched), many)
 

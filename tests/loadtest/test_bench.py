@@ -1,22 +1,12 @@
 """The bench frame: turns, medians, ratios; and each part in miniature, for its form."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from loadtest.bench import frame, native
 from tests import needs
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path | frame.Unavailable:
-    """The compiled programs, made once for all parts that run them; or why there are none."""
-    try:
-        return native.compiled(tmp_path_factory.mktemp("native"))
-    except frame.Unavailable as reason:
-        return reason
 
 
 def counting(values: list[float], log: list[str], name: str) -> Callable[[], frame.Figures]:
@@ -64,16 +54,17 @@ def test_the_machine_is_named_without_its_host() -> None:
     assert not {"host", "hostname", "node"} & facts.keys()
 
 
-@pytest.mark.parametrize("part", frame.PARTS)
-def test_a_part_runs_in_miniature(
-    part: str, compiled: Path | frame.Unavailable, monkeypatch: pytest.MonkeyPatch
+def test_what_cannot_be_compiled_here_is_unavailable_with_the_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def made(_: Path) -> Path:
-        if isinstance(compiled, frame.Unavailable):
-            raise compiled
-        return compiled
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(frame.Unavailable, match="apt-get install gcc"):
+        native.compiled(tmp_path / "native")
 
-    monkeypatch.setattr(native, "compiled", made)
+
+@pytest.mark.parametrize("part", frame.PARTS)
+def test_a_part_runs_in_miniature(part: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "compiled", lambda _: request.getfixturevalue("native"))  # made once for all tests
     try:
         report = frame.run(part, frame.Options(rounds=0, miniature=True))
     except frame.Unavailable as reason:

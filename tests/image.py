@@ -1,4 +1,4 @@
-"""Fixtures of the deployment's tests."""
+"""Fixtures: what the image would hold, and the compiled programs in it; made once for all tests."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import pytest
 from deploy import native as compiling
 from tests import needs
 
-_ROOT: Final = Path(__file__).parents[2]
+_ROOT: Final = Path(__file__).parents[1]
 _OFFLINE: Final = ("Failed to establish a new connection", "Name or service not known", "No route to host")
 
 
