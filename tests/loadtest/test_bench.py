@@ -1,6 +1,7 @@
 """The bench frame: turns, medians, ratios; and each part in miniature, for its form."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
