@@ -40,7 +40,7 @@ chaos: setup  ## Kill every component under load, at least twice; audit every hi
 	@mkdir -p var
 	@$(BIN)/python -m loadtest chaos --html var/chaos.html $(ARGS)
 
-native: setup  ## Compile the way of a hit to C: the programs in var/native cost a sixth less
+native: setup  ## Compile the way of a hit to C: the programs in var/native cost a sixth to a third less
 	@rm -rf var/native
 	@$(BIN)/python -m deploy.native var/native
 

@@ -52,37 +52,34 @@ class Memory(Generic[Key, Value]):
     def _recall_old(self, key: Key) -> Value | None:
         value = self._old.get(key)
         if value is not None:
-            self._keep(key, value)
+            self.hold(key, value)
         return value
 
     def keep(self, key: Key, value: Value) -> None:
-        """Hold what `recall` did not find."""
-        self.misses += 1
+        """Count what `recall` did not find, and hold it where it is worth it."""
         if self.wants(key):
-            self._keep(key, value)
+            self.hold(key, value)
 
     def wants(self, key: Key) -> bool:
-        """Tell whether `key` would be kept, as one that recurs: true from the second time on."""
-        if self._max_key_bytes < 0:
-            return False
-        if not self._came:
-            return True
-        number = hash(key)
-        place, mark = number & (_CAME_PLACES - 1), number >> 20 & 255
-        if self._came[place] == mark:
-            return True
-        self._came[place] = mark
-        return False
+        """Count what `recall` did not find; tell whether it is worth holding: short enough, and one that recurs."""
+        self.misses += 1
+        if self._came:
+            number = hash(key)
+            place, mark = number & (_CAME_PLACES - 1), number >> 20 & 255
+            if self._came[place] != mark:
+                self._came[place] = mark
+                return False
+        return self._size(key) <= self._max_key_bytes
 
-    def _keep(self, key: Key, value: Value) -> None:
-        size = self._size(key)
-        if size > self._max_key_bytes or key in self._young:
+    def hold(self, key: Key, value: Value) -> None:
+        """Hold what is wanted."""
+        if key in self._young:
             return
         if len(self._young) >= self._half_entries or self._bytes >= self._half_bytes:
             self._old = self._young
             self._young = {}
             self._bytes = 0
-        self._bytes += size + _ENTRY_BYTES
+        self._bytes += self._size(key) + _ENTRY_BYTES
         self._young[key] = value
 
     @property

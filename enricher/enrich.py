@@ -114,7 +114,10 @@ _MEDIUM_OF: Final = {"search": "organic", "email": "email"}
 
 
 class Enricher:
-    """The tables of every step, with the memory of what they answered."""
+    """The tables of every step, with the memory of what they answered.
+
+    `Judging` takes a chunk's hits through `enrich_familiar`, and who is new through `enrich_all`; tools go by `enrich`.
+    """
 
     def __init__(self, locations: Locations | None = None, *, remember: bool = True) -> None:
         """Read the tables; `locations` answers for the hits whose CDN said no country.

@@ -16,8 +16,10 @@ from enricher.batch import Records
 from enricher.enrich import Enricher
 from enricher.said import Refusal
 
-_PIECE: Final = 500
-"""Records; some milliseconds' work, also where each has a new user agent."""
+_TURN: Final = 500
+"""Records; some milliseconds' work."""
+_TURN_OF_NEW: Final = 200
+"""Hits with a new user agent; as much, and many times that for the longest agents."""
 
 
 def to_hit(record: bytes) -> Hit | Refusal:
@@ -38,7 +40,7 @@ def judge(enrich: Callable[[Hit], bytes | Refusal], record: bytes) -> bytes | Re
 
 
 class Judging:
-    """The judgement of a chunk: `rows` has its rows, and `refused` the rest, once `pieces` has come to its end."""
+    """The judgement of a chunk: `rows` has its rows, and `refused` the rest, once `turns` has come to its end."""
 
     def __init__(self, enricher: Enricher, records: list[bytes], timestamps: list[int], rows: Records) -> None:
         """Judge `records`; each row takes its record's timestamp along. Rows come in no order."""
@@ -51,13 +53,13 @@ class Judging:
         self.refused: dict[int, Refusal] = {}
         """Why there is no row, by the record's place."""
 
-    def pieces(self) -> Iterator[None]:
+    def turns(self) -> Iterator[None]:
         """Judge, and pause every few milliseconds, so that others get their turn."""
-        for start in range(0, len(self._records), _PIECE):
-            self._judge_familiar(start, min(start + _PIECE, len(self._records)))
+        for start in range(0, len(self._records), _TURN):
+            self._judge_familiar(start, min(start + _TURN, len(self._records)))
             yield
-        for start in range(0, len(self._new), _PIECE):
-            self._judge_new(start, start + _PIECE)
+        for start in range(0, len(self._new), _TURN_OF_NEW):
+            self._judge_new(start, start + _TURN_OF_NEW)
             yield
 
     def _judge_familiar(self, start: int, end: int) -> None:

@@ -178,7 +178,8 @@ def _rows(
                 outcome.first_reasons.setdefault(f"dead: {judged.reason}", judged.detail)
             else:
                 outcome.results["enriched"] += 1
-                rows.add(judged, record.timestamp)
+                if not wanted.dry_run:
+                    rows.add(judged, record.timestamp)
     return rows
 
 

@@ -18,7 +18,7 @@ _encode_into: Final = _encoder.encode_into
 _LINE_FEED: Final = 10
 _THOUSANDTHS: Final = [f"{number:03}" for number in range(1000)]
 _line: Final = bytearray()
-"""Where a row is put together; big enough before long."""
+"""Where a row is put together, by one thread at a time; big enough before long."""
 
 
 def piece(*columns: Value) -> Piece:

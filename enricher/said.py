@@ -132,14 +132,18 @@ class _Parameters(Cache[str, Parameter]):
 
 
 class Reader:
-    """Reads hits; remembers what recurs: event names, parameters, and whole queries of page views."""
+    """Reads hits; remembers what recurs: event names, parameters, queries of page views, a tag's bodies but for ids."""
 
     def __init__(self) -> None:
         self.queries: Memory[str, Said] = Memory(
             entries=100_000, max_bytes=16 << 20, size=lambda query: 2 * len(query), recurs=True
         )
         self.bodies: Memory[str, Said] = Memory(
-            entries=100_000, max_bytes=16 << 20, size=lambda form: 2 * len(form), recurs=True
+            entries=100_000,
+            max_bytes=16 << 20,
+            size=lambda form: 8 * len(form),  # the objects that properties are take their share
+            max_key_bytes=16_384,
+            recurs=True,
         )
         self.parameters = _Parameters()
         self.events = remember_texts(_event, 1)
@@ -194,14 +198,16 @@ class Reader:
             event, url, look, _, user_id, props, rest = known
             return event, url, look, sent_id, user_id, props, rest
         said = self._of_json(kind, text, referer)
-        if form and said[1] and self.bodies.wants(form) and self._says(form, said, sent_id, referer):
-            self.bodies.keep(form, said)
+        if form and self.bodies.wants(form) and self._says(form, said, sent_id, referer):
+            self.bodies.hold(form, said)
         return said
 
     def _says(self, form: str, said: Said, sent_id: str, referer: str) -> bool:
-        """Tell whether whatever stands in a tag's `form` is the id, and that alone: with another it says the same."""
+        """Tell whether what stands in the gap of a tag's `form` is the id, and that alone, whatever the Referer."""
+        event, url, look, found_id, user_id, props, rest = said
+        if found_id != sent_id or not url:
+            return False
         another_id = f"not-{sent_id}"
-        event, url, look, _, user_id, props, rest = said
         try:
             other = self._of_json("tag", form.replace(_GAP, another_id), referer)
         except Refused:

@@ -9,6 +9,7 @@ readiness ends before either. Longer than most modules: a session's parts share 
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -34,6 +35,8 @@ from enricher.settings import Settings
 _POLL_MS: Final = 200
 _SMALL_TAKE: Final = 1000
 """Records; fewer than that may wait for company."""
+_TURN_OF_DEAD: Final = 500
+"""Dead letters; a few milliseconds' work."""
 _CLOSE_S: Final = 5.0
 _PATIENCE_S: Final = 5.0
 """A wait for Kafka that takes longer ends readiness, long before it ends the session."""
@@ -161,17 +164,20 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         """Enrich `records` into Kafka batches; the network gets its turn every few milliseconds."""
         good, dead = self._records(), self._records()
         judging = Judging(self._enricher, records.values, records.timestamps, good)
-        for _ in judging.pieces():
+        for _ in judging.turns():
             await asyncio.sleep(0)
-        results: dict[str, int] = {"enriched": good.count} if good.count else {}
-        for at, refusal in sorted(judging.refused.items()):
-            letter = bury(refusal, source, records.offsets[at], records.timestamps[at], records.values[at])
-            dead.add(encode_dead(letter), records.timestamps[at])
-            results[refusal.reason] = results.get(refusal.reason, 0) + 1
-        why = self._brake.add(len(records), dead.count)
-        if why:
-            common = max((each for each in results if each != "enriched"), key=results.__getitem__)
+        refused = judging.refused
+        results = Counter[str](refusal.reason for refusal in refused.values())
+        if why := self._brake.add(len(records), len(refused)):
+            common = max(results, key=results.__getitem__)
             raise Brakes(f"{why}; most of them {common}; nothing of this chunk is written")
+        for number, at in enumerate(sorted(refused)):
+            if number % _TURN_OF_DEAD == 0:
+                await asyncio.sleep(0)
+            letter = bury(refused[at], source, records.offsets[at], records.timestamps[at], records.values[at])
+            dead.add(encode_dead(letter), records.timestamps[at])
+        if good.count:
+            results["enriched"] = good.count
         batches = []
         for topic, output in ((self._settings.topic_enriched, good), (self._settings.topic_dead, dead)):
             partition = source.partition % self._partitions[topic]

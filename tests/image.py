@@ -80,5 +80,5 @@ def _copy(source: Path, target: Path) -> None:
 
 @pytest.fixture(scope="session")
 def native(image: Image) -> Path:
-    """The three packages as the image has them: the collector's way of a hit compiled."""
+    """The three packages as the image has them: the way of a hit compiled."""
     return image.programs

@@ -8,6 +8,8 @@ from librt.strings import BytesWriter
 
 from enricher.batch import CODECS, Batch, Records, write_varint
 
+HEAD = 61
+"""Bytes of a batch before its records."""
 _VALUES = st.lists(
     st.tuples(st.binary(max_size=300) | st.binary(min_size=9_000, max_size=9_001), st.integers(-1, 2**44)),
     min_size=1,
@@ -58,6 +60,14 @@ def test_a_batch_says_whose_it_is(transactional: bool) -> None:
     assert (found.producer_id, found.is_transactional, found.next_offset) == (17, transactional, 3)
     assert (found.first_timestamp, found.max_timestamp) == (7, 9)
     assert [record.timestamp for record in found] == [7, 5, 9]
+
+
+def test_a_batch_is_bounded_with_all_that_stands_around_its_values() -> None:
+    for most_bytes in range(100, 140):
+        records = Records("none", most_bytes, transactional=False)
+        for number in range(9):
+            records.add(b"x" * 30, number)
+        assert all(batch.size() - HEAD <= most_bytes for batch in records.batches())
 
 
 def test_each_batch_has_its_own_times() -> None:

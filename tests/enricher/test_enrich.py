@@ -20,7 +20,7 @@ from enricher.enrich import Enricher, load
 from enricher.event_id import RULES, version
 from enricher.explain import answers
 from enricher.judge import Judging, judge
-from enricher.said import Refusal
+from enricher.said import Reader, Refusal
 from tests.enricher.test_batch import read as records_of
 
 GOLDEN = Path(__file__).parent.parent / "contracts"
@@ -210,8 +210,7 @@ def test_any_bytes_give_an_event_or_a_named_refusal(record: bytes) -> None:
 def test_an_id_that_no_collector_writes_is_refused(enricher: Enricher, hit_id: str) -> None:
     wrong = msgspec.structs.replace(PLAIN, id=hit_id)
     refusal, row = enricher.enrich_all([wrong, PLAIN])
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason == "undecodable"
+    assert refusal == Refusal("undecodable", "id or time of receipt that no collector writes")
     assert row == enricher.enrich(PLAIN), "and costs nobody else anything"
 
 
@@ -249,14 +248,14 @@ _RECORDS = _HITS.map(encode) | st.sampled_from([b"", b"{", b'{"v":2}', b'{"v":1,
 @settings(max_examples=60, deadline=None)
 @given(records=st.lists(_RECORDS, min_size=1, max_size=12), serial=st.integers(0, 10**9), order=st.randoms())
 def test_a_chunk_becomes_what_each_of_its_records_becomes(records: list[bytes], serial: int, order: Random) -> None:
-    """Two pieces and a half, in which some user agents are met for the first time."""
+    """Two turns and a half, in which some user agents are met for the first time."""
     chunk = [
         order.choice(records).replace(b"curl/8", b"curl/8.%d" % order.randrange(serial, serial + 9))
         for _ in range(1200)
     ]
     rows = Records("none", 1 << 20, transactional=False)
     judging = Judging(any_enricher(), chunk, list(range(1000, 1000 + len(chunk))), rows)
-    assert sum(1 for _ in judging.pieces()) >= 3, "it pauses with each piece"
+    assert sum(1 for _ in judging.turns()) >= 3, "it pauses with each turn"
     made: dict[int, bytes | Refusal] = {
         timestamp - 1000: value for batch in rows.batches() for _, timestamp, _, value in records_of(batch)
     }
@@ -284,7 +283,13 @@ _BODIES = st.lists(
         | st.dictionaries(_PROP_NAMES, st.sampled_from(["IDENT", 'x","id":"IDENT', 1]), max_size=2),
     ),
     max_size=5,
-).map(lambda fields: "{" + ",".join(f"{json.dumps(name)}:{json.dumps(said)}" for name, said in fields) + "}")
+).map(lambda fields: _object([("url", "https://b.example/"), *fields]))
+
+
+def _object(fields: list[tuple[str, object]]) -> str:
+    return (
+        "{" + ",".join(f"{json.dumps(name)}:{json.dumps(said, separators=(',', ':'))}" for name, said in fields) + "}"
+    )
 
 
 _RECURRING_BODIES = [
@@ -293,6 +298,8 @@ _RECURRING_BODIES = [
         '"id":"IDENT"',
         '"id":"IDENT","id":"same"',
         '"id":"same","id":"IDENT"',
+        '"id":"IDENT","id":"not-1"',
+        '"other":{"id":"IDENT"},"id":"not-1"',
         '"props":{"id":"IDENT"}',
         '"props":{"id":"IDENT"},"id":"IDENT"',
         '"user_id":"\\"id\\":","id":"IDENT"',
@@ -309,9 +316,32 @@ _RECURRING_BODIES = [
 )
 def test_a_tags_event_is_read_anew_whatever_its_id(body: str, idents: list[str]) -> None:
     """Of bodies that recur but for the id, what is remembered must be theirs; `id` may stand anywhere, and twice."""
+    enricher = any_enricher()
+    enricher.caches["bodies"].forget()
     for ident in idents:
         hit = msgspec.structs.replace(PLAIN, kind="tag", body=body.replace("IDENT", ident), user_agent=CHROME)
-        assert any_enricher().enrich(hit) == forgetful().enrich(hit)
+        assert enricher.enrich(hit) == forgetful().enrich(hit)
+
+
+def test_a_tags_event_is_remembered_but_for_its_id() -> None:
+    reader = Reader()
+    body = '{"event":"buy","url":"https://b.example/","id":"%s","props":{"plan":"pro"}}'
+    said = [reader.read("tag", "", body % ident, "") for ident in ("1", "2", "3", "4")]
+    assert [each[3] for each in said] == ["1", "2", "3", "4"]
+    assert said[3][5] is said[2][5] is said[1][5], "from the second on the same properties, not equal ones"
+    assert (reader.bodies.held, reader.bodies.misses) == (1, 2)
+    long = body.replace('"pro"', f'"{"x" * 1000}","more":"{"y" * 1000}"')
+    for ident in ("1", "2", "3"):
+        reader.read("tag", "", long % ident, "")
+    assert reader.bodies.held == 1, "long ones are not"
+
+
+def test_a_hits_fields_are_taken_in_their_order() -> None:
+    """`enrich.py` takes them by place; two texts that change places would go unnoticed."""
+    assert " ".join(Hit.__struct_fields__) == (
+        "id at kind site query body user_agent referer accept_language sec_ch_ua sec_ch_ua_mobile sec_ch_ua_platform "
+        "geo_country geo_region geo_city ip visitor_id visitor_kind consent"
+    )
 
 
 _TEXT = st.text(max_size=80) | st.sampled_from(
