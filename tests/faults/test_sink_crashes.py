@@ -68,6 +68,11 @@ def more_than(bench: Bench, count: int) -> bool:
     return bench.count()[0] > count
 
 
+async def at_work(program: Program) -> None:
+    """A sink that finds everything stored may else be asked to end while it still begins."""
+    await until(lambda: "partitions assigned" in program.output(), "the sink's partitions")
+
+
 async def stored(bench: Bench, count: int) -> None:
     await until(lambda: asyncio.to_thread(lambda: bench.count()[1] == count), f"{count} events", 600 if FULL else 120)
     assert bench.count() == (count, count)
@@ -96,6 +101,7 @@ async def test_a_sink_that_crashes_at_every_step(bench: Bench) -> None:
             program.kill()
     assert crashed >= stops * 3 // 4
     last = bench.sink(**SETTINGS)
+    await at_work(last)
     await stored(bench, rows)
     assert await asyncio.to_thread(last.terminate) == 0
     print(f"{stops} stops, {crashed} of them at a step, over {rows} events")
@@ -158,6 +164,7 @@ async def test_refusals_and_crashes_together(bench: Bench) -> None:
         program = crashing(bench, step, 2, **SETTINGS)
         assert await asyncio.to_thread(program.wait, 60) == CRASHED, program.output()
     last = bench.sink(**SETTINGS)
+    await at_work(last)
     await stored(bench, count - len(bad))
     assert await asyncio.to_thread(last.terminate) == 0
     letters = {(letter.partition, letter.offset) for letter in await dead(bench.broker.bootstrap, bench.dead)}
