@@ -6,6 +6,7 @@ from typing import Final, Protocol, Self
 
 import msgspec
 
+from sink.freshness import sample, thinned
 from sink.protocol import Intent
 
 FIRST_BYTES: Final = 1_000
@@ -29,17 +30,23 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Batch:
-    """Rows of consecutive records of one partition, in the order of their offsets."""
+    """Rows of consecutive records of one partition, in the order of their offsets.
+
+    Joined as they come, so that they take little more memory than their bytes, and are ready when their turn comes.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.rows: list[bytes] = []
+        """Single rows: once taken apart, or since a record came that is no row."""
         self.offsets = array("q")
         self.timestamps = array("q")
         self.size = 0
         """Bytes of all rows."""
         self.since = 0.0
-        self._packed = b""
+        self.received: list[tuple[float, int]] = []
+        """When some of the rows were received, and how many each of them stands for; see `freshness.py`."""
+        self._joined: list[bytes] = []
         self._cut = False
 
     def add(self, records: Iterable[Record], now: float) -> None:
@@ -47,23 +54,28 @@ class Batch:
         records = list(records)
         if not records:
             return
-        if not self.rows:
+        if not self.offsets:
             self.since = now
         values = [record.value or b"" for record in records]
-        self.rows += values
+        joined = b"".join(values)
+        if self.rows or malformed(values, joined):
+            self.unpack().rows += values
+        else:
+            self._joined.append(joined)
+        self.received = thinned(self.received + sample(values))
         self.offsets.extend([record.offset for record in records])
         self.timestamps.extend([record.timestamp for record in records])
-        self.size += sum(map(len, values))
+        self.size += len(joined)
 
     def room(self, most_bytes: int) -> int:
         """Return how many rows still fit, by the mean size of those there are; at least 1."""
-        mean = self.size / len(self.rows) if self.rows else FIRST_BYTES
+        mean = self.size / len(self.offsets) if self.offsets else FIRST_BYTES
         by_size = int(min(most_bytes, self.limits.bytes - self.size) / max(1.0, mean))
-        return max(1, min(self.limits.rows - len(self.rows), by_size))
+        return max(1, min(self.limits.rows - len(self.offsets), by_size))
 
     def is_full(self) -> bool:
         """Return whether rows or bytes make it due, whatever its age."""
-        return self._cut or len(self.rows) >= self.limits.rows or self.size >= self.limits.bytes
+        return self._cut or len(self.offsets) >= self.limits.rows or self.size >= self.limits.bytes
 
     def cut(self) -> None:
         """Make it full as it is: there is no memory for more."""
@@ -75,7 +87,7 @@ class Batch:
 
     def is_due(self, now: float) -> bool:
         """Return whether it should be inserted now."""
-        return bool(self.rows) and (self.is_full() or self.wait_s(now) == 0.0)
+        return bool(self.offsets) and (self.is_full() or self.wait_s(now) == 0.0)
 
     def intent(self) -> Intent:
         """Return the offsets that its insert stands for."""
@@ -83,20 +95,20 @@ class Batch:
 
     def pack(self) -> bytes | None:
         """Return the rows joined, as they came, and let go of the single ones; None where a record is no row."""
-        if not self._packed:
+        if self.rows:
             joined = b"".join(self.rows)
             if malformed(self.rows, joined):
                 return None
-            self._packed = joined
-            self.rows = []
-        return self._packed
+            self._joined, self.rows = [joined], []
+        elif len(self._joined) > 1:
+            self._joined = [b"".join(self._joined)]
+        return self._joined[0]
 
     def unpack(self) -> Self:
         """Take the rows apart again: each is a line."""
-        if self._packed:
-            self.rows = self._packed.split(b"\n")[:-1]
-            self.rows = [row + b"\n" for row in self.rows]
-            self._packed = b""
+        if self._joined:
+            self.rows = [row + b"\n" for part in self._joined for row in part.split(b"\n")[:-1]]
+            self._joined = []
         return self
 
 

@@ -25,7 +25,7 @@ def letter(partition: TopicPartition, rows: Batch, bad: Bad) -> DeadHit:
         partition=partition.partition,
         offset=rows.offsets[bad.index],
         at=rows.timestamps[bad.index],
-        record=rows.rows[bad.index],
+        record=rows.unpack().rows[bad.index],
     )
 
 

@@ -1,18 +1,20 @@
 """When a batch's hits were received, by few of its rows: pure, for the metric alone.
 
-Rule: rows stay unread but for these. The first four columns need no escapes, so that the fifth stands between the ninth
-quote and the tenth.
+Rule: rows stay unread but for these, few of what comes at once and not many of a batch. The first four columns need no
+escapes, so that the fifth stands between the ninth quote and the tenth.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 MOST: Final = 16
-"""Rows that are looked at, of any batch."""
+"""Rows that are looked at, of what comes at once."""
+KEPT: Final = 128
+"""Rows that stand for a batch."""
 
 
 def sample(rows: Sequence[bytes]) -> list[tuple[float, int]]:
-    """Return (`received_at` in seconds since the epoch, how many rows it stands for), evenly spread.
+    """Return (`received_at` in seconds since the epoch, how many rows it stands for), evenly spread, MOST at most.
 
     A row that tells none, being broken, is left out with what it stands for.
     """
@@ -26,3 +28,11 @@ def sample(rows: Sequence[bytes]) -> list[tuple[float, int]]:
         except (IndexError, ValueError):
             continue
     return found
+
+
+def thinned(found: list[tuple[float, int]]) -> list[tuple[float, int]]:
+    """Return `found`, or where that is more than KEPT, each second of them, which then stands for its neighbour too."""
+    if len(found) <= KEPT:
+        return found
+    pairs = [(at, here + there) for (_, here), (at, there) in zip(found[::2], found[1::2], strict=False)]
+    return pairs + found[len(pairs) * 2 :]

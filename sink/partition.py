@@ -16,7 +16,6 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from sink import gather, metrics, protocol
 from sink.batch import Batch, Limits
 from sink.clickhouse import Refused, Retry, without_values
-from sink.freshness import sample
 from sink.gather import Consumer
 from sink.log import line
 from sink.protocol import Intent
@@ -107,7 +106,7 @@ class Worker:
         try:
             while not (self.stopping or self.leaving or isinstance(self.state, protocol.Gone)):
                 rows = await self._gather()
-                if rows.rows:
+                if rows.offsets:
                     self.inserting = asyncio.create_task(self._store(rows, rows.intent()))
             if self.inserting is not None:
                 await self.inserting
@@ -127,11 +126,13 @@ class Worker:
             if self.inserting is not None and self.inserting.done():
                 await self.inserting
                 self.inserting = None
-            if isinstance(self.state, protocol.Gone) or (self.stopping and not rows.rows):
+            if isinstance(self.state, protocol.Gone) or (self.stopping and not rows.offsets):
                 break
             now = self.clock()
             full = rows.is_full() or self.stopping
-            wait_s = rows.wait_s(now) if rows.rows else 0.5
+            if full and not rows.rows:
+                rows.pack()  # now, while another batch is inserted
+            wait_s = rows.wait_s(now) if rows.offsets else 0.5
             if rows.is_due(now) or full:
                 wait_s = POLL_S
                 if self.inserting is None:
@@ -139,10 +140,10 @@ class Worker:
                 if not wait_s:
                     return rows
             if not full:
-                room = self.storage.room(bool(rows.rows))
+                room = self.storage.room(bool(rows.offsets))
                 if room:
                     await gather.take(self.consumer, self.partition, rows, room, wait_s, self.clock)
-                elif rows.rows:
+                elif rows.offsets:
                     rows.cut()  # what is in hand must be inserted before there is room again
                 else:
                     await self.storage.turn_given_back(POLL_S)
@@ -157,7 +158,6 @@ class Worker:
         """Bring one batch through the protocol, from its intent to its commit; ends the turn."""
         self.state = protocol.step(self.state, protocol.Batch(intent), intents=self.intents)
         left_out: frozenset[int] = frozenset()
-        received = sample(rows.rows)
         turn = True
         token = protocol.token(self.partition.topic, self.partition.partition, intent) + self.salt
         try:
@@ -176,7 +176,7 @@ class Worker:
                         event = await self._insert(rows, left_out, token)
                         if isinstance(event, protocol.Stored):
                             now = time.time()
-                            for at, of in received:
+                            for at, of in rows.received:
                                 metrics.FRESHNESS.observe_rows(max(0.0, now - at), of)
                         if isinstance(event, protocol.InsertUnknown):
                             attempt += 1

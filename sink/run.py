@@ -13,6 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from sink import admin, clickhouse, metrics, migrations
 from sink.clickhouse import Connection, Retry, Stop
 from sink.log import line
+from sink.memory import give_back_large_buffers
 from sink.settings import Settings
 from sink.stream import Stream
 
@@ -29,6 +30,7 @@ async def serve(settings: Settings, crash_at: Callable[[str], None] = lambda _: 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     why = ["starting"]
+    give_back_large_buffers()
     try:
         runner = await admin.serve(settings.admin_host, settings.admin_port, metrics.REGISTRY, lambda: why[0])
     except OSError as error:

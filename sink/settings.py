@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     batch_bytes: int = 33_554_432
     batch_age_ms: int = 1_000
     """An insert is due when its batch has this many rows, or bytes, or its first row has waited this long."""
-    buffer_bytes: int = 100_663_296
+    buffer_bytes: int = 134_217_728
     """What all batches together may hold. New ones are begun only while half of it is free."""
     inserts: int = 1
     """Inserts in flight at once, over all partitions. One is enough while ClickHouse is faster than the rows come."""

@@ -109,7 +109,9 @@ def test_a_batch_is_cut_where_memory_ends() -> None:
 @given(st.lists(st.sampled_from([b"[1]\n", b'["a"]\n', b"[]\n"]), min_size=1))
 def test_packed_rows_come_apart_as_they_were(rows: list[bytes]) -> None:
     batch = Batch(Limits(100, 1000, 1.0))
-    batch.add([Record(offset, row) for offset, row in enumerate(rows)], now=0.0)
+    for part in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+        batch.add([Record(offset, row) for offset, row in enumerate(part)], now=0.0)
+    assert batch.rows == []
     assert batch.pack() == b"".join(rows)
     assert batch.rows == []
     assert batch.pack() == b"".join(rows)
@@ -119,9 +121,11 @@ def test_packed_rows_come_apart_as_they_were(rows: list[bytes]) -> None:
 
 def test_what_is_no_row_is_not_packed() -> None:
     batch = Batch(Limits(100, 1000, 1.0))
-    batch.add([Record(1, b"[1]\n"), Record(2, b"x")], now=0.0)
+    for rows in ([b"[1]\n", b"[2]\n"], [b"[3]\n", b"x"], [b"[4]\n"]):
+        batch.add([Record(1, row) for row in rows], now=0.0)
     assert batch.pack() is None
-    assert batch.rows == [b"[1]\n", b"x"]
+    assert batch.unpack().rows == [b"[1]\n", b"[2]\n", b"[3]\n", b"x", b"[4]\n"]
+    assert batch.size == 17
 
 
 def test_under_load_age_starts_one_insert_a_second() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enricher.contract import Event, encode_row
-from sink.freshness import MOST, sample
+from sink.freshness import KEPT, MOST, sample, thinned
 from sink.metrics import WeightedHistogram
 
 GOLDEN = (Path(__file__).parents[1] / "contracts/event.jsonl").read_bytes().splitlines()
@@ -26,6 +26,21 @@ def test_every_row_is_stood_for_once_by_one_near_it(received: list[int]) -> None
     first = 0
     for at, rows in found:
         assert received[first] <= round(at * 1000) <= received[first + rows - 1]
+        first += rows
+
+
+@given(st.lists(st.integers(1, 40), max_size=60))
+def test_of_a_batch_that_comes_by_and_by_few_rows_stand_for_all(counts: list[int]) -> None:
+    found: list[tuple[float, int]] = []
+    number = 0
+    for count in counts:
+        found = thinned(found + sample([row(number + one) for one in range(count)]))
+        number += count
+    assert sum(rows for _, rows in found) == number
+    assert len(found) <= KEPT
+    first = 0
+    for at, rows in found:
+        assert first <= round(at * 1000) < first + rows
         first += rows
 
 
