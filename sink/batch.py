@@ -44,6 +44,8 @@ class Batch:
         self.size = 0
         """Bytes of all rows."""
         self.since = 0.0
+        self.oldest_ms = 2**63
+        """Least of the timestamps: the enricher puts hits with a new user agent to the end of its chunk."""
         self.received: list[tuple[float, int]] = []
         """When some of the rows were received, and how many each of them stands for; see `freshness.py`."""
         self._joined: list[bytes] = []
@@ -64,7 +66,9 @@ class Batch:
             self._joined.append(joined)
         self.received = thinned(self.received + sample(values))
         self.offsets.extend([record.offset for record in records])
-        self.timestamps.extend([record.timestamp for record in records])
+        timestamps = [record.timestamp for record in records]
+        self.timestamps.extend(timestamps)
+        self.oldest_ms = min(self.oldest_ms, *timestamps)
         self.size += len(joined)
 
     def room(self, most_bytes: int) -> int:
@@ -102,7 +106,7 @@ class Batch:
             self._joined, self.rows = [joined], []
         elif len(self._joined) > 1:
             self._joined = [b"".join(self._joined)]
-        return self._joined[0]
+        return self._joined[0] if self._joined else b""
 
     def unpack(self) -> Self:
         """Take the rows apart again: each is a line."""
@@ -121,7 +125,11 @@ def is_row(record: bytes) -> bool:
 
 
 def malformed(rows: Sequence[bytes], joined: bytes) -> list[int]:
-    """Return the indexes of the records that are not rows; cheap (one scan of `joined`) when there is none."""
-    if joined.count(b"\n") == len(rows) == joined.count(b"]\n") and joined[:1] + joined[-2:] == b"[]\n":
+    """Return the indexes of the records that are not rows; cheap (a scan of `joined`, a look at ends) if there is none.
+
+    Each then is one line, whose end is the record's: taken apart again they are the records they were, however they
+    came together.
+    """
+    if joined[:1] == b"[" and joined.count(b"\n") == len(rows) and all(row[-2:] == b"]\n" for row in rows):
         return []
     return [index for index, row in enumerate(rows) if not is_row(row)]

@@ -31,8 +31,19 @@ def sample(rows: Sequence[bytes]) -> list[tuple[float, int]]:
 
 
 def thinned(found: list[tuple[float, int]]) -> list[tuple[float, int]]:
-    """Return `found`, or where that is more than KEPT, each second of them, which then stands for its neighbour too."""
+    """Return `found`, or where that is more than KEPT, fewer: neighbours become one, as old as the older of them.
+
+    None that is put together stands for more than a small share of all rows: what waits longest would else be lost
+    among what came last.
+    """
     if len(found) <= KEPT:
         return found
-    pairs = [(at, here + there) for (_, here), (at, there) in zip(found[::2], found[1::2], strict=False)]
-    return pairs + found[len(pairs) * 2 :]
+    share = 4 * sum(rows for _, rows in found) / KEPT
+    fewer: list[tuple[float, int]] = []
+    for at, rows in found:
+        if fewer and fewer[-1][1] + rows <= share:
+            before_at, before_rows = fewer.pop()
+            fewer.append((min(before_at, at), before_rows + rows))
+        else:
+            fewer.append((at, rows))
+    return fewer

@@ -1,5 +1,6 @@
 """Take records of one partition from the consumer: as they come, or exactly those of an intent."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -35,6 +36,7 @@ async def take(
     taken = await consumer.getmany(partition, timeout_ms=timeout_ms, max_records=most)
     for records in taken.values():
         rows.add(records, clock())
+    await asyncio.sleep(0)  # aiokafka hands out what it holds without a pause
 
 
 async def exactly(consumer: Consumer, partition: TopicPartition, fetch: Range, clock: Callable[[], float]) -> Batch:
@@ -45,9 +47,11 @@ async def exactly(consumer: Consumer, partition: TopicPartition, fetch: Range, c
     rows = Batch(Limits(2**62, 2**62, 0.0))
     consumer.seek(partition, fetch.first)
     while (at := await consumer.position(partition)) <= fetch.last:
-        taken = await consumer.getmany(partition, timeout_ms=500, max_records=fetch.last + 1 - at)
+        most = min(fetch.last + 1 - at, MOST_AT_ONCE)
+        taken = await consumer.getmany(partition, timeout_ms=500, max_records=most)
         for records in taken.values():
             rows.add([record for record in records if record.offset <= fetch.last], clock())
             if records[-1].offset > fetch.last:  # offsets without records let others in
                 consumer.seek(partition, fetch.last + 1)
+        await asyncio.sleep(0)
     return rows

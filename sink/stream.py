@@ -194,10 +194,8 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             label = str(tp.partition)
             stored_to = batches[0].offsets[0] if batches else await self.consumer.position(tp)
             metrics.LAG.labels(label).set(max(0, end - stored_to))
-            # The enricher puts hits with a new user agent to the end of its chunk: the first need not be the oldest.
-            metrics.LAG_SECONDS.labels(label).set(
-                max(0.0, time.time() - min(batches[0].timestamps) / 1000) if batches else 0
-            )
+            oldest_ms = min((rows.oldest_ms for rows in batches), default=0)
+            metrics.LAG_SECONDS.labels(label).set(max(0.0, time.time() - oldest_ms / 1000) if batches else 0)
         await self._watch()
 
     def held(self) -> int:

@@ -32,6 +32,14 @@ def test_rows_make_a_batch_due() -> None:
     assert batch.pack() == b"[1]\n[1]\n[1]\n"
 
 
+def test_the_oldest_record_need_not_be_the_first() -> None:
+    batch = Batch(Limits(rows=9, bytes=1000, age_s=1.0))
+    batch.add(records(5, 3, 6), now=10.0)
+    batch.add(records(4), now=10.0)
+    assert batch.oldest_ms == 1003
+    assert batch.intent().at == 1005
+
+
 def test_bytes_make_a_batch_due() -> None:
     batch = Batch(Limits(rows=100, bytes=8, age_s=1.0))
     batch.add(records(1), now=0.0)
@@ -82,6 +90,7 @@ def test_no_record_changes_what_its_neighbours_mean(rows: list[bytes]) -> None:
         # Each line stands by itself: what it means does not depend on the lines around it.
         lines = b"".join(rows).splitlines(keepends=True)
         assert len(lines) == len(rows)
+        assert lines == rows, "taken apart again they are the records they were"
         assert all(line.endswith(b"]\n") for line in lines)
 
 
@@ -112,6 +121,7 @@ def test_packed_rows_come_apart_as_they_were(rows: list[bytes]) -> None:
     for part in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
         batch.add([Record(offset, row) for offset, row in enumerate(part)], now=0.0)
     assert batch.rows == []
+    assert batch.unpack().rows == rows, "not packed yet"
     assert batch.pack() == b"".join(rows)
     assert batch.rows == []
     assert batch.pack() == b"".join(rows)

@@ -40,8 +40,21 @@ def test_of_a_batch_that_comes_by_and_by_few_rows_stand_for_all(counts: list[int
     assert len(found) <= KEPT
     first = 0
     for at, rows in found:
+        assert round(at * 1000) == first or rows > 1
         assert first <= round(at * 1000) < first + rows
         first += rows
+
+
+def test_a_batch_that_grows_for_long_is_told_as_old_as_it_is() -> None:
+    """A thousand takes of 50 rows in 50 s, as behind an insert that hangs: nine rows in ten are older than 5 s."""
+    found: list[tuple[float, int]] = []
+    for take in range(1000):
+        found = thinned(found + sample([row(take * 50 + one) for one in range(50)]))
+    assert len(found) <= KEPT
+    assert max(rows for _, rows in found) <= 50_000 / 16
+    older = sum(rows for at, rows in found if at < 45.0)
+    assert 0.87 <= older / 50_000 <= 0.93
+    assert thinned([(float(at), 1) for at in range(KEPT + 1)])[:2] == [(0.0, 4), (4.0, 4)], "as old as the older"
 
 
 def test_the_contracts_own_examples_are_read() -> None:

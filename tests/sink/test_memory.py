@@ -9,12 +9,12 @@ from tests import needs
 from tests.sink.conftest import ROOT
 
 _PROGRAM = """
-import sys
+import os, sys
 from pathlib import Path
 from sink.memory import give_back_large_buffers
 
 def resident_mib():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4 // 1024
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
 
 heard = sys.argv[1] == "plain" or give_back_large_buffers()
 before = resident_mib()

@@ -3,10 +3,11 @@
 import asyncio
 import time
 
+import pytest
 from aiokafka import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError
 
-from sink.batch import Batch, Limits
+from sink.batch import Batch, Limits, is_row
 from sink.clickhouse import Retry
 from sink.partition import Worker
 from sink.protocol import Gone, Idle, Intent, Range, Refetching, State
@@ -23,17 +24,21 @@ class Log:
         self.at = 0
         self.commits: list[tuple[int, str]] = []
         self.refuse_after = 10**9
+        self.most = 10**9
+        """Records that come at once."""
+        self.values: dict[int, bytes | None] = {}
+        """Of the records that are no such rows as the others."""
 
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int, max_records: int
     ) -> dict[TopicPartition, list[ConsumerRecord]]:
-        found = [offset for offset in self.offsets if offset >= self.at][:max_records]
+        found = [offset for offset in self.offsets if offset >= self.at][: min(max_records, self.most)]
         if not found:
             await asyncio.sleep(min(timeout_ms, 20) / 1000)
             return {}
         self.at = found[-1] + 1
-        values = [(offset, f"[{offset}]\n".encode()) for offset in found]
-        return {TP: [ConsumerRecord("t", 0, o, 7, 0, None, v, None, 0, len(v), ()) for o, v in values]}
+        values = [(offset, self.values.get(offset, f"[{offset}]\n".encode())) for offset in found]
+        return {TP: [ConsumerRecord("t", 0, o, 7, 0, None, v, None, 0, len(v or b""), ()) for o, v in values]}
 
     async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         if len(self.commits) >= self.refuse_after:
@@ -63,7 +68,7 @@ class Rows:
             raise Retry("no answer")
 
     async def sift(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
-        return frozenset()
+        return frozenset(index for index, row in enumerate(rows.rows) if not is_row(row))
 
     def room(self, begun: bool) -> int:
         return self.most
@@ -120,6 +125,16 @@ async def test_a_retry_is_the_same_insert() -> None:
     await drained(worker(log, rows, Idle(0)), log)
     assert len(rows.inserted) == 3
     assert len(set(rows.inserted)) == 1
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 9])
+async def test_however_records_come_what_is_stored_is_the_same(most: int) -> None:
+    """Some are no rows; a repeat of the batch, taken otherwise, must be the same insert."""
+    log, rows = Log(list(range(6))), Rows(fail=1)
+    log.most = most
+    log.values = {1: b"[1]\n[x]\n", 2: None, 3: b"x", 4: b"]\n["}
+    await drained(worker(log, rows, Idle(0), limit=6), log)
+    assert rows.inserted == [(b"[0]\n[5]\n", "hits.enriched:0:0-5:7")] * 2
 
 
 async def test_before_a_late_retry_the_broker_is_asked_whose_partition_it_is() -> None:
