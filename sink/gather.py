@@ -1,6 +1,5 @@
 """Take records of one partition from the consumer: as they come, or exactly those of an intent."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -10,7 +9,10 @@ from sink.batch import Batch, Limits
 from sink.protocol import Range
 
 MOST_AT_ONCE: Final = 4_000
-"""Records; to unpack them takes some 5 ms, in which nothing is sent to ClickHouse."""
+"""Records that are unpacked before they are joined: one by one they take far more memory.
+
+aiokafka hands out a fetch's worth without a pause, some 25,000 records in 30 ms. With a pause between, partitions fill
+side by side: more batches that age sends off half full, 35 MB more in hand, a hundredth slower."""
 
 
 class Consumer(Protocol):
@@ -36,7 +38,6 @@ async def take(
     taken = await consumer.getmany(partition, timeout_ms=timeout_ms, max_records=most)
     for records in taken.values():
         rows.add(records, clock())
-    await asyncio.sleep(0)  # aiokafka hands out what it holds without a pause
 
 
 async def exactly(consumer: Consumer, partition: TopicPartition, fetch: Range, clock: Callable[[], float]) -> Batch:
@@ -53,5 +54,4 @@ async def exactly(consumer: Consumer, partition: TopicPartition, fetch: Range, c
             rows.add([record for record in records if record.offset <= fetch.last], clock())
             if records[-1].offset > fetch.last:  # offsets without records let others in
                 consumer.seek(partition, fetch.last + 1)
-        await asyncio.sleep(0)
     return rows
