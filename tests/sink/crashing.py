@@ -22,9 +22,10 @@ STEPS = (
     "during insert",
     "after insert",
     "before close",
-    "after close",
     "fetched again",
+    "after close",
 )
+"""In this order: "fetched again" needs the intent that "before close" leaves behind for sure."""
 
 
 def main(step: str, count: int) -> int:
