@@ -16,7 +16,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         match argv:
             case []:
-                from collector import supervisor
+                from collector.process import supervisor
 
                 try:
                     return uvloop.run(supervisor.run(settings_module.read(environ)))
@@ -24,30 +24,30 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
                     print(problem, file=sys.stderr)
                     return 2
             case ["worker", number, listener, control]:
-                from collector import worker
+                from collector.process import worker
 
                 with socket.socket(fileno=int(listener)) as port, socket.socket(fileno=int(control)) as line:
                     return uvloop.run(worker.run(settings_module.read(environ), int(number), port, line))
             case ["spool", *rest]:
-                from collector import spool_command
+                from collector.commands import spool
 
-                return spool_command.main(rest, environ.get("PHAROS_COLLECTOR_SPOOL_DIR", "var/spool"))
+                return spool.main(rest, environ.get("PHAROS_COLLECTOR_SPOOL_DIR", "var/spool"))
             case ["doctor", *rest]:
-                from collector import doctor
+                from collector.commands import doctor
 
                 return doctor.main(rest)
             case ["link", *rest]:
-                from collector import link_command
+                from collector.commands import link
 
-                return link_command.main(rest, environ)
+                return link.main(rest, environ)
             case ["mail-pixel", *rest]:
-                from collector import mail_pixel
+                from collector.commands import mail_pixel
 
                 return mail_pixel.main(rest)
             case ["salt", *rest]:
-                from collector import salt_command
+                from collector.commands import salt
 
-                return salt_command.main(rest)
+                return salt.main(rest)
             case _:
                 print("usage: python -m collector [spool | link | mail-pixel | salt | doctor]", file=sys.stderr)
                 return 2

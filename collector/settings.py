@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from collector.client_ip import Trusted
+from collector.policy.client_address import Trusted
 
 PREFIX: Final = "PHAROS_COLLECTOR_"
 

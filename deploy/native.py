@@ -17,12 +17,16 @@ from typing import Final
 PACKAGES: Final = ("collector", "enricher", "sink")
 COMPILED: Final = {
     "collector": (
-        "block", "disk", "fast", "head", "ids", "kafka_batch", "mark", "recent", "segment", "shortcut",
-        "spool", "turn",
+        "http/connection", "http/header_block", "http/ids", "http/pixel_fast_path",
+        "kafka/record_batch", "kafka/unsent_buffer",
+        "spool/acknowledged", "spool/block", "spool/disk", "spool/group_commit", "spool/segment", "spool/writer",
     ),
     "enricher": (
-        "batch", "bots", "cache", "campaign", "enrich", "event_id", "fetched", "hosts", "judge", "language",
-        "personal", "referrer", "row", "said", "url", "user_agent",
+        "row/encode", "row/enrich",
+        "rules/bots", "rules/cache", "rules/campaign", "rules/event_id", "rules/language",
+        "rules/redaction", "rules/referrer", "rules/registrable_domain", "rules/sent_fields", "rules/url",
+        "rules/user_agent",
+        "stream/chunk", "stream/column_fetch", "stream/record_batch",
     ),
 }  # fmt: skip
 """The modules that a hit passes. Others gain nothing, and some cannot be compiled (structs, aiohttp's classes)."""

@@ -10,13 +10,15 @@ from typing import Final
 
 import uvloop
 
-from enricher import explain, log, measure, replay, stream
+from enricher import log
 from enricher.admin import Health, serve
-from enricher.enrich import Enricher, load
+from enricher.commands import explain, measure, replay
 from enricher.kafka import access
 from enricher.metrics import Metrics
-from enricher.said import milliseconds
+from enricher.row.enrich import Enricher, load
+from enricher.rules.sent_fields import milliseconds
 from enricher.settings import Settings, read
+from enricher.stream import loop as stream
 
 GC_ALLOCATIONS: Final = 50_000
 """Allocations between two collections of the youngest generation; Python's default of 700 costs 4 % here."""

@@ -33,7 +33,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     occurred_at: str
     """When it happened, in the same form. Example: "1795334399.876"."""
     version: int
-    """Which row of one event_id stands: the greatest. See `enricher/event_id.py`. Example: 1152921504606846977."""
+    """Which row of one event_id wins: the greatest. See `enricher/rules/event_id.py`. Example: 1152921504606846977."""
     visitor_id: str = ""
     """Example: "9f86d081884c7d659a2feaa0c55ad015"."""
     visitor_kind: Literal["cookie", "cookieless", "none"] = "none"

@@ -16,11 +16,15 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from loadtest import driver, here, limit, overview, progress, report, result, schedule, soak, traffic
+from loadtest import limit, soak
 from loadtest import run as running
-from loadtest.faults import Faults
-from loadtest.faults import load as load_faults
-from loadtest.store import ClickHouse, StoreAway
+from loadtest.check import local_system
+from loadtest.check.faults import Faults
+from loadtest.check.faults import load as load_faults
+from loadtest.check.stored_hits import ClickHouse, StoreAway
+from loadtest.drive import driver
+from loadtest.report import html_page, overview, progress, result
+from loadtest.traffic import profiles, schedule
 
 ADMINS = ("http://127.0.0.1:9100", "http://127.0.0.1:9101", "http://127.0.0.1:9102")
 CHAOS = Path(__file__).parent / "chaos.toml"
@@ -46,7 +50,7 @@ def _shared(shape: bool = True, rate: bool = True) -> argparse.ArgumentParser:
     to.add_argument("--token", default="", help="the site's token for /v1/events; without it server hits are tag hits")
     to.add_argument("--link", default="", help="a code of the links file; without it clicks are page views")
     how = shared.add_argument_group("traffic")
-    how.add_argument("--profile", default="shop", choices=traffic.profiles())
+    how.add_argument("--profile", default="shop", choices=profiles.profiles())
     if rate:
         told = "requests/s, all lanes together (default %(default)g)"
         how.add_argument("--rate", type=float, default=1000, help=told)
@@ -104,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def order_of(given: argparse.Namespace, system: here.System) -> running.Order:
+def order_of(given: argparse.Namespace, system: local_system.System) -> running.Order:
     """Return what the arguments ask for.
 
     Raises:
@@ -138,7 +142,7 @@ def order_of(given: argparse.Namespace, system: here.System) -> running.Order:
         title=given.title,
         url=system.url,
         target=target,
-        surface=traffic.Surface(
+        surface=profiles.Surface(
             site=given.site,
             host=f"{target.host}:{target.port}",
             page_origin=given.page_origin,
@@ -189,14 +193,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 @contextmanager
-def _target(given: argparse.Namespace, console: Console) -> Iterator[here.System]:
+def _target(given: argparse.Namespace, console: Console) -> Iterator[local_system.System]:
     """Give the system to load: the one that the arguments name, the one of `make run`, or one started for this run."""
     chaos = given.command == "chaos"
     if not given.here and not chaos:
         admins = tuple(given.admin) if given.admin else ADMINS
-        yield here.System(url=given.url, clickhouse=given.clickhouse or "", admins=admins, pid=given.pid or 0)
+        yield local_system.System(url=given.url, clickhouse=given.clickhouse or "", admins=admins, pid=given.pid or 0)
         return
-    found = None if chaos or given.kafka else here.running()
+    found = None if chaos or given.kafka else local_system.running()
     if found:
         console.print(f"loading what `make run` runs: {found.url}", highlight=False)
         yield msgspec.structs.replace(found, pid=given.pid or 0)
@@ -204,12 +208,14 @@ def _target(given: argparse.Namespace, console: Console) -> Iterator[here.System
     console.print("starting broker, ClickHouse, collector, enricher, sink ...", highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="loadtest-"))
     console.print(f"its data and logs: {folder} (yours to remove)", highlight=False)
-    with here.own(folder, kafka=given.kafka) as (system, _):
+    with local_system.own(folder, kafka=given.kafka) as (system, _):
         yield system
         console.print("draining ...", highlight=False)
 
 
-def _results(given: argparse.Namespace, system: here.System, console: Console) -> tuple[list[result.Result], str]:
+def _results(
+    given: argparse.Namespace, system: local_system.System, console: Console
+) -> tuple[list[result.Result], str]:
     """Do what the command says; return the results and the report."""
     order = order_of(given, system)
     faults = _faults(given, system)
@@ -233,13 +239,13 @@ def _results(given: argparse.Namespace, system: here.System, console: Console) -
             case _:
                 done = progress.watched(order, store, console, faults)
                 progress.show(done, console)
-                return [done], report.page(done)
+                return [done], html_page.page(done)
     finally:
         if store:
             store.close()
 
 
-def _faults(given: argparse.Namespace, system: here.System) -> Faults | None:
+def _faults(given: argparse.Namespace, system: local_system.System) -> Faults | None:
     if given.command not in ("run", "chaos") or not given.faults:
         return None
     if not system.pid:

@@ -29,8 +29,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from urllib3.exceptions import HTTPError
 
-from loadtest import here, story
-from loadtest.processes import NotReady
+from loadtest.check import local_system
+from loadtest.check.processes import NotReady
+from loadtest.traffic import story
 
 MODELS: Final = ("first", "last", "last_non_direct", "linear", "position", "time_decay")
 COLUMNS: Final = (*MODELS, "markov", "shapley")
@@ -172,11 +173,11 @@ def show(found: dict[str, dict[str, float]], console: Console) -> None:
 
 
 @contextmanager
-def _system(given: argparse.Namespace, until: datetime, console: Console) -> Iterator[here.System]:
+def _system(given: argparse.Namespace, until: datetime, console: Console) -> Iterator[local_system.System]:
     if given.url:
-        yield here.System(url=given.url, clickhouse=given.clickhouse, admins=(), token=given.token)
+        yield local_system.System(url=given.url, clickhouse=given.clickhouse, admins=(), token=given.token)
         return
-    found = here.running()
+    found = local_system.running()
     if found is not None:
         yield msgspec.structs.replace(found, token=given.token)
         return
@@ -185,7 +186,7 @@ def _system(given: argparse.Namespace, until: datetime, console: Console) -> Ite
     with tempfile.TemporaryDirectory() as folder:
         links = Path(folder) / "links.toml"
         links.write_text(story.links(until, site=given.site))
-        with here.own(Path(folder), links=links, environ=environ) as (system, _):
+        with local_system.own(Path(folder), links=links, environ=environ) as (system, _):
             yield system
 
 
@@ -214,7 +215,7 @@ def clicked(client: Any, site: str) -> Counter[tuple[str, str]]:
 
 
 def fitting(
-    sendings: Sequence[story.Sending], site: str, system: here.System, client: Any, console: Console
+    sendings: Sequence[story.Sending], site: str, system: local_system.System, client: Any, console: Console
 ) -> list[story.Sending]:
     """Return the story without what this system does not take, and say what that is."""
     if not system.token:

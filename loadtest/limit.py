@@ -7,9 +7,11 @@ from typing import Final, Literal
 import msgspec
 from rich.console import Console
 
-from loadtest import driver, progress, result, schedule
 from loadtest import run as running
-from loadtest.store import Store
+from loadtest.check.stored_hits import Store
+from loadtest.drive import driver
+from loadtest.report import progress, result
+from loadtest.traffic import schedule
 
 P99_MS: Final = 50.0
 """What counts as broken where the command line names no --max-p99-ms."""

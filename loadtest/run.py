@@ -7,16 +7,18 @@ from typing import Final
 
 import msgspec
 
-from loadtest import audit as auditing
-from loadtest import driver, result, verdict
 from loadtest.bench.frame import machine_facts
-from loadtest.faults import Faults
-from loadtest.measured import Measured
-from loadtest.plan import Plan, Target
-from loadtest.schedule import Schedule
-from loadtest.store import Store, StoreAway
-from loadtest.traffic import Surface
-from loadtest.watch import Watch
+from loadtest.check import audit as auditing
+from loadtest.check import verdict
+from loadtest.check.faults import Faults
+from loadtest.check.freshness import Watch
+from loadtest.check.stored_hits import Store, StoreAway
+from loadtest.drive import driver
+from loadtest.drive.measurements import Measured
+from loadtest.drive.plan import Plan, Target
+from loadtest.report import result
+from loadtest.traffic.profiles import Surface
+from loadtest.traffic.schedule import Schedule
 
 NOT_AUDITED: Final = "not audited"
 """How the reason begins why a result without an audit is broken."""

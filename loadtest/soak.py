@@ -3,9 +3,11 @@
 import msgspec
 from rich.console import Console
 
-from loadtest import driver, progress, result, schedule
 from loadtest import run as running
-from loadtest.store import Store
+from loadtest.check.stored_hits import Store
+from loadtest.drive import driver
+from loadtest.report import progress, result
+from loadtest.traffic import schedule
 
 
 def windows(duration_s: float, window_s: float) -> list[float]:

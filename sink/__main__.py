@@ -9,8 +9,9 @@ from typing import Any
 
 import uvloop
 
-from sink import erase, kafka, log, migrations, reconcile, run
+from sink import kafka, log, migrations, run
 from sink.clickhouse import Retry, Stop
+from sink.commands import erase, reconcile
 from sink.protocol import UnknownMetadata
 from sink.settings import Settings, read
 

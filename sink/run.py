@@ -11,11 +11,11 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from sink import admin, clickhouse, metrics, migrations
+from sink.assignment import Stream
 from sink.clickhouse import Connection, Retry, Stop
 from sink.log import line
 from sink.memory import give_back_large_buffers
 from sink.settings import Settings
-from sink.stream import Stream
 
 Result = TypeVar("Result")
 

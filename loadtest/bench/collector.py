@@ -21,7 +21,7 @@ import msgspec
 
 from loadtest.bench import native
 from loadtest.bench.frame import Bench, Contestant, Figures, Options, Unavailable
-from loadtest.processes import Program, answers, free_port, listening, pinned, rss_bytes, started, wait_until
+from loadtest.check.processes import Program, answers, free_port, listening, pinned, rss_bytes, started, wait_until
 
 _CONNECTIONS: Final = 64
 _LUA: Final = Path(__file__).with_name("pixel.lua")

@@ -17,10 +17,11 @@ from typing import Final
 
 import psutil
 
-from loadtest import driver, schedule, shots, traffic
 from loadtest.bench.frame import Bench, Contestant, Figures, Options, Unavailable
-from loadtest.plan import Plan
-from loadtest.processes import free_port, listening, pinned, started
+from loadtest.check.processes import free_port, listening, pinned, started
+from loadtest.drive import driver
+from loadtest.drive.plan import Plan
+from loadtest.traffic import profiles, request_template, schedule
 
 CONNECTIONS: Final = 64
 OPEN_RATE: Final = 10_000
@@ -76,7 +77,7 @@ def _wrk(folder: Path, port: int, cores: Sequence[int], seconds: int) -> Figures
 def _drive(port: int, cores: Sequence[int], rate: float, seconds: float, at_most: int) -> driver.Drive:
     plan = Plan(
         target=driver.target_of(f"http://127.0.0.1:{port}", connections=CONNECTIONS, churn=0, timeout_s=30),
-        surface=traffic.Surface(),
+        surface=profiles.Surface(),
         schedule=schedule.Schedule(schedule.constant(rate, seconds), at_most=at_most),
         profile="pixel",
         run=secrets.token_hex(4),
@@ -123,8 +124,8 @@ def prepare(options: Options) -> Iterator[Bench]:
         folder = Path(name)
         (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, port=port))
         (folder / "wrk.lua").write_text(_LUA.format(requests=folder / "requests"))
-        pool = traffic.pool("pixel", 1, traffic.Surface(), 2_000)
-        raw = [shot.render([shots.hit_id("0" * 8, 0, n).encode()], b"") for n, shot in enumerate(pool)]
+        pool = profiles.pool("pixel", 1, profiles.Surface(), 2_000)
+        raw = [shot.render([request_template.hit_id("0" * 8, 0, n).encode()], b"") for n, shot in enumerate(pool)]
         (folder / "requests").write_bytes(b"".join(one + b"\0" for one in raw))
         argv = [nginx, "-c", str(folder / "nginx.conf"), "-p", name, "-e", str(folder / "error.log")]
         with started(argv, folder=folder, cores=cores[:1], ready=lambda: listening(port)):

@@ -25,10 +25,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from collector.contract import Hit, encode
-from loadtest import traffic, user_agents
 from loadtest.bench import native
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
-from loadtest.processes import Program, answers, free_port, listening, rss_bytes, started
+from loadtest.check.processes import Program, answers, free_port, listening, rss_bytes, started
+from loadtest.traffic import profiles, user_agents
 
 PARTITIONS: Final = 4
 KAFKA: Final = "PHAROS_BENCH_KAFKA"
@@ -46,7 +46,7 @@ def hits(count: int) -> Iterator[Hit]:
     The mark that the load test's audit puts on each of its hits is gone: a pixel carries none, and a tag's event has an
     id in its place, as the tag itself sends one.
     """
-    pool = list(itertools.islice(traffic.hits("shop", 7, traffic.Surface()), min(count, 50_000)))
+    pool = list(itertools.islice(profiles.hits("shop", 7, profiles.Surface()), min(count, 50_000)))
     agents = user_agents.stream(7)
     first = pool[0].at
     for number in range(count):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtest.bench.enricher import broker, enriching, fill, until_committed
-from loadtest.processes import rss_bytes
+from loadtest.check.processes import rss_bytes
 
 _AT: Final = (0.1, 0.2, 0.5, 1.0)
 

@@ -14,8 +14,9 @@ A part is a module `loadtest/bench/NAME.py` (its name stands in PARTS) with one 
                 facts={"nginx": "1.26.3"},
             )
 
-- `prepare` starts what is needed (`loadtest.processes`: started, answers, free_port, pinned, cpu_s, rss_peak_bytes),
-  yields the Bench, and stops everything after the rounds. It raises Unavailable where a program is not installed.
+- `prepare` starts what is needed (`loadtest.check.processes`: started, answers, free_port, pinned, cpu_s,
+  rss_peak_bytes), yields the Bench, and stops everything after the rounds. It raises Unavailable where a program is
+  not installed.
 - A contestant's `round` does one round and returns its Figures: numbers by name, the unit in the name
   ("cpu_us_per_hit", "hits_per_s", "rss_peak_mb"). Each round returns the same names.
 - The frame runs one unrecorded warm-up of each, then ours, floor, ours, floor, ... for `options.rounds` rounds, so that

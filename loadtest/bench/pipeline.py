@@ -16,13 +16,15 @@ from typing import Final
 
 import msgspec
 
-from loadtest import driver, here, schedule, traffic
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
-from loadtest.faults import find
-from loadtest.plan import Plan
-from loadtest.processes import cpu_s, wait_until
-from loadtest.verdict import ACCEPTED
-from loadtest.watch import scrape
+from loadtest.check import local_system
+from loadtest.check.faults import find
+from loadtest.check.freshness import scrape
+from loadtest.check.processes import cpu_s, wait_until
+from loadtest.check.verdict import ACCEPTED
+from loadtest.drive import driver
+from loadtest.drive.plan import Plan
+from loadtest.traffic import profiles, schedule
 
 PARTS: Final = {
     "collector": "-m collector",
@@ -69,7 +71,7 @@ def growth_per_s(samples: Sequence[tuple[float, float]]) -> float:
     return (min(value for _, value in last) - min(value for _, value in middle)) / apart
 
 
-def _behind(system: here.System) -> float | None:
+def _behind(system: local_system.System) -> float | None:
     found: dict[str, float] = {}
     for admin in system.admins:
         found |= scrape(admin)
@@ -77,11 +79,11 @@ def _behind(system: here.System) -> float | None:
     return None if accepted is None else accepted - rows
 
 
-def _try(system: here.System, rate: float, seconds: float) -> Step:
+def _try(system: local_system.System, rate: float, seconds: float) -> Step:
     target = driver.target_of(system.url, connections=64, churn=0.01, timeout_s=10)
     plan = Plan(
         target=target,
-        surface=traffic.Surface(host=f"{target.host}:{target.port}", token=system.token, link_code=system.link),
+        surface=profiles.Surface(host=f"{target.host}:{target.port}", token=system.token, link_code=system.link),
         schedule=schedule.Schedule(schedule.constant(rate, seconds), poisson=True),
         profile="pixel",
         run=secrets.token_hex(4),
@@ -123,7 +125,7 @@ def _try(system: here.System, rate: float, seconds: float) -> Step:
     )
 
 
-def _climb(system: here.System, first: float, seconds: float, most_steps: int) -> Figures:
+def _climb(system: local_system.System, first: float, seconds: float, most_steps: int) -> Figures:
     """Step up until a rate does not hold; return the figures of the last that did."""
     best: Step | None = None
     too_much = 0.0
@@ -155,7 +157,10 @@ def prepare(options: Options) -> Iterator[Bench]:
     first = options.scaled(2_000, 100)
     seconds = options.scaled(18, 2)
     steps = options.scaled(9, 1)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, here.own(Path(folder)) as (system, _):
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        local_system.own(Path(folder)) as (system, _),
+    ):
         yield Bench(
             title="Pipeline: request to row, everything on this machine",
             contestants=(Contestant("pharos", lambda: _climb(system, first, seconds, steps)),),

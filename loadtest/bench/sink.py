@@ -27,7 +27,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from enricher.contract import COLUMNS, ROW_FORMAT, Event, encode_row
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
-from loadtest.processes import Program, answers, cpu_s, free_port, listening, started
+from loadtest.check.processes import Program, answers, cpu_s, free_port, listening, started
 
 KAFKA: Final = "PHAROS_BENCH_KAFKA"
 """Environment variable: bootstrap servers of a broker to use instead of an embedded one."""
@@ -242,7 +242,15 @@ def prepare(options: Options) -> Iterator[Bench]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         kafka = stack.enter_context(_broker(folder))
         port = free_port()
-        argv = [sys.executable, "-m", "deploy.local.clickhouse", "--port", str(port), "--path", str(folder / "data")]
+        argv = [
+            sys.executable,
+            "-m",
+            "deploy.local.clickhouse",
+            "--port",
+            str(port),
+            "--path",
+            str(folder / "data"),
+        ]
         program = stack.enter_context(started(argv, folder=folder, ready=lambda: listening(port)))
         storage = Storage(program, f"http://127.0.0.1:{port}")
         prepared = list(rows(count))

@@ -11,17 +11,18 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from collector import app, links, sites
-from collector.block import unpack
-from collector.client_ip import Trusted
 from collector.contract import Hit, decode
-from collector.ids import Ids
-from collector.intake import Intake
+from collector.http import app
+from collector.http.ids import Ids
+from collector.http.ingest import Intake
 from collector.metrics import Tally
-from collector.request import Door
-from collector.salt import DailySalt
-from collector.spool import Chunk, Limits, Spool
-from collector.turn import Turn
+from collector.policy import links, sites
+from collector.policy.client_address import Trusted
+from collector.policy.cookieless import DailySalt
+from collector.policy.outcome import Door
+from collector.spool.block import unpack
+from collector.spool.group_commit import Turn
+from collector.spool.writer import Chunk, Limits, Spool
 
 TOKEN = "correct horse battery staple"
 OTHER_TOKEN = "of another site"

@@ -2,12 +2,12 @@
 
 import pytest
 
-from collector import shortcut
-from enricher import said
+from collector.http import pixel_fast_path
+from enricher.rules import sent_fields
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """End the run where one is interpreted."""
-    for module in (shortcut, said):
+    for module in (pixel_fast_path, sent_fields):
         if not str(module.__file__).endswith(".so"):
             pytest.exit(f"not compiled: {module.__file__}", returncode=3)

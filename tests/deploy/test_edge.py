@@ -15,8 +15,8 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from collector import doctor
-from collector.seen_as import MARK
+from collector.commands import doctor
+from collector.http.doctor_probe import MARK
 from tests.deploy import edges
 from tests.ports import free_port
 from tests.processes import Program

@@ -20,8 +20,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboar
 from deploy.grafana import dashboards
 from tests import needs
 from tests.deploy import metrics_page
+from tests.deploy.local.running import Local, children, hit
 from tests.deploy.prometheus import FOLDER, Prometheus, configuration, scraping
-from tests.local.running import Local, children, hit
 from tests.processes import Program
 from tests.waiting import until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collector import doctor
+from collector.commands import doctor
 from tests import needs
 from tests.certificates import Certificates
 from tests.deploy import edges

@@ -1,6 +1,6 @@
 """kill -9 of each program under `make run` while hits come in: it is back, it goes on, and nothing answered is lost.
 
-Every hit is known by an id of its own. tests/local/test_runner.py has the rest of what `make run` promises.
+Every hit is known by an id of its own. tests/deploy/local/test_runner.py has the rest of what `make run` promises.
 """
 
 import asyncio

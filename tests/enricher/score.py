@@ -18,8 +18,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from enricher import bots, user_agent
-from enricher.user_agent import Hints
+from enricher.rules import bots, user_agent
+from enricher.rules.user_agent import Hints
 
 HERE: Final = Path(__file__).parent
 

@@ -10,7 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from loadtest import driver, result, run, schedule, traffic
+from loadtest import run
+from loadtest.drive import driver
+from loadtest.report import result
+from loadtest.traffic import profiles, schedule
 
 SCALE = 10 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1
 _ID = re.compile(rb"lt([0-9a-f]{8})-([0-9a-f]{2})-([0-9a-f]{8})")
@@ -197,7 +200,7 @@ def order(url: str, **changes: object) -> run.Order:
     settings: dict[str, object] = {
         "url": url,
         "target": driver.target_of(url, connections=16, churn=0.01, timeout_s=5),
-        "surface": traffic.Surface(),
+        "surface": profiles.Surface(),
         "schedule": schedule.Schedule(schedule.constant(1_000, 1 * SCALE)),
         "schedule_name": "constant",
         "profile": "shop",

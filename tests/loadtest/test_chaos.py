@@ -13,8 +13,12 @@ import msgspec
 import pytest
 
 from loadtest import __main__ as command
-from loadtest import driver, faults, here, result, run, schedule, traffic
-from loadtest.store import ClickHouse
+from loadtest import run
+from loadtest.check import faults, local_system
+from loadtest.check.stored_hits import ClickHouse
+from loadtest.drive import driver
+from loadtest.report import result
+from loadtest.traffic import profiles, schedule
 from tests.brokers import ApacheKafka
 
 FULL = os.environ.get("PHAROS_TEST_SCALE") == "full"
@@ -53,13 +57,13 @@ def disaster(
     seconds: int = 75 if FULL else 6,
     rate: int = 300 if FULL else 100,
 ) -> result.Result:
-    with here.own(folder, kafka=kafka) as (system, _):
+    with local_system.own(folder, kafka=kafka) as (system, _):
         store = ClickHouse(system.clickhouse)
         target = driver.target_of(system.url, connections=32, timeout_s=15)
         order = run.Order(
             url=system.url,
             target=target,
-            surface=traffic.Surface(host=f"{target.host}:{target.port}", token=system.token, link_code=system.link),
+            surface=profiles.Surface(host=f"{target.host}:{target.port}", token=system.token, link_code=system.link),
             schedule=schedule.Schedule(schedule.constant(rate, seconds), poisson=True),
             schedule_name="constant",
             profile="shop",

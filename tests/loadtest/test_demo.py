@@ -18,7 +18,9 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from loadtest import demo, here, story
+from loadtest import demo
+from loadtest.check import local_system
+from loadtest.traffic import story
 
 END = datetime(2026, 11, 1, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
@@ -88,7 +90,7 @@ def test_clicks_of_an_earlier_telling_are_left_out_and_it_says_so(monkeypatch: p
         return True
 
     monkeypatch.setattr(demo, "_has_links", has_links)
-    system = here.System(url="", clickhouse="", admins=(), token="t")
+    system = local_system.System(url="", clickhouse="", admins=(), token="t")
     sendings = list(story.month(1, END))
     clicks = [s for s in sendings if s.leads_to]
     twice = [key for key, times in Counter((s.visitor, s.target) for s in clicks).items() if times > 1]

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from loadtest import __main__ as command
-from loadtest import driver, limit, progress, result, run, schedule
+from loadtest import limit, run
+from loadtest.drive import driver
 from loadtest.limit import Word, search
+from loadtest.report import progress, result
+from loadtest.traffic import schedule
 from tests.loadtest.faulty import Collector, order, running
-from tests.loadtest.samples import RESULT
+from tests.loadtest.report.samples import RESULT
 
 ROOT = Path(__file__).parents[2]
 INFINITE = float("inf")

@@ -12,11 +12,14 @@ import msgspec
 import pytest
 
 from loadtest import __main__ as command
-from loadtest import driver, limit, result, run, schedule, traffic
-from loadtest.measured import Measured
-from loadtest.plan import Plan, Slice, Target
-from loadtest.store import StoreAway
-from loadtest.watch import Watch
+from loadtest import limit, run
+from loadtest.check.freshness import Watch
+from loadtest.check.stored_hits import StoreAway
+from loadtest.drive import driver
+from loadtest.drive.measurements import Measured
+from loadtest.drive.plan import Plan, Slice, Target
+from loadtest.report import result
+from loadtest.traffic import profiles, schedule
 from tests.loadtest.faulty import SCALE, Collector, order, running
 
 BUSY_MS = 1_500
@@ -223,7 +226,7 @@ def test_it_says_when_the_driver_was_the_bottleneck() -> None:
 def _measured_late(late_us: int) -> driver.Drive:
     plan = Plan(
         target=Target(host="127.0.0.1", port=1),
-        surface=traffic.Surface(),
+        surface=profiles.Surface(),
         schedule=schedule.Schedule(schedule.constant(1, 1)),
         run="00000000",
     )
@@ -384,13 +387,13 @@ def test_a_lane_whose_parent_is_gone_before_the_start_ends_without_a_word(heard:
     with running(Collector()) as url:
         plan = Plan(
             target=driver.target_of(url, connections=2),
-            surface=traffic.Surface(),
+            surface=profiles.Surface(),
             schedule=schedule.Schedule(schedule.constant(1, 1)),
             run="00000000",
             pool=10,
         )
-        argv = [sys.executable, "-m", "loadtest.lane_process", str(theirs.fileno())]
-        root = Path(driver.__file__).parents[1]
+        argv = [sys.executable, "-m", "loadtest.drive.sender_process", str(theirs.fileno())]
+        root = Path(driver.__file__).parents[2]
         with subprocess.Popen(argv, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, cwd=root) as lane:
             theirs.close()
             if heard == "the plan":

@@ -7,7 +7,10 @@ import pytest
 from rich.console import Console
 
 from loadtest import __main__ as command
-from loadtest import driver, progress, result, run, schedule, soak
+from loadtest import run, soak
+from loadtest.drive import driver
+from loadtest.report import progress, result
+from loadtest.traffic import schedule
 from tests.loadtest.faulty import Collector, order, running
 
 THREE = schedule.Schedule(schedule.constant(100, 1.5))

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sink.batch import Batch, Limits, is_row, malformed
+from sink.insert_slots import Pace, Turns
 from sink.protocol import Intent
-from sink.turns import Pace, Turns
 
 
 class Record:

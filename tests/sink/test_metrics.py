@@ -7,7 +7,7 @@ import aiokafka.errors
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sink import metrics, stream
+from sink import assignment, metrics
 
 
 def told() -> dict[tuple[str, ...], float]:
@@ -21,14 +21,14 @@ def test_closed_lists_are_shown_from_the_start() -> None:
         assert ("pharos_sink_inserts_total", result) in found
     assert ("pharos_sink_dead_total", "refused_by_clickhouse") in found
     for why in metrics.KAFKA_FAULTS:
-        assert why == "other" or hasattr(aiokafka.errors, why) or hasattr(stream, why), why
+        assert why == "other" or hasattr(aiokafka.errors, why) or hasattr(assignment, why), why
         assert ("pharos_sink_kafka_errors_total", why) in found
 
 
 def test_an_unforeseen_fault_makes_no_new_series() -> None:
     before = told()
     metrics.kafka_error(aiokafka.errors.CorruptRecordException())
-    metrics.kafka_error(stream.Stalled())
+    metrics.kafka_error(assignment.Stalled())
     after = told()
     assert after.keys() == before.keys()
     for why in ("other", "Stalled"):
@@ -42,5 +42,5 @@ def test_what_another_sink_has_now_is_not_told_of_for_ever() -> None:
     metrics.LAG_SECONDS.labels("7").set(90)
     turns = SimpleNamespace(all_back=lambda: None)
     left = SimpleNamespace(_opening=None, _tasks={}, workers={}, turns=turns)
-    asyncio.run(stream.Stream._end(left, 0.0))  # type: ignore[arg-type]
+    asyncio.run(assignment.Stream._end(left, 0.0))  # type: ignore[arg-type]
     assert not [series for series in told() if series[0].startswith("pharos_sink_lag")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sink.erase import Whom, condition
+from sink.commands.erase import Whom, condition
 from sink.sql_text import split
 from tests.clickhouse import ClickHouse
 from tests.processes import Program

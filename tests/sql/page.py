@@ -19,8 +19,8 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.contract import Hit
-from enricher.enrich import Enricher
-from loadtest import story
+from enricher.row.enrich import Enricher
+from loadtest.traffic import story
 from tests.clickhouse import ClickHouse
 from tests.sql.warehouse import Warehouse
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 from clickhouse_connect.driver.client import Client
 
 from collector.contract import Kind
-from enricher.event_id import version
+from enricher.rules.event_id import version
 from tests.sql.reference import Event
 
 SCHEMA = Path(__file__).parents[2] / "sink" / "schema"

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from enricher.event_id import event_id
+from enricher.rules.event_id import event_id
 from tests.sql.reference import Event
 
 FULL = os.environ.get("PHAROS_TEST_SCALE") == "full"

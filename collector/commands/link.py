@@ -1,0 +1,55 @@
+"""`python -m collector link URL --site S ...`: print a signed link, and draw its QR code."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import segno
+
+from collector.policy import links
+
+KEY_VARIABLE = "PHAROS_COLLECTOR_LINK_KEY"
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Sign a link with the key that the collector has; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m collector link",
+        description="Print a link that counts a click and leads on.",
+        epilog=f"The key comes from {KEY_VARIABLE}, the same as the collector's.",
+    )
+    parser.add_argument("url", help="where the link leads: an http or https URL")
+    parser.add_argument("--site", required=True, help="key of the site that the click counts for")
+    parser.add_argument("--base", default="", help="the collector's public address, such as https://px.example.com")
+    for name in ("source", "medium", "campaign", "term", "content"):
+        parser.add_argument(f"--{name}", default="", help=f"utm_{name} of the destination")
+    parser.add_argument("--qr", type=Path, metavar="FILE.png", help="draw the QR code (.png or .svg)")
+    asked = parser.parse_args(argv)
+    key = environ.get(KEY_VARIABLE, "")
+    if not key:
+        print(f"{KEY_VARIABLE}: must be set to sign links", file=sys.stderr)
+        return 2
+    utm = [
+        (f"utm_{name}", text)
+        for name in ("source", "medium", "campaign", "term", "content")
+        if (text := getattr(asked, name))
+    ]
+    try:
+        links.check(asked.url)
+        query = links.sign(asked.site, links.with_parameters(asked.url, utm), key.encode())
+    except links.BadLinks as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    link = f"{asked.base.rstrip('/')}/c?{query}"
+    if asked.qr:
+        if not asked.base:
+            print("--qr needs --base: a QR code holds a whole address", file=sys.stderr)
+            return 2
+        try:
+            segno.make(link, error="m", micro=False).save(str(asked.qr), scale=8, border=4)
+        except (OSError, ValueError) as problem:
+            print(f"{asked.qr}: {problem}", file=sys.stderr)
+            return 1
+    print(link)
+    return 0

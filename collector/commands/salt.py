@@ -1,0 +1,32 @@
+"""`python -m collector salt FOLDER`: make the salts of today and tomorrow, destroy older ones.
+
+For hosts that share the salt by a copy: one host (or a scheduled job) runs it daily and hands the folder round.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from collector.policy import cookieless
+
+
+def main(argv: Sequence[str]) -> int:
+    """Fill the folder; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m collector salt",
+        description="Make the salts of today and tomorrow in FOLDER, and destroy older ones.",
+    )
+    parser.add_argument("folder", type=Path)
+    folder: Path = parser.parse_args(argv).folder
+    today = datetime.now(UTC).date()
+    try:
+        for day in (today, today + timedelta(days=1)):
+            cookieless.take(folder, day, os.urandom)
+        cookieless.destroy_before(folder, today)
+    except OSError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0

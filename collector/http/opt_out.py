@@ -1,0 +1,73 @@
+"""`/opt-out` and `/opt-in`: the visitor's own switch, two small pages that need no script.
+
+Rule: anyone may lead a visitor to opt out, but a page of another site cannot undo an opt-out: it only leads to the link
+that does.
+"""
+
+from base64 import b64encode
+from hashlib import sha256
+from html import escape
+from typing import Final
+
+from aiohttp import web
+
+from collector.http import pixel
+from collector.http.aiohttp_request import INTAKE
+from collector.policy.consent import forget, opt_out_cookie
+
+_STYLE: Final = (
+    "body{font:1.1rem/1.6 system-ui,sans-serif;max-width:36rem;margin:3rem auto;padding:0 1rem;"
+    "color:#1b1b1b;background:#fff}a{color:#0b57d0}"
+    "@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}a{color:#9cc2ff}}"
+)
+_POLICY: Final = (
+    f"default-src 'none'; style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+async def opt_out(sent: web.Request) -> web.Response:
+    """Opt this browser out."""
+    domain = sent.app[INTAKE].door.domain
+    return _page(
+        "You are not counted any more",
+        "This browser has opted out of measurement. Nothing it does is recorded, until you change your mind "
+        "or delete its cookies.",
+        "/opt-in",
+        "Take part again",
+        (opt_out_cookie(domain), *forget(domain, "_pid", "_pcs")),
+    )
+
+
+async def opt_in(sent: web.Request) -> web.Response:
+    """Undo the opt-out of this browser, where the visitor asks for it here or on a page of the same site."""
+    if sent.headers.get("Sec-Fetch-Site") == "cross-site":
+        return _page(
+            "Do you want to be counted again?",
+            "Nothing has changed yet: another site has led you here.",
+            "/opt-in",
+            "Yes, count my visits",
+            (),
+        )
+    return _page(
+        "You are counted again",
+        "The opt-out of this browser is gone. Your visits are counted as the site's policy and your consent allow.",
+        "/opt-out",
+        "Opt out",
+        forget(sent.app[INTAKE].door.domain, "_pno"),
+    )
+
+
+def _page(title: str, text: str, target: str, action: str, cookies: tuple[str, ...]) -> web.Response:
+    html = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>"
+        f'<p><a href="{target}" rel="nofollow">{escape(action)}</a></p></main></body></html>\n'
+    )
+    headers = {**pixel.COUNTED_HEADERS, "Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+    response = web.Response(text=html, content_type="text/html", charset="utf-8", headers=headers)
+    for cookie in cookies:
+        response.headers.add("Set-Cookie", cookie)
+    return response

@@ -1,0 +1,41 @@
+"""What is served and counts nothing: the tag, `robots.txt`, and the answer to a preflight."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from collector.http.aiohttp_request import INTAKE
+from collector.http.tag import Tag, answer
+from collector.policy import cors
+
+_ROBOTS = "User-agent: *\nDisallow: /\n"
+_PATHS = frozenset({"/p.gif", "/o.gif", "/e", "/v1/events", "/c", "/t.js", "/opt-out", "/opt-in", "/robots.txt"})
+
+
+def tag_of(tag: Tag) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Return the handler of `/t.js`."""
+
+    async def serve(sent: web.Request) -> web.Response:
+        headers = sent.headers
+        status, fields, body = answer(tag, headers.get("Accept-Encoding", ""), headers.get("If-None-Match", ""))
+        return web.Response(status=status, headers=fields, body=body)
+
+    return serve
+
+
+async def robots(_: web.Request) -> web.Response:
+    """Ask every crawler to stay away."""
+    return web.Response(text=_ROBOTS, headers={"Cache-Control": "public, max-age=86400"})
+
+
+async def preflight(sent: web.Request) -> web.Response:
+    """Answer `OPTIONS`; for a path that there is not, as for every other method: 404."""
+    if sent.path not in _PATHS and not sent.path.startswith("/c/"):
+        return await nothing(sent)
+    sites = sent.app[INTAKE].door.sites.values()
+    return web.Response(status=204, headers=cors.preflight(sent.headers.get("Origin", ""), sites))
+
+
+async def nothing(_: web.Request) -> web.Response:
+    """Say that there is no such thing here, by whatever method it was asked for."""
+    return web.Response(status=404, text="not found\n", headers={"X-Content-Type-Options": "nosniff"})

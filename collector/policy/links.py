@@ -1,0 +1,210 @@
+"""Links that count a click and lead on: named ones of `links.toml`, and signed ones that carry their destination.
+
+Rule: nothing leads anywhere that the operator did not list or sign. A destination is checked when it is listed or
+signed, and a signed one again before each redirect.
+"""
+
+import hmac
+import re
+import tomllib
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+from urllib.parse import quote, unquote, unquote_plus
+
+import msgspec
+
+from collector.policy.sites import Sites
+
+CLICK_ID: Final = "_pcl"
+"""The parameter that ties a click to the page view it leads to."""
+
+LONGEST_URL: Final = 4096
+
+PASSED_ON: Final = re.compile(
+    "gclid|gbraid|wbraid|dclid|gclsrc|srsltid|fbclid|msclkid|ttclid|twclid|li_fat_id|epik|ScCid|rdt_cid|irclickid|"
+    "yclid|mc_eid"
+)
+"""Click ids that ad platforms append to a link by themselves: they are handed on to the destination."""
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[links.CODE]` of `links.toml`."""
+
+    site: str
+    """Key of the site that the click counts for."""
+    to: str
+    """Where it leads: an http or https URL."""
+    source: str = ""
+    medium: str = ""
+    campaign: str = ""
+    term: str = ""
+    content: str = ""
+
+    @property
+    def utm(self) -> tuple[tuple[str, str], ...]:
+        """The campaign parameters that are set, as pairs for the destination's query."""
+        names = ("source", "medium", "campaign", "term", "content")
+        return tuple((f"utm_{name}", text) for name in names if (text := getattr(self, name)))
+
+
+Links = Mapping[str, Link]
+
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class BadLinks(ValueError):
+    """Why a `links.toml` or a destination is not taken: one line."""
+
+
+class Target(NamedTuple):
+    """Where a good signature leads."""
+
+    site: str
+    url: str
+
+
+def parse(text: bytes, sites: Sites) -> Links:
+    """Read the text of a `links.toml`.
+
+    Raises:
+        BadLinks: not UTF-8 or TOML, a bad code, an unknown site, an unknown or malformed setting, a bad destination.
+    """
+    try:
+        decoded = text.decode()
+        tables = tomllib.loads(decoded)
+    except ValueError as error:
+        raise BadLinks(f"not TOML: {error}") from error
+    for name in tables.keys() - {"links"}:
+        raise BadLinks(f"line {_line(decoded, name)}: unknown table or key {name!r}; links stand in [links.CODE]")
+    listed = tables.get("links", {})
+    if not isinstance(listed, dict):
+        raise BadLinks("line 1: links stand in tables [links.CODE]")
+    links: dict[str, Link] = {}
+    for code, table in listed.items():
+        where = f"line {_line(decoded, code)}: link {code!r}"
+        if not _CODE.fullmatch(code):
+            raise BadLinks(f"{where}: a code is 1-64 of A-Z, a-z, 0-9, '_', '.', '-'")
+        try:
+            link = msgspec.convert(table, Link)
+        except msgspec.ValidationError as error:
+            raise BadLinks(f"{where}: {error}") from error
+        if link.site not in sites:
+            raise BadLinks(f"{where}: site {link.site!r} is not in sites.toml")
+        if reason := wrong_with(link.to):
+            raise BadLinks(f"{where}: {reason}")
+        links[code] = link
+    return links
+
+
+def _line(text: str, code: str) -> int:
+    head = re.search(rf"^\s*\[*\s*(?:links\s*\.\s*)?[\"']?{re.escape(code)}[\"']?\s*[\].=]", text, re.MULTILINE)
+    return text.count("\n", 0, head.end() if head else 0) + 1
+
+
+_DESTINATION = re.compile(
+    r"https?://"
+    r"(?P<host>(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:[/?#][!-\[\]-~]*)?",
+    re.IGNORECASE,
+)
+
+
+def wrong_with(url: str) -> str:
+    """Say why nobody may be led to this URL; empty where it is good."""
+    if len(url) > LONGEST_URL:
+        return f"the destination is longer than {LONGEST_URL} characters"
+    if not url.isascii():
+        return "the destination holds characters outside ASCII: write the host as xn--, the rest percent-encoded"
+    found = _DESTINATION.fullmatch(url)
+    if not found:
+        return f"not a plain http or https URL (no userinfo, no space, no backslash, no control character): {url!r}"
+    if found["port"] and not 0 < int(found["port"]) < 65536:
+        return f"port out of range: {url!r}"
+    if any(pair.partition("=")[0] == CLICK_ID for pair in _query_of(url).split("&")):
+        return f"the destination already carries a click id: take {CLICK_ID} out of it"
+    return ""
+
+
+def check(url: str) -> None:
+    """Let a good destination pass.
+
+    Raises:
+        BadLinks: nobody may be led there.
+    """
+    if reason := wrong_with(url):
+        raise BadLinks(reason)
+
+
+def host_of(url: str) -> str:
+    """Return the host of a good destination, in lower case."""
+    found = _DESTINATION.fullmatch(url)
+    return found["host"].lower() if found else ""
+
+
+def with_parameters(url: str, pairs: Iterable[tuple[str, str]]) -> str:
+    """Add parameters to a good destination, leaving its own path, query and fragment as they are, byte for byte.
+
+    A parameter that the destination's own query holds already is not added again.
+    """
+    head, mark, fragment = url.partition("#")
+    query = _query_of(url)
+    own = {unquote(pair.partition("=")[0]) for pair in query.split("&")}
+    added = "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in pairs if name not in own)
+    if added:
+        if "?" in head:
+            head += added if not query or query[-1] == "&" else "&" + added
+        else:
+            head += ("" if "/" in head.partition("://")[2] else "/") + "?" + added
+    return head + mark + fragment
+
+
+def passed_on(query: str) -> tuple[tuple[str, str], ...]:
+    """Return the ad platforms' click ids of a link's own query string, decoded, each once, at most 512 characters."""
+    found: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, _, text = pair.partition("=")
+        if PASSED_ON.fullmatch(name) and 0 < len(text) <= 512:
+            found.setdefault(name, unquote_plus(text))
+    return tuple(found.items())
+
+
+def sign(site: str, url: str, key: bytes) -> str:
+    """Return the query string of a signed link.
+
+    Raises:
+        BadLinks: the destination is none that anyone may be led to.
+    """
+    check(url)
+    return f"s={quote(site, safe='')}&u={quote(url, safe='')}&k={_signature(site, url, key)}"
+
+
+def verify(query: str, keys: Iterable[bytes]) -> Target | None:
+    """Return where a signed link's query leads, or None where no key signed it.
+
+    `keys` are the present key and any earlier ones. A repeated `s`, `u` or `k` is refused; other parameters, which mail
+    programs and ad platforms append, are not looked at.
+    """
+    given: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, _, text = pair.partition("=")
+        if name in ("s", "u", "k"):
+            if name in given:
+                return None
+            given[name] = unquote_plus(text)
+    if given.keys() != {"s", "u", "k"}:
+        return None
+    site, url, signature = given["s"], given["u"], given["k"]
+    good = [hmac.compare_digest(signature.encode(), _signature(site, url, key).encode()) for key in keys]
+    return Target(site, url) if any(good) and not wrong_with(url) else None
+
+
+def _signature(site: str, url: str, key: bytes) -> str:
+    """HMAC-SHA256 over site and destination, cut to 128 bits so that a QR code stays small; 22 characters."""
+    signed = f"{site}\n{url}".encode("utf-8", "surrogatepass")
+    return urlsafe_b64encode(hmac.digest(key, signed, "sha256")[:16]).rstrip(b"=").decode()
+
+
+def _query_of(url: str) -> str:
+    return url.partition("#")[0].partition("?")[2]

@@ -1,0 +1,78 @@
+"""The Door of a running worker: made of settings and files, and made anew when the files change."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+from collector import log
+from collector.http.ingest import Intake
+from collector.metrics import Tally
+from collector.policy.client_address import PRESETS, Cdn, Trusted
+from collector.policy.cookieless import DailySalt
+from collector.policy.outcome import Door
+from collector.process.site_files import BadFile, Rules, SiteFiles, watch
+from collector.settings import Settings
+
+_FORGET_S: Final = 60
+
+
+def files_of(settings: Settings) -> SiteFiles:
+    """Return the reader of the files that the settings name."""
+    return SiteFiles(Path(settings.sites), Path(settings.links) if settings.links else None)
+
+
+def salt_of(settings: Settings, now_ms: Callable[[], int]) -> DailySalt:
+    """Return the daily salt, in the folder of the settings or else in memory-backed `/dev/shm`."""
+    folder = Path(settings.salt_dir) if settings.salt_dir else Path(f"/dev/shm/pharos-salt-{os.geteuid()}")  # noqa: S108 (owner is checked)
+    return DailySalt(folder, now_ms, os.urandom, lambda why: log.line("warning", why))
+
+
+def build(settings: Settings, rules: Rules, salt: DailySalt) -> Door:
+    """Return the Door."""
+    cdn = Cdn(settings.client_ip_header.lower(), "single") if settings.client_ip_header else PRESETS[settings.cdn]
+    named = PRESETS[settings.cdn]
+    return Door(
+        sites=rules.sites,
+        domain=settings.cookie_domain,
+        trusted=Trusted([text for text in settings.trusted_proxies.split(",") if text.strip()], cdn.form),
+        forwarded_header=cdn.header,
+        geo_headers=(named.country, named.region, named.city),
+        cookieless=salt,
+        links=rules.links,
+        link_keys=tuple(key.encode() for key in (settings.link_key, *settings.link_keys_before.split(",")) if key),
+        back_ms=settings.max_event_age_h * 3_600_000,
+        request_id_header=named.request_id,
+    )
+
+
+def tending(
+    intake: Intake, files: SiteFiles, hangup: asyncio.Event, salt: DailySalt, tally: Tally
+) -> list[Coroutine[Any, Any, None]]:
+    """Return what must run beside a worker: the look at the files, and the end of yesterday's salt."""
+
+    def adopt(rules: Rules) -> None:
+        intake.door = intake.door._replace(sites=rules.sites, links=rules.links)
+        tally.name_sites(rules.sites)
+        tally.set("files_stale", 0)
+        log.line("info", "sites and links read again", sites=len(rules.sites), links=len(rules.links))
+
+    def complain(problem: BadFile) -> None:
+        tally.set("files_stale", 1)
+        log.line("error", "the old sites and links stay in force", problem=str(problem))
+
+    tally.name_sites(intake.door.sites)
+    tally.set("files_stale", 0)
+    return [watch(files, hangup, adopt, complain), _forget(salt, tally)]
+
+
+async def _forget(salt: DailySalt, tally: Tally) -> None:
+    while True:
+        try:
+            salt.forget()
+        except OSError as problem:
+            log.line("error", "cannot destroy yesterday's salt", problem=str(problem))
+        tally.set("salt_alone", int(salt.alone))
+        tally.set("salt_fingerprint", salt.fingerprint())
+        await asyncio.sleep(_FORGET_S)

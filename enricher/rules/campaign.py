@@ -1,0 +1,151 @@
+"""Which campaign an address names: UTM fields as sent, click ids, and what both mean.
+
+Rule: raw and normalised side by side. A field is taken from the first name that `campaigns.toml` lists for it; where
+source and medium are silent, from the first row of its networks that the address names.
+"""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from enricher.rules.redaction import mask_email
+from enricher.rules.url import Pairs, decode
+
+DATA: Final = Path(__file__).parent / "data" / "campaigns.toml"
+
+FIELDS: Final = (
+    "source",
+    "medium",
+    "campaign",
+    "term",
+    "content",
+    "id",
+    "source_platform",
+    "creative_format",
+    "marketing_tactic",
+)
+_LONGEST: Final = 512
+"""Characters of a value that are kept."""
+
+
+class Campaign(NamedTuple):
+    """What an address says; empty means "silent"."""
+
+    utm: "Utm"
+    """Raw values in the order of FIELDS."""
+    click_id_name: str
+    click_id: str
+    source: str
+    """Normalised; of the network where UTM is silent."""
+    medium: str
+    campaign: str
+    """Normalised; the campaign's id where its name is silent."""
+
+
+Utm = tuple[str, str, str, str, str, str, str, str, str]
+
+SILENT: Final = Campaign(("", "", "", "", "", "", "", "", ""), "", "", "", "", "")
+
+
+class Network(NamedTuple):
+    """What a parameter that a network appends implies."""
+
+    rank: int
+    source: str
+    """Empty: the parameter's value says it, or nobody does."""
+    medium: str
+    identifies: bool
+    """The value is a click's id; else it tells of the network alone."""
+
+
+class Campaigns:
+    """The tables. Answers are pure."""
+
+    def __init__(
+        self,
+        names: dict[str, tuple[int, int]],
+        networks: dict[str, Network],
+        aliases: dict[str, dict[str, str]],
+        name_of: Callable[[str], str],
+    ) -> None:
+        self._names = names
+        self._networks = networks
+        self._aliases = aliases
+        self._name_of = name_of
+        self._known = frozenset(names) | frozenset(networks)
+
+    def read(self, params: Pairs) -> Campaign:
+        """Read the campaign that `params` (decoded once) name; of a name given twice the first value stands."""
+        utm: list[str] = [""] * len(FIELDS)
+        rank: list[int] = [1 << 30] * len(FIELDS)
+        network: Network | None = None
+        network_value = ""
+        clicked: Network | None = None
+        clicked_name = clicked_value = ""
+        for name, value in params:
+            name = name.lower()
+            if name not in self._known or not value:
+                continue
+            value = tidy(value)
+            if not value:
+                continue
+            place = self._names.get(name)
+            if place is not None:
+                field, order = place
+                if order < rank[field]:
+                    utm[field], rank[field] = value, order
+            told = self._networks.get(name)
+            if told is None:
+                continue
+            if network is None or told.rank < network.rank:
+                network, network_value = told, value
+            if told.identifies and (clicked is None or told.rank < clicked.rank):
+                clicked, clicked_name, clicked_value = told, name, value
+        if network is None and not any(utm):
+            return SILENT
+        source, medium = self.normal("source", utm[0]), self.normal("medium", utm[1])
+        if network is not None:
+            by_value = "" if network.identifies else self.normal("source", network_value)
+            source = source or network.source or by_value
+            medium = medium or network.medium
+        campaign = self.normal("campaign", utm[2] or utm[5])
+        return tuple.__new__(Campaign, (tuple(utm), clicked_name, clicked_value, source, medium, campaign))
+
+    def named_in(self, params: Pairs) -> bool:
+        """Tell whether `params` hold any name of the tables."""
+        return any(name.lower() in self._known for name, _ in params)
+
+    def normal(self, field: str, raw: str) -> str:
+        """Return the value trimmed, in lower case, and by the name that the table prefers."""
+        plain = " ".join(raw.lower().split())
+        known = self._aliases.get(field, {}).get(plain)
+        if known is None:
+            return self._name_of(plain) if field == "source" else plain
+        return known
+
+
+def tidy(value: str) -> str:
+    """Return a decoded value as it is stored: decoded again where it was encoded twice, masked, bounded."""
+    if "%" in value:
+        value = decode(value)  # no form the second time: a plus that is left stood there encoded, and is meant
+    value = "".join(each for each in value if each.isprintable()) if not value.isprintable() else value
+    return mask_email(value.strip())[:_LONGEST]
+
+
+def load(name_of: Callable[[str], str]) -> Campaigns:
+    """Read the tables; `name_of` gives the name of a source that is a known host."""
+    table = tomllib.loads(DATA.read_text())
+    names: dict[str, tuple[int, int]] = {}
+    for field, listed in table["fields"].items():
+        for order, name in enumerate(listed):
+            names[name] = (FIELDS.index(field), order)
+    networks = {
+        row["name"]: Network(rank, row.get("source", ""), row.get("medium", ""), row.get("identifies", True))
+        for rank, row in enumerate(table["network"])
+    }
+    aliases = {
+        field: {alias: name for name, listed in entries.items() for alias in listed}
+        for field, entries in table["aliases"].items()
+    }
+    return Campaigns(names, networks, aliases, name_of)

@@ -1,0 +1,208 @@
+"""What a page's address says, with everything personal masked before it goes anywhere.
+
+Rule: nothing is stored of a URL that has not passed `clean`. Broken percent-encodings survive; a URL that has no
+sound host does not (`BadUrl`).
+"""
+
+import re
+from functools import lru_cache
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from enricher.rules.redaction import MASK, is_personal, mask_email
+
+MAX_PORT: Final = 65_535
+_USUAL_AUTHORITY: Final = 260
+"""Characters up to which host and port are remembered."""
+
+Pairs = tuple[tuple[str, str], ...]
+"""Parameters in their order, names and values decoded."""
+
+
+class BadUrl(ValueError):
+    """The URL cannot be meant; the message says what is wrong with it, and never quotes it."""
+
+
+class Url(NamedTuple):
+    """A URL taken apart. `text` and `path` are masked; `params` are not yet, since a campaign may stand in them."""
+
+    text: str
+    """The URL as it is stored. Example: "https://shop.example/p/1?email=***"."""
+    scheme: str
+    """Lower case. Example: "https"."""
+    host: str
+    """Lower case, without port and trailing dot. Example: "shop.example"."""
+    path: str
+    """At least "/" where there is a host. Example: "/p/1"."""
+    params: Pairs
+    """Of the query, then of the fragment. Example: (("utm_source", "youtube"),)."""
+
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,40}):")
+_BAD_HOST: Final = re.compile(r"""[\x00-\x20\x7f"#%/<>?@\\^`{|}\[\]]""")
+_IPV6: Final = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]")
+_SESSION_IN_PATH: Final = re.compile(r";(jsessionid|phpsessid|sid|sessionid)=[^/;?#]*", re.IGNORECASE)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
+_OPAQUE: Final = frozenset({"about", "data", "blob", "javascript", "mailto", "tel", "intent", "cid"})
+"""Schemes without a page behind them: only the scheme is kept."""
+
+
+_IN_EVERY_ADDRESS: Final = (("%3A", ":"), ("%2F", "/"), ("%3F", "?"), ("%3D", "="), ("%26", "&"), ("%20", " "))
+"""Escapes of an address within a query. Undoing them first changes nothing (none of the characters can be part of
+another escape), and where they are all there is, it takes a third of the time."""
+
+
+def decode(text: str) -> str:
+    """Undo percent-encoding, once. Bytes that are not UTF-8 are read as Windows-1252; broken escapes stay."""
+    if "%" not in text:
+        return text
+    for escape, character in _IN_EVERY_ADDRESS:
+        text = text.replace(escape, character)
+    if "%" not in text:
+        return text
+    raw = unquote_to_bytes(text)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def decode_form(text: str) -> str:
+    """Undo percent-encoding, and `+` for a space, as forms do."""
+    if "+" in text:
+        text = text.replace("+", " ")
+    return decode(text) if "%" in text else text
+
+
+def pairs(query: str) -> Pairs:
+    """Take a query string apart at `&` (and `;` where it stands for one). Parameters without a name are left out."""
+    if not query:
+        return ()
+    if ";" in query and "&" not in query:
+        query = query.replace(";", "&")
+    found = []
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name:
+            found.append((decode_form(name), decode_form(value)))
+    return tuple(found)
+
+
+@lru_cache(maxsize=1 << 12)
+def _hides(name: str) -> bool:
+    """Tell whether a parameter's name, as it stands in a query, is one of personal data."""
+    return is_personal(decode_form(name).lower())
+
+
+def _mask_query(query: str) -> str:
+    """Return the query with personal values masked; everything else stays byte for byte."""
+    parts = query.split("&")
+    for at, part in enumerate(parts):
+        name, equals, value = part.partition("=")
+        if value and _hides(name):
+            parts[at] = name + equals + MASK
+    return mask_email("&".join(parts))
+
+
+def _mask_path(path: str) -> str:
+    if ";" in path:
+        path = _SESSION_IN_PATH.sub(lambda found: f";{found[1]}={MASK}", path)
+    return mask_email(path)
+
+
+def _host_and_port(authority: str) -> tuple[str, str]:
+    """Return host and ":port" (empty where it says nothing); what stands before `@` is gone.
+
+    Raises:
+        BadUrl: no host, a host with characters that no host has, a port that is none.
+    """
+    authority = authority.rpartition("@")[2]
+    if authority.startswith("["):
+        found = _IPV6.match(authority)
+        if not found:
+            raise BadUrl("broken IPv6 host")
+        host, rest = found[0].lower(), authority[found.end() :]
+        if rest and not rest.startswith(":"):
+            raise BadUrl("broken IPv6 host")
+        port = rest[1:]
+    else:
+        host, _, port = authority.partition(":")
+        host = host.lower().rstrip(".")
+        if not host:
+            raise BadUrl("no host")
+        if "%" in host:
+            host = decode(host).lower()
+        if len(host) > 253:
+            raise BadUrl("host longer than 253 characters")
+        if _BAD_HOST.search(host):
+            raise BadUrl("a character that no host has")
+    if not port:
+        return host, ""
+    if not (port.isascii() and port.isdigit()):
+        raise BadUrl("port is not a number")
+    if int(port) > MAX_PORT:
+        raise BadUrl("port out of range")
+    return host, port
+
+
+_known_host_and_port: Final = lru_cache(maxsize=1 << 12)(_host_and_port)
+
+
+def clean(text: str) -> Url:
+    """Take a URL apart and mask what is personal in it.
+
+    A protocol-relative URL is read as https; a bare path has no host. Credentials are dropped, default ports too.
+
+    Raises:
+        BadUrl: no scheme, no host, a host or port that cannot be.
+    """
+    text = text.strip() if text.isprintable() else _CONTROL.sub("", text).strip()
+    scheme, rest = "", text
+    if text.startswith("//"):
+        scheme, rest = "https", text
+    elif text.startswith("https://"):
+        scheme, rest = "https", text[6:]
+    elif found := _SCHEME.match(text):
+        scheme, rest = found[1].lower(), text[found.end() :]
+        if scheme in _OPAQUE:
+            return Url(f"{scheme}:", scheme, "", "", ())
+    elif not text.startswith("/"):
+        raise BadUrl("neither a scheme nor a path")
+
+    authority = host = port = ""
+    if rest.startswith("//"):
+        rest = rest[2:]
+        end = len(rest)
+        for mark in "/?#\\":
+            at = rest.find(mark, 0, end)
+            if at >= 0:
+                end = at
+        authority, rest = rest[:end], rest[end:]
+        if authority or scheme != "file":
+            read = _known_host_and_port if len(authority) <= _USUAL_AUTHORITY else _host_and_port
+            host, port = read(authority)
+        if port and (scheme, port) in {("https", "443"), ("http", "80")}:
+            port = ""
+    elif scheme in {"http", "https"}:
+        raise BadUrl("no host")
+
+    rest, hash_mark, fragment = rest.partition("#")
+    path, question, query = rest.partition("?")
+    path = _mask_path(path)
+    if not path:
+        path = "/"
+    params = pairs(query)
+    stored_query = f"?{_mask_query(query)}" if query else question
+    stored_fragment = ""
+    if hash_mark and fragment:
+        before, inner_question, inner = fragment.partition("?")
+        if inner_question:
+            params += pairs(inner)
+            stored_fragment = f"#{mask_email(before)}?{_mask_query(inner)}"
+        elif "=" in fragment:
+            params += pairs(fragment)
+            stored_fragment = f"#{_mask_query(fragment)}"
+        else:
+            stored_fragment = f"#{mask_email(fragment)}"
+    site = f"{scheme}://{host}:{port}" if port else f"{scheme}://{host}" if authority or host or scheme else ""
+    return tuple.__new__(Url, (f"{site}{path}{stored_query}{stored_fragment}", scheme, host, path, params))

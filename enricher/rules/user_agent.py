@@ -1,0 +1,197 @@
+"""Which browser, on which system, on what kind of device: of the User-Agent and the client hints beside it.
+
+Rule: a client hint beats the User-Agent, which browsers freeze on purpose. Everything else is data: `browsers.toml`,
+`systems.toml`, `devices.toml`, whose patterns go before those of ua-parser, in one matcher in native code.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, get_args
+
+import ua_parser_rs
+from ua_parser import load_builtins
+
+from enricher.rules.cache import remember_texts
+
+DATA: Final = Path(__file__).parent / "data"
+LONGEST: Final = 2048
+"""Characters of a User-Agent that are looked at; longer ones are no browser's."""
+
+Device = Literal["desktop", "smartphone", "tablet", "tv", "console", "wearable", "car", "other", ""]
+DEVICES: Final[dict[str, Device]] = {device: device for device in get_args(Device)}
+
+Pattern = tuple[str, str | None, str | None, str | None, str | None, str | None]
+"""A matcher's row: regex, name, up to four version parts; None takes the regex's first group, its second, and so on."""
+
+
+class Hints(NamedTuple):
+    """The low-entropy client hints as received; empty where not sent."""
+
+    brands: str
+    """`Sec-CH-UA`. Example: '"Chromium";v="142", "Not_A Brand";v="99"'."""
+    mobile: str
+    """`Sec-CH-UA-Mobile`. Example: "?0"."""
+    platform: str
+    """`Sec-CH-UA-Platform`. Example: '"Windows"'."""
+
+
+class Agent(NamedTuple):
+    """What sent the hit; empty means "not known"."""
+
+    browser: str
+    browser_version: str
+    """Major, or major.minor. Example: "145.0"."""
+    os: str
+    os_version: str
+    """Up to three parts. Example: "15.1"."""
+    device: Device
+
+
+NO_HINTS: Final = Hints("", "", "")
+NOBODY: Final = Agent("", "", "", "", "")
+
+_BRAND: Final = re.compile(r'"([^"]{1,64})"\s*;\s*v="(\d{1,4})[^"]{0,32}"')
+
+
+class UserAgents:
+    """The tables, compiled. Answers are pure: the same agent and hints give the same Agent."""
+
+    def __init__(self, browsers: Iterable[Pattern], systems: Iterable[Pattern], tables: "Tables") -> None:
+        self._browsers = ua_parser_rs.UserAgentExtractor(browsers)
+        self._systems = ua_parser_rs.OSExtractor(systems)
+        self._devices = ua_parser_rs.UserAgentExtractor(
+            (pattern, device, None, None, None, None) for pattern, device in tables.devices
+        )
+        self._tables = tables
+        self.brands = remember_texts(self._brand, 2)
+        self.platforms = remember_texts(lambda sent: tables.platforms.get(sent.strip(' "').lower(), ""), 1)
+
+    def parse(self, user_agent: str, hints: Hints = NO_HINTS) -> Agent:
+        """Say what sent `user_agent`; never fails."""
+        return self.parse_all([(user_agent, hints)])[0]
+
+    def parse_all(self, senders: Sequence[tuple[str, Hints]]) -> list[Agent]:
+        """Parse many, one matcher after another: its tables then stay in the processor's cache."""
+        agents = [(agent[:LONGEST], hints) for agent, hints in senders]
+        browsers = [self._browser(agent, hints.brands) for agent, hints in agents]
+        systems = [self._system(agent, hints.platform) for agent, hints in agents]
+        devices = [
+            self._device(agent, hints, system) for (agent, hints), (system, _) in zip(agents, systems, strict=True)
+        ]
+        return [
+            tuple.__new__(Agent, (*browser, *system, device))
+            for browser, system, device in zip(browsers, systems, devices, strict=True)
+        ]
+
+    def _browser(self, agent: str, brands: str) -> tuple[str, str]:
+        found = self._browsers.extract(agent)
+        name = version = ""
+        if found and (family := found.family):
+            name = self._tables.browser_names.get(family, family)
+            version = _version(found.major, found.minor)
+        if brands:
+            hinted, major = self.brands[brands]
+            if hinted and not (hinted == name and version.partition(".")[0] == major):
+                return hinted, major
+        return name, version
+
+    def _brand(self, brands: str) -> tuple[str, str]:
+        """Return the browser that `Sec-CH-UA` names, and its major version; empty where it names none."""
+        sent = dict(_BRAND.findall(brands))
+        for brand, name in self._tables.brands:
+            if brand in sent:
+                return name, sent[brand]
+        return "", ""
+
+    def _system(self, agent: str, platform: str) -> tuple[str, str]:
+        found = self._systems.extract(agent)
+        name = version = ""
+        if found and (family := found.family):
+            name = self._tables.system_names.get(family, family)
+            version = _version(found.major, found.minor, found.patch)
+            version = self._tables.system_versions.get(f"{family} {version}", version)
+        if platform:
+            hinted = self.platforms[platform]
+            if hinted and hinted != name and not (hinted == "Linux" and name in self._tables.linux_based):
+                return hinted, ""
+        return name, version
+
+    def _device(self, agent: str, hints: Hints, system: str) -> Device:
+        found = self._devices.extract(agent)
+        device = DEVICES[found.family or ""] if found else ""
+        if hints.mobile == "?1" and device in {"", "desktop", "tablet"}:
+            return "smartphone"
+        if hints.platform and system == "Android" and device in {"", "desktop"}:
+            return "tablet"
+        return device or DEVICES[self._tables.system_devices.get(system, "")]
+
+
+class Tables(NamedTuple):
+    """`enricher/rules/data/*.toml`, read."""
+
+    browser_names: dict[str, str]
+    brands: list[tuple[str, str]]
+    system_names: dict[str, str]
+    system_versions: dict[str, str]
+    platforms: dict[str, str]
+    linux_based: frozenset[str]
+    devices: list[tuple[str, str]]
+    system_devices: dict[str, str]
+
+
+def _version(major: str | None, minor: str | None, patch: str | None = None) -> str:
+    """Join what is known from the left on."""
+    if not (major and minor):
+        return major or ""
+    return f"{major}.{minor}.{patch}" if patch else f"{major}.{minor}"
+
+
+_WITHIN: Final = r"Android[^)]*?; *[^)]*?"
+_MODEL: Final = r"Android[^;)]*; *(?:HarmonyOS; *)?(?:[a-z]{2,3}(?:[-_][A-Za-z-]{2,8})?; *)?"
+
+
+def _place(rule: dict[str, str]) -> str:
+    """Return a device rule's regex, put where it says."""
+    if "model" in rule:
+        return f"{_MODEL}(?:{rule['model']})"
+    return f"{_WITHIN}(?:{rule['within']})" if "within" in rule else rule["pattern"]
+
+
+def _rows(table: list[dict[str, str]]) -> list[Pattern]:
+    # The matcher takes the versions from the second group on; the first would be the name.
+    return [(f"(){row['pattern']}", row["name"], None, None, None, None) for row in table]
+
+
+def load() -> UserAgents:
+    """Read the tables and ua-parser's patterns: about a quarter of a second."""
+    browsers = tomllib.loads((DATA / "browsers.toml").read_text())
+    systems = tomllib.loads((DATA / "systems.toml").read_text())
+    devices = tomllib.loads((DATA / "devices.toml").read_text())
+    wrong = {rule["device"] for rule in devices["rule"]} - DEVICES.keys()
+    if wrong:
+        raise ValueError(f"devices.toml: no such device: {sorted(wrong)}")
+    tables = Tables(
+        browser_names=browsers["names"],
+        brands=[(brand, name) for brand, name in browsers["brands"]],
+        system_names=systems["names"],
+        system_versions=systems["versions"],
+        platforms=systems["platforms"],
+        linux_based=frozenset(systems["linux_based"]),
+        devices=[(_place(rule), rule["device"]) for rule in devices["rule"]],
+        system_devices=devices["by_system"],
+    )
+    agents, operating_systems, _ = load_builtins()
+    return UserAgents(
+        _rows(browsers["pattern"]) + [_builtin(each) for each in agents],
+        _rows(systems["pattern"]) + [_builtin(each) for each in operating_systems],
+        tables,
+    )
+
+
+def _builtin(matcher: object) -> Pattern:
+    regex, family, *versions = (
+        getattr(matcher, part) for part in ("regex", "family", "major", "minor", "patch", "patch_minor")
+    )
+    return (regex, family, *versions)

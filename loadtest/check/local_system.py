@@ -1,0 +1,96 @@
+"""The whole of Pharos on this machine, to be loaded: the one that `make run` has started, or one of our own.
+
+One of our own runs `python -m deploy.local` on free ports with a site, a token and a link that the traffic knows.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from loadtest.check.processes import Program, answers, free_port, started
+from loadtest.check.stored_hits import ClickHouse, StoreAway
+
+TOKEN: Final = "load-test-token"  # noqa: S105 - its digest stands in sites.toml beside this file
+LINK: Final = "load-test"
+_HERE: Final = Path(__file__).resolve().parents[1]
+_PORTS: Final = ("COLLECTOR", "PAGE", "KAFKA", "CLICKHOUSE", "COLLECTOR_ADMIN", "ENRICHER_ADMIN", "SINK_ADMIN")
+
+
+class System(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a running system is."""
+
+    url: str
+    clickhouse: str
+    admins: tuple[str, ...]
+    kafka: str = ""
+    """Bootstrap servers; empty where nobody told us."""
+    pid: int = 0
+    """The runner's, where we have started it."""
+    token: str = ""
+    link: str = ""
+
+
+def running() -> System | None:
+    """Return the system of `make run`, when its three stages are ready on their usual ports."""
+    admins = tuple(f"http://127.0.0.1:{port}" for port in (9100, 9101, 9102))
+    if not all(answers(f"{admin}/readyz") for admin in admins):
+        return None
+    return System(url="http://127.0.0.1:8080", clickhouse="http://127.0.0.1:8123", admins=admins)
+
+
+@contextmanager
+def own(
+    folder: Path,
+    *,
+    kafka: str = "",
+    links: Path = _HERE / "links.toml",
+    environ: Mapping[str, str] = os.environ,
+    within_s: float = 90,
+) -> Iterator[tuple[System, Program]]:
+    """Start a system with its data in `folder`, give it once its stages are ready, and drain it at the end.
+
+    `kafka` names a broker that is there already, instead of the embedded one. Settings in `environ` of the stages,
+    such as PHAROS_COLLECTOR_WORKERS, hold.
+
+    Raises:
+        NotReady: it did not start, with its last output.
+    """
+    ports = {name: free_port() for name in _PORTS}
+    chosen = {
+        **{name: value for name, value in environ.items() if not name.startswith("PHAROS_LOCAL_")},
+        **{f"PHAROS_LOCAL_{name}_PORT": str(port) for name, port in ports.items()},
+        "PHAROS_LOCAL_DIR": str(folder / "var"),
+        "PHAROS_LOCAL_SITES": str(_HERE / "sites.toml"),
+        "PHAROS_COLLECTOR_LINKS": str(links),
+        "PYTHONPATH": str(_HERE.parent),
+    }
+    if kafka:
+        chosen["PHAROS_LOCAL_KAFKA"] = kafka
+    admins = tuple(f"http://127.0.0.1:{ports[f'{stage}_ADMIN']}" for stage in ("COLLECTOR", "ENRICHER", "SINK"))
+    system = System(
+        url=f"http://127.0.0.1:{ports['COLLECTOR']}",
+        clickhouse=f"http://127.0.0.1:{ports['CLICKHOUSE']}",
+        admins=admins,
+        kafka=kafka or f"127.0.0.1:{ports['KAFKA']}",
+        token=TOKEN,
+        link=LINK,
+    )
+    argv = [sys.executable, "-m", "deploy.local"]
+    with started(argv, folder=folder, ready=lambda: _ready(system), environ=chosen, within_s=within_s) as program:
+        yield msgspec.structs.replace(system, pid=program.pid), program
+
+
+def _ready(system: System) -> bool:
+    if not all(answers(f"{admin}/readyz") for admin in system.admins):
+        return False
+    try:
+        store = ClickHouse(system.clickhouse)
+    except StoreAway:
+        return False
+    store.close()
+    return True

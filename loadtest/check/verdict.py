@@ -1,0 +1,70 @@
+"""What an answer says of each hit of its request. Pure."""
+
+import contextlib
+import re
+from typing import Final
+
+import msgspec
+
+from loadtest.traffic.request_template import Shot
+
+UNANSWERED: Final = 1
+"""Sent, but the connection broke or the time ran out: it may be stored or not."""
+ACCEPTED: Final = 2
+REFUSED: Final = 3
+"""Refused, as was to be expected of it."""
+WRONGLY_REFUSED: Final = 4
+WRONGLY_ACCEPTED: Final = 5
+FAILED: Final = 6
+"""Answered with a status that no hit should see, such as 503."""
+
+NAMES: Final = ("", "unanswered", "accepted", "refused", "wrongly refused", "wrongly accepted", "failed")
+"""By the outcome's number."""
+
+_SAID = re.compile(rb"\r\nx-pharos: *(accepted|[^\r]*)", re.IGNORECASE)
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A verdict."""
+
+    outcomes: list[int]
+    """One of the numbers above for each hit."""
+    wrong: str
+    """What was answered, in words, where that is not as it should be; else empty."""
+
+
+def judge(shot: Shot, data: bytes, end: int) -> Judged:
+    """Judge by the answer's status, its `X-Pharos`, or its JSON body; `data[:end]` is its head.
+
+    A pixel without `X-Pharos` (any other server) counts as accepted when its status is the expected one.
+    """
+    status = int(data[9:12]) if data[9:12].isdigit() else 0
+    said = _SAID.search(data, 0, end + 2)
+    if status >= 500 or status == 0:
+        outcomes = [FAILED] * len(shot.expected)
+    elif shot.answer:
+        outcomes = _posted(shot, status, data[end + 4 :])
+    else:
+        accepted = status == shot.status and (status in (200, 302) if said is None else said[1] == b"accepted")
+        outcomes = [_outcome(accepted, expected) for expected in shot.expected]
+    if max(outcomes) < WRONGLY_REFUSED:
+        return Judged(outcomes, "")
+    words = (said[1] if said else data[end + 4 : end + 84]).decode("latin-1").partition("\r")[0]
+    return Judged(outcomes, f"{shot.sort}: {status} {words if words.isprintable() else ''}".strip())
+
+
+def _posted(shot: Shot, status: int, body: bytes) -> list[int]:
+    """Return the outcome of each event of a POST, from the answer's list of refusals."""
+    if status == shot.status and body == shot.answer:
+        return [_outcome(True, expected) for expected in shot.expected]
+    refused = set(range(len(shot.expected)))
+    if status == shot.status:
+        with contextlib.suppress(msgspec.DecodeError, KeyError, TypeError):
+            refused = {entry["index"] for entry in msgspec.json.decode(body)["refused"]}
+    return [_outcome(index not in refused, expected) for index, expected in enumerate(shot.expected)]
+
+
+def _outcome(accepted: bool, expected: bool) -> int:
+    if accepted:
+        return ACCEPTED if expected else WRONGLY_ACCEPTED
+    return WRONGLY_REFUSED if expected else REFUSED

@@ -1,0 +1,226 @@
+"""The driver: several lanes as processes of their own on one schedule, their books put together, hard bounds on all.
+
+Rule: it stops by itself. The schedule bounds requests and time, the drain bounds waiting, and a lane that has not
+reported when both are over is ended. Only loopback is driven, unless the caller names the target as its own.
+"""
+
+import contextlib
+import ipaddress
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Final, cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+from loadtest.drive.measurements import Measured
+from loadtest.drive.plan import Book, Plan, Slice, Target
+
+LATE_BOUND_MS: Final = 5.0
+"""Above this 99th percentile of its own lateness the driver, not the server, is what was measured."""
+FULL: Final = 0.92
+"""Above this share of the time running, or waiting for a core, a lane has nothing left."""
+
+
+class NotYours(ValueError):
+    """The target is not loopback, and nobody said that it is theirs."""
+
+
+class NotThere(RuntimeError):
+    """No connection to the target could be opened, so that nothing was sent."""
+
+
+class Drive(msgspec.Struct, kw_only=True):
+    """A whole run, as driven."""
+
+    plan: Plan
+    started_at: float
+    """Wall clock, seconds since the epoch."""
+    books: list[Book]
+    measured: Measured
+    stopped_early: bool = False
+    lost_lanes: int = 0
+
+    def count(self, outcome: int) -> int:
+        """Return how many hits had this outcome."""
+        return sum(book.outcomes.count(outcome) for book in self.books)
+
+    def hits(self) -> int:
+        """Return how many hits were sent."""
+        return sum(len(book.outcomes) for book in self.books)
+
+    def requests(self) -> int:
+        """Return how many requests were sent."""
+        return sum(book.requests for book in self.books)
+
+    def due(self) -> int:
+        """Return how many requests were due: those sent, and those whose moment passed without a connection."""
+        return self.requests() + self.gave_up()
+
+    def answers(self) -> int:
+        """Return how many answers came."""
+        return sum(book.answers for book in self.books)
+
+    def gave_up(self) -> int:
+        """Return how many requests were never sent."""
+        return sum(book.gave_up for book in self.books)
+
+    def errors(self) -> Counter[str]:
+        """Return what went wrong, by its text."""
+        return sum((Counter(book.errors) for book in self.books), Counter())
+
+    def bottleneck(self, late_bound_ms: float = LATE_BOUND_MS) -> str:
+        """Return why the driver's figures cannot be trusted as the server's; empty when they can."""
+        late_ms = self.measured.late.get_value_at_percentile(99) / 1000
+        if self.lost_lanes:
+            return f"{self.lost_lanes} driver process(es) died"
+        busy, starved = self.measured.busiest_lane()
+        use = f"its busiest process ran {busy:.0%} of the time and waited for a core {starved:.0%}"
+        if late_ms > late_bound_ms:
+            return (
+                f"the driver itself was late: p99 {late_ms:.1f} ms behind its schedule (bound {late_bound_ms:g}); {use}"
+            )
+        if busy + starved > FULL:
+            return f"the driver itself was full: {use}; use more --lanes, or give it cores of its own"
+        return ""
+
+
+def target_of(
+    url: str, *, owned: str = "", connections: int = 128, churn: float = 0.01, timeout_s: float = 10
+) -> Target:
+    """Return the target of a URL.
+
+    Raises:
+        NotYours: its host has an address that is not loopback, and `owned` is not that very host.
+        ValueError: not an http or https URL with a host.
+        OSError: the host does not resolve.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"not an http:// or https:// address: {url!r}")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    addresses = {info[4][0] for info in socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)}
+    if (
+        not all(ipaddress.ip_address(str(a).partition("%")[0]).is_loopback for a in addresses)
+        and owned != parts.hostname
+    ):
+        raise NotYours(
+            f"{parts.hostname} is not this machine. Load that its owner has not asked for is an attack; "
+            f"if it is yours, say so: --i-own-this-target {parts.hostname}"
+        )
+    return Target(
+        host=parts.hostname,
+        port=port,
+        tls=parts.scheme == "https",
+        connections=connections,
+        churn=churn,
+        timeout_s=timeout_s,
+    )
+
+
+@contextlib.contextmanager
+def _crew(plan: Plan) -> Iterator[list[Pipe]]:
+    """Start the lanes as processes, give their pipes, and end what is still there."""
+    pipes: list[Pipe] = []
+    processes = []
+    root = str(Path(__file__).resolve().parents[2])
+    try:
+        for index in range(plan.lanes):
+            ours, theirs = multiprocessing.Pipe()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "loadtest.drive.sender_process", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+                # Ctrl-C must not reach a lane: the parent stops it in order, so that what was sent can be audited.
+                start_new_session=True,
+            )
+            theirs.close()
+            ours.send((plan, index))
+            pipes.append(ours)
+            processes.append(process)
+        yield pipes
+    finally:
+        for pipe in pipes:
+            pipe.close()
+        for process in processes:
+            try:
+                process.wait(2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def drive(plan: Plan, tell: Callable[[Measured], None] = lambda measured: None) -> Drive:
+    """Drive the plan to its end and return what was measured; `tell` hears of the state about ten times a second.
+
+    Ctrl-C stops sending and returns what was sent so far, marked `stopped_early`.
+
+    Raises:
+        NotThere: no lane could open a connection.
+        RuntimeError: a lane died, or did not become ready within 60 s.
+    """
+    with _crew(plan) as pipes:
+        ready_by = time.perf_counter() + 60
+        refusals: list[str] = []
+        for pipe in pipes:
+            if not pipe.poll(max(0, ready_by - time.perf_counter())):
+                raise RuntimeError("a driver process did not become ready within 60 s")
+            try:
+                refusals.append(pipe.recv())
+            except (EOFError, OSError):
+                raise RuntimeError("a driver process died before it began") from None
+        if all(refusals):
+            raise NotThere(f"the target {plan.target.host}:{plan.target.port} is not there: {refusals[0]}")
+        start = time.perf_counter() + 0.05
+        started_at = time.time() + 0.05
+        for pipe in pipes:
+            pipe.send(start)
+        measured = Measured(plan.schedule, plan.lanes, start)
+        books, lost, stopped = _collect(pipes, plan, measured, tell)
+        return Drive(
+            plan=plan, started_at=started_at, books=books, measured=measured, stopped_early=stopped, lost_lanes=lost
+        )
+
+
+def _collect(
+    pipes: list[Pipe], plan: Plan, measured: Measured, tell: Callable[[Measured], None]
+) -> tuple[list[Book], int, bool]:
+    """Return the books by lane, how many lanes were lost, and whether it was stopped by hand."""
+    index = {pipe: number for number, pipe in enumerate(pipes)}
+    books: dict[int, Book] = {}
+    open_pipes, stopped = set(pipes), False
+    deadline = measured.start + plan.schedule.duration_s() + plan.drain_s + 20
+    while open_pipes:
+        try:
+            for pipe in cast("list[Pipe]", wait(list(open_pipes), timeout=0.5)):
+                try:
+                    message = pipe.recv()
+                except (EOFError, OSError):
+                    open_pipes.discard(pipe)
+                    continue
+                if isinstance(message, Book):
+                    books[index[pipe]] = message
+                    open_pipes.discard(pipe)
+                elif isinstance(message, Slice):
+                    measured.add(index[pipe], message)
+            tell(measured)
+            if time.perf_counter() > deadline:
+                break
+        except KeyboardInterrupt:
+            if stopped:
+                raise
+            stopped = True
+            deadline = min(deadline, time.perf_counter() + plan.drain_s + 5)
+            for pipe in open_pipes:
+                pipe.send("stop")
+    empty = Book(outcomes=b"", errors={"driver process lost": 1}, requests=0, answers=0, waited=0, gave_up=0, cpu_s=0)
+    return [books.get(number, empty) for number in range(len(pipes))], len(pipes) - len(books), stopped

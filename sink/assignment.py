@@ -1,0 +1,223 @@
+"""The sink's one loop: join the group, give each assigned partition a worker, stop in order."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from sink import metrics, protocol
+from sink.batch import Limits
+from sink.clickhouse import Connection
+from sink.group_consumer import Member
+from sink.insert_slots import Pace, Turns
+from sink.kafka import access
+from sink.log import line
+from sink.partition_worker import Worker
+from sink.settings import Settings
+from sink.storage import Store
+
+STALLED_S: Final = 30.0
+"""After so long without a record, the log's end is asked for. A consumer may hang after a broker's restart (aiokafka
+#1154); one that is behind and gets nothing is built anew."""
+
+
+class Stalled(KafkaError):  # type: ignore[misc]
+    """Records wait in the log, and the consumer does not get them."""
+
+
+class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
+    """The group's side: who has which partition, and what was committed for it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Connection,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        crash_at: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.crash_at = crash_at
+        pace = Pace(settings.inserts_per_s, clock())
+        self.turns = Turns(settings.inserts, pace, clock, settings.batch_wait_ms / 1000)
+        self.store = Store(settings, connection, self.turns)
+        self.workers: dict[TopicPartition, Worker] = {}
+        self.store.held = self.held
+        self.intents: bool | None = None
+        self.joined = False
+        self.away = ""
+        """Who did not answer when asked last."""
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._opening: asyncio.Task[None] | None = None
+        self._progress: tuple[float, dict[TopicPartition, int]] = (clock(), {})
+        self.consumer = Member(
+            kafka=settings.kafka,
+            access=access(settings),
+            group=settings.group,
+            client_id="pharos-sink",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=max(100, settings.session_timeout_ms // 5),
+            rebalance_timeout_ms=max(60_000, settings.session_timeout_ms),
+            max_poll_interval_ms=600_000,
+            metadata_max_age_ms=30_000,  # a topic made late, or a new partition, is seen so soon
+            fetch_max_bytes=16 * 2**20,
+            max_partition_fetch_bytes=4 * 2**20,
+            fetch_max_wait_ms=200,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop`, then drain.
+
+        Raises:
+            Stop: the sink must not go on; the text says why.
+        """
+        try:
+            await self.consumer.start()
+            self.consumer.subscribe([self.settings.topic_enriched], listener=self)
+            stopped = asyncio.ensure_future(_until(stop))
+            try:
+                await asyncio.wait([stopped, self.failed], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopped.cancel()
+            if self.failed.done():
+                self.failed.result()
+            self.turns.stopping = True
+            await self._end(self.settings.drain_s)
+        finally:
+            await self._end(0.0)
+            try:
+                await self.store.close()
+            finally:  # a consumer left behind would keep its partitions
+                await asyncio.wait_for(self.consumer.stop(), 15)
+
+    def not_ready(self) -> str:
+        """Return why no rows are taken now, or ""."""
+        if not self.joined:
+            return f"waiting for partitions of {self.settings.topic_enriched} from Kafka at {self.settings.kafka}"
+        if not self.workers and not self.consumer.partitions_for_topic(self.settings.topic_enriched):
+            return f"Kafka at {self.settings.kafka} has no topic {self.settings.topic_enriched}"
+        return next((worker.why_waiting for worker in self.workers.values() if worker.why_waiting), "") or self.away
+
+    async def ask_kafka(self) -> None:
+        """Return once the broker has answered a question about one of our partitions; raises KafkaError."""
+        for tp in list(self.workers)[:1]:
+            await self.consumer.end_offsets([tp])
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """End the workers before the group goes on: what is in flight may end, for a while."""
+        inserting = [worker.inserting for worker in self.workers.values() if worker.inserting is not None]
+        for worker in self.workers.values():
+            worker.leaving = True
+        if inserting:
+            await asyncio.wait(inserting, timeout=self.settings.session_timeout_ms / 2000)
+        await self._end(0.0)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Give each partition a worker, once the group's commits are read."""
+        assigned = sorted(assigned)
+        self.joined = not assigned  # one sink more than there are partitions is ready, too
+        self._opening = asyncio.create_task(self._watched(self._open(assigned)))
+
+    async def _end(self, patience_s: float) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        for worker in self.workers.values():
+            worker.stopping = True
+        tasks = list(self._tasks.values())
+        if tasks and patience_s:
+            await asyncio.wait(tasks, timeout=patience_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.workers.clear()
+        self._tasks.clear()
+        self.turns.all_back()
+        metrics.LAG.clear()
+        metrics.LAG_SECONDS.clear()  # what another sink has now would be old here for ever
+
+    async def _watched(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001  whatever it is, it ends the sink: `run` raises it
+            if not self.failed.done():
+                self.failed.set_exception(error)
+
+    async def _open(self, assigned: list[TopicPartition]) -> None:
+        if not assigned:
+            return
+        line("info", "partitions assigned", partitions=[tp.partition for tp in assigned])
+        found = await self.consumer.read_commits(assigned)
+        if self.intents is None:
+            self.intents = await self.consumer.keeps_metadata(assigned[0], found.get(assigned[0]))
+            metrics.EXACTLY_ONCE.set(self.intents)
+            mode = "exactly once" if self.intents else "at least once: this broker keeps no metadata of commits"
+            line("info", f"delivering {mode}")
+        chosen = self.settings
+        each = Limits(chosen.batch_rows, chosen.batch_bytes, chosen.batch_age_ms / 1000)
+        self.turns.share(len(assigned))
+        for tp in assigned:
+            # A broker without metadata (Tansu) tells its log's end wrongly, too; and there is no intent to check.
+            log = await self.consumer.log(tp, found.get(tp)) if self.intents else protocol.Log(0, 2**63)
+            state = protocol.resume(found.get(tp), log)
+            worker = Worker(
+                tp,
+                state,
+                self.consumer,
+                self.store,
+                each,
+                intents=self.intents,
+                stale_after_s=self.settings.session_timeout_ms / 1000,
+                clock=self.clock,
+                crash_at=self.crash_at,
+            )
+            self.workers[tp] = worker
+            self._tasks[tp] = asyncio.create_task(self._watched(worker.run()))
+        self.joined = True
+
+    async def measure(self) -> None:
+        """Set the gauges that are read, not counted."""
+        metrics.BUFFER_BYTES.set(self.held())
+        for tp, worker in list(self.workers.items()):
+            batches = [rows for rows in worker.in_hand if rows.offsets]
+            end = self.consumer.last_stable_offset(tp)
+            if end is None:
+                continue
+            label = str(tp.partition)
+            stored_to = batches[0].offsets[0] if batches else await self.consumer.position(tp)
+            metrics.LAG.labels(label).set(max(0, end - stored_to))
+            oldest_ms = min((rows.oldest_ms for rows in batches), default=0)
+            metrics.LAG_SECONDS.labels(label).set(max(0.0, time.time() - oldest_ms / 1000) if batches else 0)
+        await self._watch()
+
+    def held(self) -> int:
+        """Return the bytes of rows in hand, over all partitions."""
+        return sum(rows.size for worker in self.workers.values() for rows in worker.in_hand)
+
+    async def _watch(self) -> None:
+        now = self.clock()
+        since, before = self._progress
+        positions = {tp: await self.consumer.position(tp) for tp in self.workers}
+        waiting = any(
+            worker.why_waiting or worker.in_hand[0].offsets for worker in self.workers.values() if worker.in_hand
+        )
+        if positions != before or waiting or not positions:
+            self._progress = (now, positions)
+        elif now - since > STALLED_S:
+            self._progress = (now, positions)
+            async with asyncio.timeout(10):
+                ends = await self.consumer.end_offsets(list(positions))
+            if any(ends[tp] > at for tp, at in positions.items()) and not self.failed.done():
+                self.failed.set_exception(Stalled(f"no record for {STALLED_S:.0f} s, though some wait"))
+
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()

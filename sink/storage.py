@@ -1,0 +1,97 @@
+"""ClickHouse and the dead letters, as a partition's worker sees them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from sink import clickhouse, dead_letters, metrics
+from sink.batch import Batch
+from sink.bisect import Brake
+from sink.clickhouse import PROBE_TABLE, Connection, Refused, Stop, without_values
+from sink.insert_slots import Turns
+from sink.kafka import access
+from sink.probe_row import ROW
+from sink.settings import Settings
+
+
+class Store:
+    """ClickHouse and the dead letters, as a partition's worker sees them."""
+
+    def __init__(self, settings: Settings, connection: Connection, turns: Turns) -> None:
+        self.settings = settings
+        self.connection = connection
+        self.turns = turns
+        self.held: Callable[[], int] = lambda: 0
+        """Tells the bytes of rows in hand, over all partitions."""
+        self.brake = Brake(settings.dead_ratio, settings.dead_least_rows)
+        self.producer: AIOKafkaProducer | None = None
+
+    async def insert(self, body: bytes, token: str) -> None:
+        """Insert into `pharos.event_log`; raises Retry, Refused or Stop."""
+        began = time.monotonic()
+        try:
+            await clickhouse.insert(self.connection, body, token, f"pharos.{self.settings.table}")
+        except clickhouse.Retry:
+            metrics.INSERTS.labels("retry").inc()
+            raise
+        except Refused:
+            metrics.INSERTS.labels("refused").inc()
+            raise
+        metrics.INSERTS.labels("stored").inc()
+        metrics.INSERT_SECONDS.observe(time.monotonic() - began)
+
+    async def sift(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
+        """Send the bad rows to the dead letters; return their indexes."""
+        try:
+            await self._ask(ROW)
+        except Refused as error:
+            raise Stop(f"{PROBE_TABLE} refuses a sound row, so the schema does not fit: {error}") from None
+        most = max(self.brake.least, int(self.brake.ratio * len(rows.rows))) + 1
+        bad = await dead_letters.find(rows.rows, self._ask, careful=careful, most=most)
+        if not bad:
+            raise Stop(f"ClickHouse refuses offsets {rows.offsets[0]}-{rows.offsets[-1]}, but no row of them alone")
+        if self.brake.count(len(rows.rows) - len(bad), len(bad)) or len(bad) >= most:
+            raise Stop(
+                f"ClickHouse refuses {self.brake.refused} of {self.brake.taken + self.brake.refused} rows, more than "
+                f"PHAROS_SINK_DEAD_RATIO={self.settings.dead_ratio}; the last: {without_values(bad[-1].words)}"
+            )
+        if self.producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self.settings.kafka, **access(self.settings), acks="all", compression_type="lz4"
+            )
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+            self.producer = producer
+        await dead_letters.send(self.producer, self.settings.topic_dead, partition, rows, bad)
+        metrics.DEAD.labels("refused_by_clickhouse").inc(len(bad))
+        return frozenset(one.index for one in bad)
+
+    async def _ask(self, body: bytes) -> None:
+        await clickhouse.insert(self.connection, body, None, PROBE_TABLE)
+
+    def room(self, begun: bool) -> int:
+        """Return how many more bytes may be taken: new batches begin only while half of the buffer is free."""
+        most = self.settings.buffer_bytes if begun else self.settings.buffer_bytes // 2
+        return max(0, most - self.held())
+
+    def turn(self, *, full: bool, of: TopicPartition | None = None, since: float = 0.0) -> float:
+        """See Turns.take."""
+        return self.turns.take(full=full, of=of, since=since)
+
+    async def turn_given_back(self, wait_s: float) -> None:
+        """See Turns.given_back."""
+        await self.turns.given_back(wait_s)
+
+    def give_back(self) -> None:
+        """See Turns.give_back."""
+        self.turns.give_back()
+
+    async def close(self) -> None:
+        """Close the producer of dead letters, if there is one."""
+        if self.producer is not None:
+            await asyncio.wait_for(self.producer.stop(), 10)

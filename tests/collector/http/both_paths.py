@@ -1,0 +1,188 @@
+"""Both lanes of the collector in this process, each behind a socket, asked with raw bytes."""
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import uvloop
+from aiohttp import web
+
+from collector import contract
+from collector.contract import Hit
+from collector.http import app
+from collector.http.connection import Lane
+from collector.http.ids import Ids
+from collector.http.ingest import Intake
+from collector.metrics import Tally
+from collector.policy import sites
+from collector.policy.client_address import Trusted
+from collector.policy.outcome import Door
+from collector.spool.block import unpack
+from collector.spool.group_commit import Turn
+from collector.spool.writer import Chunk, Fsync, Limits, Spool
+from tests.collector.running import SITES
+
+DOOR = Door(
+    sites.parse(SITES.encode()),
+    domain="example.com",
+    trusted=Trusted(["127.0.0.0/8"]),
+    geo_headers=("cf-ipcountry", "", "cf-ipcity"),
+    cookieless=lambda site, ip, user_agent: f"{abs(hash((site, ip, user_agent))):032x}"[-32:],
+)
+
+
+_MADE = re.compile(r"\A[0-9a-f]{16}\Z")
+
+
+class Answer(NamedTuple):
+    """One answer, in a form that can be compared."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        return next((value for key, value in self.headers if key == name), "")
+
+
+class One:
+    """One lane behind a port."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        folder: Path,
+        *,
+        blind: bool,
+        door: Door = DOOR,
+        fsync: Fsync = "never",
+        body_timeout_s: float = 0.2,
+    ) -> None:
+        self.loop = loop
+        self.written: list[bytes] = []
+        self.tally = Tally()
+        self.spool = Spool(folder, Limits(most_bytes=1 << 30))
+        self._disk = ThreadPoolExecutor(1)
+        turn = Turn(loop, self.spool, fsync, self._disk, self._note, self.tally)
+        self.intake = Intake(door, turn, Ids(os.urandom), self.tally)
+        self.app = app.build(self.intake, body_timeout_s=body_timeout_s)
+        self._runner = web.AppRunner(self.app, access_log=None)
+        loop.run_until_complete(self._runner.setup())
+        self.lane = Lane(
+            self.intake,
+            loop,
+            cast(web.Server, self._runner.server),
+            most_connections=100,
+            head_timeout_s=10,
+            keepalive_s=75,
+        )
+        if blind:
+            self.lane.shortcut.close()
+        self._server = loop.run_until_complete(loop.create_server(self.lane, "127.0.0.1", 0))
+        self.port: int = self._server.sockets[0].getsockname()[1]
+
+    def _note(self, chunks: list[Chunk]) -> None:
+        self.written.extend(payload for chunk in chunks for payload in unpack(chunk.block))
+
+    def hits(self) -> list[Hit]:
+        """Return the hits written since the last call."""
+        hits = [contract.decode(payload) for payload in self.written]
+        self.written.clear()
+        return hits
+
+    def fast(self) -> int:
+        """Return how many requests the fast lane has answered so far."""
+        self.lane.tell()
+        return int(self.tally.values.get(("requests_total", "fast"), 0))
+
+    async def _ask(self, pieces: list[bytes], half_close: bool, wait_s: float) -> tuple[list[Answer], bool]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        received = bytearray()
+        closed = False
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+            if half_close:
+                writer.write_eof()
+            with contextlib.suppress(TimeoutError):
+                while not closed:
+                    more = await asyncio.wait_for(reader.read(1 << 20), wait_s)
+                    received += more
+                    closed = not more
+                    if not closed and not half_close and complete(bytes(received), self._expected):
+                        break
+        except ConnectionError:
+            closed = True
+        finally:
+            writer.transport.abort()
+        return answers(bytes(received)), closed
+
+    _expected = 1
+
+    def ask(
+        self, *pieces: bytes, expected: int = 1, half_close: bool = False, wait_s: float = 5
+    ) -> tuple[list[Answer], bool]:
+        """Send the pieces on a new connection; return the answers, and whether the connection was closed on us.
+
+        Returns as soon as `expected` answers are there, the connection closes, or nothing comes for `wait_s`.
+        """
+        self._expected = expected
+        return self.loop.run_until_complete(self._ask(list(pieces), half_close, wait_s))
+
+    def close(self) -> None:
+        self._server.close()
+        self.loop.run_until_complete(self._runner.cleanup())
+        self.spool.close()
+        self._disk.shutdown()
+
+
+def answers(received: bytes) -> list[Answer]:
+    """Take apart the answers in a stream, whole ones only. Bodies must not begin like an answer."""
+    found = []
+    while received:
+        head, gap, rest = received.partition(b"\r\n\r\n")
+        if not gap:
+            break
+        lines = head.decode("latin-1").split("\r\n")
+        named = (line.partition(": ") for line in lines[1:])
+        # Of a fresh id only the form can be compared.
+        headers = tuple(sorted((name.lower(), _MADE.sub("(made)", value)) for name, _, value in named))
+        length = next((int(value) for name, value in headers if name == "content-length"), 0)
+        # An answer to HEAD has a length and no body: what follows is then the next answer, or nothing.
+        body = b"" if not rest or rest.startswith(b"HTTP/1.1 ") else rest[:length]
+        if body and len(body) < length:
+            break
+        found.append(Answer(int(lines[0].split()[1]), tuple(h for h in headers if h[0] != "date"), body))
+        received = rest[len(body) :]
+    return found
+
+
+def complete(received: bytes, expected: int) -> bool:
+    """Tell whether that many answers are there."""
+    return received.count(b"HTTP/1.1 ") >= expected and len(answers(received)) >= expected
+
+
+@contextlib.contextmanager
+def both(
+    folder: Path, door: Door = DOOR, fsync: Fsync = "never", body_timeout_s: float = 0.2
+) -> Iterator[tuple[One, One]]:
+    """Yield the collector with its fast lane, and one that goes the full way with everything."""
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    lanes = []
+    try:
+        for name, blind in (("fast", False), ("full", True)):
+            lanes.append(One(loop, folder / name, blind=blind, door=door, fsync=fsync, body_timeout_s=body_timeout_s))
+        yield lanes[0], lanes[1]
+    finally:
+        for one in lanes:
+            one.close()
+        asyncio.set_event_loop(None)
+        loop.close()

@@ -1,0 +1,61 @@
+"""Bodies on their way in: bounded one by one and all together, and let go whatever becomes of them."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from collector.http.aiohttp_request import BODIES
+from tests.collector.http.both_paths import One, both
+from tests.waiting import until
+
+EVENT = b'{"site":"demo","event":"late"}'
+HEAD = b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("lane", [0, 1], ids=["fast", "full"])
+def test_many_slow_bodies_together_stay_within_the_bound(tmp_path: Path, lane: int) -> None:
+    with both(tmp_path, body_timeout_s=5) as lanes:
+        one: One = lanes[lane]
+        bodies = one.app[BODIES]
+        bodies.most_held_bytes = 100_000
+        body = EVENT.ljust(60_000)
+
+        async def run() -> tuple[bytes, bytes, bytes]:
+            first, first_out = await asyncio.open_connection("127.0.0.1", one.port)
+            first_out.write(HEAD % len(body) + body[:59_000])
+            await until(lambda: bodies.held_bytes == 59_000, "the first body is held")
+            second, second_out = await asyncio.open_connection("127.0.0.1", one.port)
+            second_out.write(HEAD % len(body) + body)
+            crowded = await asyncio.wait_for(second.readuntil(b"\r\n\r\n"), 5)
+            assert bodies.held_bytes == 59_000  # let go with the answer
+            pixel, pixel_out = await asyncio.open_connection("127.0.0.1", one.port)
+            pixel_out.write(b"GET /p.gif?s=demo HTTP/1.1\r\nHost: a\r\n\r\n")
+            counted = await asyncio.wait_for(pixel.readuntil(b"\r\n\r\n"), 5)
+            first_out.write(body[59_000:])
+            taken = await asyncio.wait_for(first.readuntil(b"\r\n\r\n"), 5)
+            for writer in (first_out, second_out, pixel_out):
+                writer.transport.abort()
+            return crowded, counted, taken
+
+        crowded, counted, taken = one.loop.run_until_complete(run())
+        assert crowded.startswith(b"HTTP/1.1 429 ")
+        assert b"\r\nRetry-After: " in crowded
+        assert counted.startswith(b"HTTP/1.1 200 ")
+        assert taken.startswith(b"HTTP/1.1 202 ")
+        assert bodies.held_bytes == 0
+        assert one.tally.values["request_errors_total", "429"] == 1
+
+
+def test_a_body_whose_sender_leaves_is_let_go(tmp_path: Path) -> None:
+    with both(tmp_path, body_timeout_s=5) as (one, _):
+        bodies = one.app[BODIES]
+
+        async def run() -> None:
+            _, writer = await asyncio.open_connection("127.0.0.1", one.port)
+            writer.write(HEAD % 60_000 + EVENT)
+            await until(lambda: bodies.held_bytes, "the body is held")
+            writer.transport.abort()
+            await until(lambda: not bodies.held_bytes, "the body is let go")
+
+        one.loop.run_until_complete(run())

@@ -1,0 +1,232 @@
+"""Both lanes answer alike: same status, headers, cookie and Hit, whatever is sent; and the fast one is really used."""
+
+import json
+import re
+from collections.abc import Iterator, Sized
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from collector.contract import Hit
+from collector.policy.client_address import Trusted
+from tests.collector import scale
+from tests.collector.http.both_paths import DOOR, Answer, One, both
+
+UA = b"Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+ID = b"9f86d081884c7d659a2feaa0c55ad015"
+
+
+@pytest.fixture
+def lanes(tmp_path: Path) -> Iterator[tuple[One, One]]:
+    with both(tmp_path) as pair:
+        yield pair
+
+
+def request(target: bytes, *lines: bytes, method: bytes = b"GET") -> bytes:
+    return b"\r\n".join((method + b" " + target + b" HTTP/1.1", b"Host: px.example", *lines, b"", b""))
+
+
+_FRESH = re.compile(r"_pid=([0-9a-f]{32})")
+
+
+def comparable(answers: list[Answer], hits: list[Hit], sent: bytes) -> tuple[object, ...]:
+    """Leave out what must differ: ids and times; a visitor's fresh id becomes a word."""
+
+    def fresh(match: re.Match[str]) -> str:
+        return "_pid=FRESH" if match[1].encode() not in sent else match[0]
+
+    told = [(a.status, tuple((n, _FRESH.sub(fresh, v)) for n, v in a.headers), a.body) for a in answers]
+    kept = []
+    for hit in hits:
+        assert re.fullmatch(r"[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}", hit.id), hit.id
+        assert int(hit.id[:12], 16) == hit.at
+        known = hit.visitor_kind != "cookie" or hit.visitor_id.encode() in sent
+        kept.append({**{f: getattr(hit, f) for f in hit.__struct_fields__}, "id": "", "at": 0})
+        if not known:
+            assert len(hit.visitor_id) == 32
+            kept[-1]["visitor_id"] = "FRESH"
+    return told, kept
+
+
+def agree(lanes: tuple[One, One], raw: bytes) -> bool:
+    """Send it both ways, compare; return whether the fast lane answered itself."""
+    fast, full = lanes
+    before = fast.fast()
+    first = comparable(fast.ask(raw)[0], fast.hits(), raw)
+    second = comparable(full.ask(raw)[0], full.hits(), raw)
+    assert first == second
+    assert first[0], "no answer at all"
+    return fast.fast() > before
+
+
+QUICK = [
+    request(b"/p.gif?s=demo"),
+    request(b"/p.gif?s=demo", method=b"HEAD"),
+    request(b"/o.gif?s=demo&m=2026-11&l=customers", b"User-Agent: " + UA),
+    request(b"/p.gif?s=demo&e=signup&u=https%3A%2F%2Fa.example%2F&r=&t=A%20b&id=7&v=9.90&c=EUR&n=1"),
+    request(b"/p.gif?s=demo&x.plan=pro&ts=1"),
+    request(b"/p.gif?s=nobody"),
+    request(b"/p.gif?e=x"),
+    request(b"/p.gif?s=demo&e=bad!name"),
+    request(b"/p.gif?s=shop&n=0", b"Cookie: _pid=" + ID),
+    request(b"/p.gif?s=shop", b"Cookie: _pid=" + ID + b"; _pcs=1"),
+    request(b"/p.gif?s=shop", b"Cookie: _ga=1; _pcs=0; theme=dark; _pid=" + ID),
+    request(b"/p.gif?s=strict", b"Cookie: theme=dark"),
+    request(b"/p.gif?s=strict&n=1", b"Cookie: theme=dark"),
+    request(b"/p.gif?s=quiet", b"Cookie: _pid=" + ID),
+    request(b"/p.gif?s=hash", b"User-Agent: " + UA),
+    request(b"/p.gif?s=hash", b"user-agent: " + UA, b"referer: https://a.example/x", b"cookie: a=b"),
+    request(b"/p.gif?s=shop&n=1", b"Sec-Fetch-Mode: no-cors", b"Sec-Fetch-Site: same-site"),
+    request(b"/p.gif?s=demo", b"Sec-GPC: 1", b"Cookie: _pid=" + ID),
+    request(b"/p.gif?s=demo", b"DNT: 1", b"Sec-GPC: 0"),
+    request(b"/p.gif?s=demo", b"Cookie: _pid=" + ID, b"Referer: https://a.example/?q=1#x", b"Accept-Language: de"),
+    request(b"/p.gif?s=demo", b'Sec-CH-UA: "Chromium";v="142"', b"Sec-CH-UA-Mobile: ?0", b'Sec-CH-UA-Platform: "X"'),
+    request(b"/p.gif?s=demo", b"X-Forwarded-For: 203.0.113.9, 127.0.0.9", b"CF-IPCountry: AT", b"CF-IPCity: Wien"),
+    request(b"/p.gif?s=demo", b"x-forwarded-for: 2001:db8::77", b"Connection: keep-alive", b"Accept:"),
+]
+
+FULL = [
+    request(b"/p.gif"),
+    request(b'/p.gif?s=demo&t=a%22b"c'),
+    request(b"/p.gif?s=demo&t=a\\b"),
+    request(b"/p.gif?s=demo#frag"),
+    request(b"/p.gif?s=demo", b"User-Agent: caf\xc3\xa9"),
+    request(b"/p.gif?s=demo", b"User-Agent: caf\xe9"),
+    request(b"/p.gif?s=demo", b"User-Agent:  two blanks"),
+    request(b"/p.gif?s=demo", b"REFERER: https://a.example/"),
+    request(b"/p.gif?s=demo", b"Referer: https://a.example/", b"Referer: https://b.example/"),
+    request(b"/p.gif?s=demo", b'Referer: "https://a.example/"'),
+    request(b"/p.gif?s=demo", b"Cookie: _pid=" + ID, b"Cookie: _pcs=0"),
+    request(b"/p.gif?s=demo", b"Cookie: _pno=1; _pid=" + ID),
+    request(b"/p.gif?s=demo", b"Cookie: _pid=" + ID + b"; _pid=" + ID[::-1]),
+    request(b"/p.gif?s=demo", b"Cookie: _pid=short; _pk_id=1"),
+    request(b"/p.gif?s=demo", b"X-Forwarded-For: nonsense"),
+    request(b"/p.gif?s=demo", b"X-Forwarded-For: 1.2.3.4", b"X-Forwarded-For: 5.6.7.8"),
+    request(b"/p.gif?s=demo", b"Connection: close"),
+    request(b"/p.gif?s=demo", b"Content-Length: 3") + b"abc",
+    request(b"/p.gif?s=demo&uid=42"),
+    request(b"/p.gif?s=shop&n=1", b"Sec-Fetch-Mode: navigate"),
+    request(b"/p.gif?s=demo&uid=a@b.example"),
+    request(b"/p.gif?s=demo", b"Origin: https://a.example"),
+    request(b"/nowhere"),
+    request(b"/p.gif?s=demo", method=b"OPTIONS"),
+    request(b"//p.gif?s=demo"),
+    request(b"/p.gif/?s=demo"),
+    request(b"/p%2Egif?s=demo"),
+]
+
+
+@pytest.mark.parametrize("raw", QUICK)
+def test_the_fast_lane_answers_what_is_usual_as_the_full_lane_would(lanes: tuple[One, One], raw: bytes) -> None:
+    assert agree(lanes, raw)
+
+
+@pytest.mark.parametrize("raw", FULL)
+def test_the_fast_lane_leaves_what_is_odd_to_the_full_lane(lanes: tuple[One, One], raw: bytes) -> None:
+    assert not agree(lanes, raw)
+
+
+VALUES = st.one_of(
+    st.sampled_from([b"demo", b"shop", b"quiet", b"strict", b"hash", b"", b"1", b"0", b"a%40b.c", b"9.90", b"EUR"]),
+    st.binary(min_size=0, max_size=12).map(lambda raw: bytes(b for b in raw if 0x20 < b < 0x7F and b != 0x23)),
+    st.text(max_size=8).map(lambda text: "".join(f"%{b:02X}" for b in text.encode("utf-8", "replace")).encode()),
+)
+NAMES = st.sampled_from([b"s", b"e", b"u", b"r", b"t", b"id", b"v", b"c", b"n", b"ts", b"uid", b"x.a", b"x%2Eb", b"zz"])
+QUERIES = st.builds(
+    lambda site, pairs: b"&".join((b"s=" + site, *(name + b"=" + value for name, value in pairs))),
+    st.sampled_from([b"demo", b"shop", b"quiet", b"strict", b"hash", b"none"]),
+    st.lists(st.tuples(NAMES, VALUES), max_size=5),
+)
+COOKIES = st.lists(
+    st.sampled_from(
+        [b"_pid=" + ID, b"_pcs=1", b"_pcs=0", b"_pno=1", b"_pid=x", b"_ga=GA1.2", b"a=b", b"x_pid=1", b"_p"]
+    ),
+    min_size=1,
+    max_size=4,
+).map(b"; ".join)
+TEXTS = st.one_of(
+    st.sampled_from(
+        [UA, b"https://a.example/?q=%20", b'"Chromium";v="142"', b"1", b"0", b"?0", b"", b"203.0.113.5", b"navigate"]
+    ),
+    st.binary(max_size=20).map(lambda raw: raw.translate(None, bytes(range(9)) + bytes(range(10, 32)) + b"\x7f")),
+)
+HEADER_NAMES = st.sampled_from(
+    b"User-Agent Referer Accept-Language Sec-CH-UA sec-ch-ua-mobile Sec-CH-UA-Platform DNT Sec-GPC "
+    b"X-Forwarded-For x-forwarded-for CF-IPCountry CF-IPCity Accept X-Other Sec-Fetch-Mode".split()
+)
+LINES = st.one_of(
+    st.builds(lambda n, v: n + b": " + v, HEADER_NAMES, TEXTS),
+    st.builds(lambda n, v: n + b": " + v, st.sampled_from([b"Cookie", b"cookie"]), COOKIES),
+)
+
+
+def test_any_pixel_request_means_the_same_in_both_lanes(tmp_path: Path) -> None:
+    with both(tmp_path) as lanes:
+        tried = answered = 0
+
+        @settings(max_examples=scale.of(small=250, full=20_000), deadline=None, suppress_health_check=list(HealthCheck))
+        @given(
+            st.sampled_from([b"GET", b"HEAD"]),
+            st.sampled_from([b"/p.gif?", b"/o.gif?"]),
+            QUERIES,
+            st.lists(LINES, max_size=5),
+        )
+        def alike(method: bytes, path: bytes, query: bytes, lines: list[bytes]) -> None:
+            nonlocal tried, answered
+            tried += 1
+            answered += agree(lanes, request(path + query, *lines, method=method))
+
+        alike()
+        assert answered > tried / 10, "the fast lane hardly took part"
+
+
+def test_what_the_fast_lane_remembers_has_an_end(tmp_path: Path) -> None:
+    with both(tmp_path) as (fast, _):
+        shortcut = fast.lane.shortcut
+        shortcut.tick(1)
+        for number in range(6000):
+            name = str(number).encode()
+            target = b"/p.gif?s=demo&t=" + name + b"&n=" + name
+            lines = (b"User-Agent: " + name, b"Referer: https://a.example/" + name, b"X-Forwarded-For: 10.1.2." + name)
+            shortcut.decide(request(target, *lines[:2]), f"10.0.{number >> 8}.{number & 255}")
+            shortcut.decide(request(b"/p.gif?s=demo&t=" + name, *lines), "127.0.0.1")
+        kept: list[Sized] = [shortcut._asked, shortcut._shapes, shortcut._referers, shortcut._places]
+        kept.append(shortcut._heads.blocks)
+        kept += [shape.places for shapes in shortcut._shapes.values() for shape in shapes.values()]
+        assert all(len(memory) <= 4097 for memory in kept)
+        assert len(shortcut._shapes) < 10
+
+
+@pytest.mark.parametrize("fsync_fails", [False, True])
+def test_under_always_answers_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], fsync_fails: bool
+) -> None:
+    with both(tmp_path, fsync="always") as (fast, full):
+        for one in (fast, full):
+            synced: list[bool] = []
+
+            def sync(one: One = one, synced: list[bool] = synced) -> None:
+                if fsync_fails:
+                    raise OSError("EIO")
+                synced.append(True)
+
+            monkeypatch.setattr(one.spool, "sync", sync)
+            answers, _ = one.ask(QUICK[0] * 5, expected=5)
+            assert [answer.status for answer in answers] == [503 if fsync_fails else 200] * 5
+            assert bool(synced) != fsync_fails
+            assert all(answer.header("retry-after") for answer in answers) == fsync_fails
+            assert [answer.header("x-request-id") for answer in answers] == ["(made)" if fsync_fails else ""] * 5
+    said = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert ("answered 503" in {line["msg"] for line in said}) == fsync_fails
+
+
+@pytest.mark.parametrize(("proxies", "country"), [(["127.0.0.0/8"], "AT"), (["192.0.2.0/24"], ""), ([], "")])
+def test_a_place_counts_only_from_a_trusted_proxy(tmp_path: Path, proxies: list[str], country: str) -> None:
+    raw = request(b"/p.gif?s=shop", b"User-Agent: " + UA, b"CF-IPCountry: AT")
+    with both(tmp_path, DOOR._replace(trusted=Trusted(proxies))) as pair:
+        for one in pair:
+            for _ in range(2):  # the second finds the block of lines remembered
+                one.ask(raw)
+            assert {hit.geo_country for hit in one.hits()} == {country}

@@ -1,0 +1,458 @@
+"""The public surface over HTTP: every way in, its answers and headers, as docs/http.md has them."""
+
+import gzip
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import pytest
+from aiohttp import ClientResponse
+
+from collector.http.pixel import GIF
+from collector.policy import links
+from tests.collector.surface import LINK_KEY, OTHER_TOKEN, TOKEN, Surface, running
+
+THEIRS = "7" * 32
+
+
+@pytest.fixture
+async def surface(tmp_path: Path) -> AsyncIterator[Surface]:
+    async with running(tmp_path) as run:
+        yield run
+
+
+async def get(surface: Surface, path: str, **headers: str) -> ClientResponse:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = await surface.client.get(path, headers=sent, allow_redirects=False)
+    await answer.read()
+    return answer
+
+
+async def post(surface: Surface, path: str, body: object, **headers: str) -> tuple[ClientResponse, object]:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with surface.client.post(path, data=data, headers=sent) as answer:
+        text = await answer.read()
+    assert_counted(answer)
+    return answer, json.loads(text)
+
+
+def assert_counted(answer: ClientResponse) -> None:
+    assert answer.headers["Cache-Control"] == "no-store, no-cache, must-revalidate, private, max-age=0"
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Timing-Allow-Origin"] == "*"
+    assert "X-Pharos" in answer.headers
+    for validator in ("ETag", "Last-Modified", "Expires", "Server"):
+        assert validator not in answer.headers
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/p.gif", "pixel"), ("/o.gif", "open")])
+async def test_pixels(surface: Surface, path: str, kind: str) -> None:
+    answer = await get(surface, f"{path}?s=demo&m=mail-1&l=list", Referer="https://shop.example/p")
+    assert (answer.status, answer.headers["X-Pharos"], answer.content_type) == (200, "accepted", "image/gif")
+    assert await answer.read() == GIF
+    assert_counted(answer)
+    (hit,) = surface.hits
+    assert (hit.kind, hit.site, hit.query) == (kind, "demo", "s=demo&m=mail-1&l=list")
+    async with surface.client.head(f"{path}?s=demo") as head:
+        assert (head.status, head.headers["X-Pharos"]) == (200, "accepted")
+    refused = await get(surface, f"{path}?s=nobody")
+    assert (refused.status, refused.headers["X-Pharos"]) == (200, "refused; unknown_site")
+    assert await refused.read() == GIF
+    assert surface.counted("", "unknown_site") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        ({"site": "demo", "event": "a"}, {"Content_Type": "application/json"}),
+        ([{"site": "demo", "event": "a"}], {"Content_Type": "text/plain;charset=UTF-8"}),
+        ({"events": [{"site": "demo", "event": "a"}]}, {}),
+        (gzip.compress(b'{"site":"demo","event":"a"}'), {"Content_Encoding": "gzip"}),
+    ],
+)
+async def test_one_event_in_every_form(surface: Surface, body: object, headers: dict[str, str]) -> None:
+    answer, said = await post(surface, "/e", body, **headers)
+    assert (answer.status, said) == (202, {"accepted": 1, "refused": []})
+    assert (answer.headers["X-Pharos"], answer.content_type) == ("accepted", "application/json")
+    (hit,) = surface.hits
+    assert (hit.kind, hit.site, json.loads(hit.body), hit.query) == ("tag", "demo", {"event": "a"}, "")
+
+
+async def test_good_events_of_a_batch_are_accepted_among_bad_ones(surface: Surface) -> None:
+    batch: list[object] = [
+        {"site": "demo", "event": "first"},
+        {"site": "nobody", "event": "x"},
+        {"site": "demo", "event": "not good"},
+        7,
+        {"site": "strict", "event": "x"},
+        {"site": "demo", "event": "last", "time": "2001-01-01T00:00:00Z"},
+        {"site": "demo", "event": "second"},
+    ]
+    answer, said = await post(surface, "/e", batch)
+    assert answer.status == 202
+    assert answer.headers["X-Pharos"] == "accepted"
+    assert said == {
+        "accepted": 2,
+        "refused": [
+            {"index": 1, "reason": "unknown_site"},
+            {"index": 2, "reason": "bad_event"},
+            {"index": 3, "reason": "bad_body"},
+            {"index": 4, "reason": "no_consent"},
+            {"index": 5, "reason": "bad_time"},
+        ],
+    }
+    assert [json.loads(hit.body)["event"] for hit in surface.hits] == ["first", "second"]
+    assert len({hit.id for hit in surface.hits}) == 2
+    assert len({hit.visitor_id for hit in surface.hits}) == 1, "one visitor sent it"
+    assert surface.counted("demo", "accepted") == 2
+    assert surface.counted("demo", "bad_event") == 1
+    assert surface.counted("strict", "no_consent") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "reason"),
+    [
+        (b"not json", {}, 400, "bad_body"),
+        (b"", {}, 400, "bad_body"),
+        (b"{}", {"Content_Encoding": "br"}, 400, "bad_body"),
+        (b"{}", {"Content_Encoding": "gzip"}, 400, "bad_body"),
+        ({"site": "demo", "user_id": "a@b.example"}, {}, 400, "bad_user_id"),
+        ({"site": "strict"}, {}, 403, "no_consent"),
+        ({"site": "demo"}, {"Cookie": "_pno=1"}, 403, "opted_out"),
+        ({"site": "closed"}, {"Origin": "https://evil.example"}, 403, "origin"),
+        ([{"site": "demo"}] * 501, {}, 413, "too_large"),
+        (b" " * (1 << 20) + b"{}", {}, 413, "too_large"),
+        (gzip.compress(b" " * (1 << 20) + b"{}"), {"Content_Encoding": "gzip"}, 413, "too_large"),
+    ],
+)
+async def test_refused_posts(surface: Surface, body: object, headers: dict[str, str], status: int, reason: str) -> None:
+    answer, said = await post(surface, "/e", body, **headers)
+    assert (answer.status, answer.headers["X-Pharos"]) == (status, f"refused; {reason}")
+    assert isinstance(said, dict)
+    assert said["accepted"] == 0
+    assert reason in (said.get("reason"), *(refused["reason"] for refused in said.get("refused", [])))
+    assert surface.hits == []
+    assert sum(count for key, count in surface.intake.tally.values.items() if key[::2] == ("hits_total", reason)) > 0
+
+
+async def test_servers_need_a_token_of_the_site(surface: Surface) -> None:
+    event = {
+        "site": "shop",
+        "event": "refund",
+        "visitor_id": "v",
+        "ip": "203.0.113.9",
+        "user_agent": "UA",
+        "consent": "1",
+    }
+    for authorization in ("", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x"):
+        answer, said = await post(surface, "/v1/events", event, Authorization=authorization)
+        assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert said == {"accepted": 0, "reason": "unauthorized"}
+    answer, said = await post(surface, "/v1/events", event, Authorization=f"Bearer {OTHER_TOKEN}")
+    assert (answer.status, said) == (401, {"accepted": 0, "refused": [{"index": 0, "reason": "unauthorized"}]})
+    assert surface.hits == []
+    answer, said = await post(surface, "/v1/events", event, Authorization=f"bearer {TOKEN}", Cookie=f"_pid={THEIRS}")
+    assert (answer.status, said) == (202, {"accepted": 1, "refused": []})
+    assert "Set-Cookie" not in answer.headers
+    (hit,) = surface.hits
+    assert (hit.kind, hit.site, json.loads(hit.body)) == ("server", "shop", {"event": "refund"})
+    assert (hit.visitor_id, hit.visitor_kind, hit.ip, hit.user_agent) == ("v", "cookie", "203.0.113.0", "UA")
+    assert (hit.consent, hit.referer, hit.accept_language) == ("given", "", "")
+
+
+async def test_a_servers_visitor_obeys_the_sites_policy(surface: Surface) -> None:
+    event = {"site": "shop", "visitor_id": "v", "user_id": "u", "ip": "203.0.113.9"}
+    await post(surface, "/v1/events", [event, {**event, "consent": "0"}], Authorization=f"Bearer {TOKEN}")
+    assert [(hit.visitor_id, hit.visitor_kind, hit.consent) for hit in surface.hits] == [
+        ("", "none", "unknown"),
+        ("", "none", "refused"),
+    ]
+    assert all("user_id" not in hit.body for hit in surface.hits)
+
+
+async def test_a_servers_address_is_an_address(surface: Surface) -> None:
+    events = [{"site": "shop", "ip": ip} for ip in ("::ffff:203.0.113.9", "203.0.113.9:80", "unknown", "2001:DB8::1")]
+    _, said = await post(surface, "/v1/events", events, Authorization=f"Bearer {TOKEN}")
+    assert said == {
+        "accepted": 2,
+        "refused": [{"index": 1, "reason": "bad_body"}, {"index": 2, "reason": "bad_body"}],
+    }
+    assert [hit.ip for hit in surface.hits] == ["203.0.113.0", "2001:db8::"]
+
+
+async def test_without_consent_nobody_is_named(surface: Surface) -> None:
+    await post(surface, "/e", {"site": "shop", "user_id": "u-17", "event": "a"})
+    await get(surface, "/p.gif?s=shop&uid=u-17&e=a&id=uid=1", Cookie=f"_pid={THEIRS}")
+    tag, pixel = surface.hits
+    assert (tag.body, tag.visitor_id) == ('{"event":"a"}', "")
+    assert (pixel.query, pixel.visitor_id) == ("s=shop&e=a&id=uid=1", "")
+    await get(surface, "/p.gif?s=shop&uid=u-17&n=1", Cookie=f"_pid={THEIRS}")
+    assert (surface.hits[2].query, surface.hits[2].visitor_id) == ("s=shop&uid=u-17&n=1", THEIRS)
+
+
+async def test_an_address_header_that_is_not_believed_is_counted_and_costs_nothing(surface: Surface) -> None:
+    for forwarded in ("unknown", "1.2.3.4, nonsense", "203.0.113.9"):
+        for path in ("/p.gif?s=demo", "/c/yt-launch"):
+            await get(surface, path, X_Forwarded_For=forwarded)
+        await post(surface, "/e", {"site": "demo"}, X_Forwarded_For=forwarded)
+    assert surface.intake.tally.values["address_faults_total", "broken"] == 6
+    assert [hit.ip for hit in surface.hits] == ["127.0.0.0"] * 6 + ["203.0.113.0"] * 3
+
+
+LISTED, OTHER = "https://shop.example", "https://evil.example"
+
+
+async def test_cors_of_a_pixel(surface: Surface) -> None:
+    for site, origin in (("shop", LISTED), ("shop", OTHER), ("closed", LISTED)):
+        answer = await get(surface, f"/p.gif?s={site}", Origin=origin)
+        assert answer.headers["X-Pharos"] == "accepted"
+        assert_cors(answer, origin)
+    answer = await get(surface, "/p.gif?s=closed", Origin=OTHER)
+    assert (answer.status, answer.headers["X-Pharos"]) == (200, "refused; origin")
+    assert len(surface.hits) == 3
+
+
+@pytest.mark.parametrize("origin", [LISTED, OTHER, "null", ""])
+async def test_cors_of_a_post(surface: Surface, origin: str) -> None:
+    headers = {"Origin": origin} if origin else {}
+    answer, _ = await post(surface, "/e", {"site": "shop"}, **headers)
+    assert answer.status == 202
+    assert_cors(answer, origin)
+    answer, _ = await post(surface, "/e", [{"site": "shop"}, {"site": "demo"}], **headers)
+    assert_cors(answer, "", "a site of the batch does not list it")
+
+
+def assert_cors(answer: ClientResponse, origin: str, why: str = "") -> None:
+    allowed = answer.headers.get("Access-Control-Allow-Origin")
+    if origin == LISTED:
+        assert (allowed, answer.headers["Access-Control-Allow-Credentials"]) == (LISTED, "true"), why
+    else:
+        assert allowed == "*", why
+        assert "Access-Control-Allow-Credentials" not in answer.headers, why
+    assert answer.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("path", ["/e", "/p.gif", "/o.gif", "/t.js", "/c", "/c/x", "/opt-out", "/opt-in", "/v1/events"])
+@pytest.mark.parametrize("origin", [LISTED, OTHER])
+async def test_preflight(surface: Surface, path: str, origin: str) -> None:
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    async with surface.client.options(path, headers=asked) as answer:
+        assert answer.status == 204
+        assert answer.headers["Access-Control-Max-Age"] == "600"
+        assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+        assert "authorization" not in answer.headers["Access-Control-Allow-Headers"].lower(), "tokens stay on servers"
+        assert_cors(answer, origin)
+
+
+async def test_a_named_link(surface: Surface) -> None:
+    answer = await get(surface, "/c/yt-launch?gclid=G1&utm_source=evil&n=0")
+    assert (answer.status, answer.headers["X-Pharos"]) == (302, "accepted")
+    assert_counted(answer)
+    to = urlsplit(answer.headers["Location"])
+    (hit,) = surface.hits
+    assert (to.scheme, to.netloc, to.path, to.fragment) == ("https", "shop.example", "/p/1", "reviews")
+    assert parse_qsl(to.query) == [
+        ("color", "blue"),
+        ("utm_source", "youtube"),
+        ("utm_medium", "video"),
+        ("utm_campaign", "launch"),
+        ("gclid", "G1"),
+        ("_pcl", hit.id),
+    ]
+    assert (hit.kind, hit.site, hit.consent, hit.visitor_kind) == ("click", "demo", "assumed", "cookie")
+    assert json.loads(hit.body) == {
+        "event": "click",
+        "link_code": "yt-launch",
+        "click_id": hit.id,
+        "url": answer.headers["Location"],
+    }
+    assert answer.headers["Set-Cookie"].startswith(f"_pid={hit.visitor_id};")
+
+
+async def test_a_link_leads_on_without_counting_whom_it_may_not(surface: Surface) -> None:
+    answer = await get(surface, "/c/yt-launch", Cookie="_pno=1")
+    assert (answer.status, answer.headers["X-Pharos"]) == (302, "refused; opted_out")
+    assert "_pcl" not in answer.headers["Location"]
+    assert "utm_source=youtube" in answer.headers["Location"]
+    answer = await get(surface, "/c/strict")
+    assert (answer.status, answer.headers["X-Pharos"]) == (302, "refused; no_consent")
+    assert surface.hits == []
+    answer = await get(surface, "/c/yt-launch", Sec_GPC="1")
+    assert (answer.status, answer.headers["X-Pharos"]) == (302, "accepted")
+    assert "_pcl" not in answer.headers["Location"]
+    assert "click_id" not in surface.hits[0].body
+    async with surface.client.head("/c/yt-launch", allow_redirects=False) as head:
+        assert (head.status, "X-Pharos" in head.headers) == (302, False)
+    assert len(surface.hits) == 1, "a HEAD is no click"
+
+
+async def test_a_signed_link(surface: Surface) -> None:
+    query = links.sign("shop", "https://shop.example/p?utm_source=qr", LINK_KEY)
+    answer = await get(surface, f"/c?{query}&fbclid=F1")
+    assert (answer.status, answer.headers["X-Pharos"]) == (302, "accepted")
+    (hit,) = surface.hits
+    assert answer.headers["Location"] == f"https://shop.example/p?utm_source=qr&fbclid=F1&_pcl={hit.id}"
+    assert (hit.site, hit.consent, hit.visitor_id) == ("shop", "unknown", "")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "s=shop&u=https%3A%2F%2Fshop.example%2F",
+        f"s=shop&u={quote('https://evil.example/', safe='')}&k=AAAAAAAAAAAAAAAAAAAAAA",
+        links.sign("shop", "https://shop.example/", b"another key"),
+        links.sign("shop", "https://not-listed.example/", LINK_KEY),
+        links.sign("nobody", "https://shop.example/", LINK_KEY),
+        links.sign("shop", "https://shop.example/", LINK_KEY).replace("shop.example", "evil.example"),
+    ],
+)
+async def test_a_link_that_nobody_signed(surface: Surface, query: str) -> None:
+    answer = await get(surface, f"/c?{query}")
+    assert (answer.status, answer.headers["X-Pharos"]) == (403, "refused; bad_signature")
+    assert "Location" not in answer.headers
+    assert surface.counted("", "bad_signature") == 1
+
+
+@pytest.mark.parametrize("code", ["nothing", "yt-launch/", "%2F%2Fevil.example", "..", "yt-launch%00", "ü"])
+async def test_an_unknown_link(surface: Surface, code: str) -> None:
+    answer = await get(surface, f"/c/{code}")
+    assert answer.status == 404
+    assert "Location" not in answer.headers
+
+
+async def test_the_opt_out_switch(surface: Surface) -> None:
+    out = await get(surface, "/opt-out", Cookie=f"_pid={THEIRS}")
+    assert (out.status, out.content_type) == (200, "text/html")
+    assert [cookie.partition(";")[0] for cookie in out.headers.getall("Set-Cookie")] == ["_pno=1", "_pid=", "_pcs="]
+    assert "default-src 'none'" in out.headers["Content-Security-Policy"]
+    assert 'href="/opt-in"' in await out.text()
+    hit = await get(surface, "/p.gif?s=demo&n=1", Cookie=f"_pno=1; _pid={THEIRS}")
+    assert hit.headers["X-Pharos"] == "refused; opted_out"
+    forced = await get(surface, "/opt-in", Cookie="_pno=1", Sec_Fetch_Site="cross-site")
+    assert (forced.status, "Set-Cookie" in forced.headers) == (200, False), "another site cannot undo it"
+    back = await get(surface, "/opt-in", Cookie="_pno=1", Sec_Fetch_Site="same-origin")
+    assert back.headers["Set-Cookie"].startswith("_pno=; Max-Age=0")
+
+
+async def test_the_tag(surface: Surface) -> None:
+    answer = await get(surface, "/t.js", Accept_Encoding="gzip")
+    assert (answer.status, answer.content_type) == (200, "text/javascript")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert b"pageview" in gzip.decompress(await answer.read())
+    again = await get(surface, "/t.js", Accept_Encoding="gzip", If_None_Match=answer.headers["ETag"])
+    assert (again.status, await again.read()) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/robots.txt", 200),
+        ("GET", "/", 404),
+        ("GET", "/e", 404),
+        ("POST", "/p.gif", 404),
+        ("PUT", "/e", 404),
+        ("GET", "/metrics", 404),
+        ("GET", "/healthz", 404),
+        ("GET", "/favicon.ico", 404),
+        ("OPTIONS", "/nothing", 404),
+        ("DELETE", "/", 404),
+    ],
+)
+async def test_everything_else(surface: Surface, method: str, path: str, status: int) -> None:
+    async with surface.client.request(method, path) as answer:
+        assert answer.status == status
+        assert "Traceback" not in await answer.text()
+
+
+@pytest.mark.parametrize("path", ["/p.gif", "/o.gif"])
+@pytest.mark.parametrize("consent", ["1", "0"])
+async def test_a_link_to_the_pixel_gives_or_takes_no_consent(surface: Surface, path: str, consent: str) -> None:
+    """Anybody may put such a link on a page; an image that the site's own page loads is another matter."""
+    sent = {"Cookie": f"_pid={THEIRS}"}
+    for mode in ("navigate", "no-cors"):
+        answer = await get(surface, f"{path}?s=shop&n={consent}", Sec_Fetch_Mode=mode, **sent)
+        assert any("_pcs=" in cookie for cookie in answer.headers.getall("Set-Cookie", [])) == (mode == "no-cors")
+        event = {"site": "shop", "consent": consent}
+        answer, _ = await post(surface, "/e", event, Sec_Fetch_Mode=mode, Content_Type="text/plain", **sent)
+        assert any("_pcs=" in cookie for cookie in answer.headers.getall("Set-Cookie", [])) == (mode == "no-cors")
+    word = "given" if consent == "1" else "refused"
+    assert [hit.consent for hit in surface.hits] == ["unknown", "unknown", word, word]
+
+
+async def test_addresses_come_from_the_trusted_proxy_and_are_cut(surface: Surface) -> None:
+    for site in ("demo", "full", "noip"):
+        await get(surface, f"/p.gif?s={site}", X_Forwarded_For="6.6.6.6, 203.0.113.77")
+        await post(surface, "/e", {"site": site}, X_Forwarded_For="2001:db8:1:2::3")
+    assert [hit.ip for hit in surface.hits] == [
+        "203.0.113.0",
+        "2001:db8:1::",
+        "203.0.113.77",
+        "2001:db8:1:2::3",
+        "",
+        "",
+    ]
+
+
+async def test_a_full_spool_is_told(tmp_path: Path) -> None:
+    async with running(tmp_path, most_bytes=0) as full:
+        answer, said = await post(full, "/e", {"site": "demo"})
+        assert (answer.status, answer.headers["X-Pharos"]) == (503, "refused; spool")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert said == {"accepted": 0, "reason": "spool"}
+        answer = await get(full, "/c/yt-launch")
+        assert (answer.status, answer.headers["X-Pharos"]) == (302, "refused; spool"), "a person must arrive"
+        assert full.counted("demo", "spool") == 2
+
+
+SECRETS = (
+    "session=hunter2",
+    "hunter2",
+    "_ga=GA1.2.3",
+    "Bearer",
+    TOKEN,
+    "203.0.113.77",
+    "2001:db8:1:2::3",
+    THEIRS,
+    "u-17",
+)
+
+
+async def test_what_a_policy_forbids_never_reaches_the_spool(surface: Surface) -> None:
+    """Site shop, consent required: no identity, no full address; and of every site no foreign cookie, no token."""
+    secret = {
+        "Cookie": f"session=hunter2; _pid={THEIRS}; _ga=GA1.2.3",
+        "Authorization": f"Bearer {TOKEN}",
+        "Proxy_Authorization": "Bearer proxy",
+        "X_Forwarded_For": "203.0.113.77",
+    }
+    event = {"site": "shop", "event": "seen", "user_id": "u-17", "url": "https://shop.example/"}
+    await get(surface, "/p.gif?s=shop&uid=u-17&e=seen", **secret)
+    await get(surface, "/o.gif?s=shop&uid=u-17", **{**secret, "X_Forwarded_For": "2001:db8:1:2::3"})
+    await get(surface, f"/c?{links.sign('shop', 'https://shop.example/', LINK_KEY)}", **secret)
+    await post(surface, "/e", [event, event], **secret)
+    await post(
+        surface,
+        "/v1/events",
+        {**event, "visitor_id": THEIRS, "ip": "203.0.113.77"},
+        **{**secret, "Authorization": f"Bearer {TOKEN}"},
+    )
+    assert len(surface.hits) == 6
+    written = surface.spool_bytes()
+    assert written.count(b'"site":"shop"') == 6, "the spool is where it is looked for"
+    for text in SECRETS:
+        assert text.encode() not in written, text
+    await get(surface, "/p.gif?s=hash", **secret)
+    assert surface.hits[-1].visitor_kind == "cookieless"
+    salts = [path.read_bytes() for path in (surface.folder.parent / "salt").iterdir()]
+    assert len(salts) == 1
+    assert salts[0] not in surface.spool_bytes()
+    assert salts[0].hex().encode() not in surface.spool_bytes()
+    assert b"203.0.113.77" not in surface.spool_bytes()

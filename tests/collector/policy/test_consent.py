@@ -1,0 +1,155 @@
+"""Identity and consent, over every combination there is; and the cookie header, which anyone may write."""
+
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.policy.consent import COOKIE_MAX_AGE_S, Identity, forget, identify
+from collector.policy.sites import Site
+from tests.collector import scale
+
+THEIRS, FRESH, HASH = "7" * 32, "f" * 32, "c" * 32
+TABLE: dict[str, list[dict[str, Any]]] = yaml.safe_load(Path(__file__).with_name("consent.yml").read_text())
+
+AXES: dict[str, tuple[Any, ...]] = {
+    "identity": ("cookie", "cookieless", "none"),
+    "consent": ("required", "assumed", "off"),
+    "gpc": ("refuse", "ignore"),
+    "dnt": ("refuse", "ignore"),
+    "without_consent": ("count", "cookieless", "drop"),
+    "opted_out": (False, True),
+    "id": (False, True),
+    "remembered": ("", "0", "1"),
+    "sec_gpc": (False, True),
+    "sec_dnt": (False, True),
+    "n": ("", "0", "1", "true"),
+}
+COMBINATIONS = [dict(zip(AXES, values, strict=True)) for values in product(*AXES.values())]
+
+
+def first_row(table: str, facts: Mapping[str, Any]) -> Any:
+    for row in TABLE[table]:
+        assert row["when"].keys() <= facts.keys(), row
+        if all(facts[name] in (want if isinstance(want, list) else [want]) for name, want in row["when"].items()):
+            row["used"] = True
+            return row["then"]
+    raise AssertionError(f"no row for {facts}")
+
+
+def ask(facts: Mapping[str, Any]) -> Identity:
+    cookies = ["session=secret"]
+    if facts["id"]:
+        cookies.append(f"_pid={THEIRS}")
+    if facts["remembered"]:
+        cookies.append(f"_pcs={facts['remembered']}")
+    if facts["opted_out"]:
+        cookies.append("_pno=1")
+    return identify(
+        Site(**{name: facts[name] for name in ("identity", "consent", "gpc", "dnt", "without_consent")}),
+        cookies="; ".join(cookies),
+        gpc=facts["sec_gpc"],
+        dnt=facts["sec_dnt"],
+        consent_param=facts["n"],
+        fresh_id=FRESH,
+        domain="",
+        cookieless=lambda: HASH,
+    )
+
+
+def test_every_combination_is_decided_by_the_table() -> None:
+    visitors = {
+        "theirs": (THEIRS, "cookie"),
+        "fresh": (FRESH, "cookie"),
+        "hash": (HASH, "cookieless"),
+        "none": ("", "none"),
+    }
+    for facts in COMBINATIONS:
+        decided = first_row("consent", facts)
+        want = first_row("outcome", facts | {"decided": decided})
+        if want["visitor"] == "by_policy":
+            want = want | first_row("by_policy", facts)
+        got = ask(facts)
+        said = {"facts": facts, "got": got}
+        assert got.consent == decided, said
+        assert (got.visitor_id, got.visitor_kind) == visitors[want["visitor"]], said
+        assert (got.recorded, got.refusal) == (want.get("recorded", True), want.get("refusal", "")), said
+        assert got.allowed == (facts["consent"] == "off" if decided == "unknown" else decided != "refused"), said
+        cookies = [cookie.replace("theirs", THEIRS).replace("fresh", FRESH) for cookie in want["cookies"]]
+        assert [cookie.partition(";")[0] for cookie in got.set_cookies] == cookies, said
+    unused = [row for rows in TABLE.values() for row in rows if "used" not in row]
+    assert not unused, "a row that no combination reaches shows nothing"
+
+
+@pytest.mark.parametrize("facts", [facts for facts in COMBINATIONS if facts["opted_out"]][::97])
+def test_an_opt_out_never_asks_for_a_hash(facts: dict[str, Any]) -> None:
+    assert not ask(facts).recorded
+
+
+def test_cookies_carry_the_attributes_that_were_promised() -> None:
+    facts = {name: values[0] for name, values in AXES.items()} | {"consent": "assumed"}
+    assert ask(facts).set_cookies == (
+        f"_pid={FRESH}; Max-Age={COOKIE_MAX_AGE_S}; Path=/; Secure; HttpOnly; SameSite=Lax",
+    )
+    assert forget("example.com", "_pid") == (
+        "_pid=; Max-Age=0; Path=/; Domain=example.com; Secure; HttpOnly; SameSite=Lax",
+    )
+
+
+def visitor(cookies: str) -> str:
+    return identify(
+        Site(consent="assumed"),
+        cookies=cookies,
+        gpc=False,
+        dnt=False,
+        consent_param="",
+        fresh_id=FRESH,
+        domain="example.com",
+        cookieless=lambda: HASH,
+    ).visitor_id
+
+
+@pytest.mark.parametrize(
+    ("cookies", "expected"),
+    [
+        (f"_pid={THEIRS}", THEIRS),
+        (f"a=b; _pid={THEIRS}; c=d", THEIRS),
+        (f"a=b;_pid={THEIRS};c=d", THEIRS),
+        (f"not_pid={'1' * 32}; _pid={THEIRS}", THEIRS),
+        (f"x_pid={THEIRS}", FRESH),
+        (f"a=_pid={THEIRS}", FRESH),
+        (f"_pid={THEIRS[:-1]}", FRESH),
+        (f"_pid={THEIRS}7", FRESH),
+        (f"_pid={'F' * 32}", FRESH),
+        ("_pid=", FRESH),
+        ("_pid", FRESH),
+        ("", FRESH),
+        (f'_pid="{THEIRS}"', FRESH),
+        (f"_PID={THEIRS}", FRESH),
+    ],
+)
+def test_only_our_own_well_formed_cookie_is_taken(cookies: str, expected: str) -> None:
+    assert visitor(cookies) == expected
+
+
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
+@given(st.text(alphabet="_pidcsno=01f7; \tx\0é\ud800", max_size=80), st.text(max_size=4))
+def test_any_cookie_header_gives_an_identity_and_only_well_formed_answers(cookies: str, n: str) -> None:
+    got = identify(
+        Site(),
+        cookies=cookies,
+        gpc=False,
+        dnt=False,
+        consent_param=n,
+        fresh_id=FRESH,
+        domain="",
+        cookieless=lambda: HASH,
+    )
+    for cookie in got.set_cookies:
+        assert cookie.isascii()
+        assert cookie.isprintable()

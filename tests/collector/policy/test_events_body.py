@@ -1,0 +1,253 @@
+"""Bodies of a POST: any bytes give events or a named refusal, and no event costs its neighbours."""
+
+import gzip
+import json
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.policy import fields
+from collector.policy.events_body import (
+    MOST_BYTES,
+    MOST_EVENTS,
+    Event,
+    TooLarge,
+    Unreadable,
+    inflate,
+    judge,
+    split,
+    without_user_id,
+)
+from collector.policy.refusal import Refusal
+from tests.collector import scale
+
+NOW = 1_795_334_400_000
+
+
+def judged(event: object, *, server: bool = False) -> Event | Refusal:
+    return judge(event, NOW, back_ms=fields.BACK_MS, server=server)
+
+
+def body_of(event: object, *, server: bool = False) -> Any:
+    good = judged(event, server=server)
+    assert isinstance(good, Event), good
+    return json.loads(good.body)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (b"{}", 1),
+        (b'{"event":"a"}', 1),
+        (b"[]", 0),
+        (b"[{},{}]", 2),
+        (b'{"events":[]}', 0),
+        (b'{"events":[{},1,null]}', 3),
+        (b" \n[{}]\n", 1),
+        (b"[" + b",".join([b"{}"] * MOST_EVENTS) + b"]", MOST_EVENTS),
+    ],
+)
+def test_three_forms_of_a_body(text: bytes, count: int) -> None:
+    assert len(split(text)) == count
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"null",
+        b"1",
+        b'"text"',
+        b"{",
+        b"{}{}",
+        b"{'a':1}",
+        b"[NaN]",
+        b"\xff",
+        b"\xef\xbb\xbf{}",
+        b'{"events":{}}',
+        b'{"events":null}',
+        b'{"events":[],"site":"shop"}',
+        b"[" * 2000 + b"]" * 2000,
+        b'{"a":"\\ud800"}',
+    ],
+)
+def test_what_is_no_body(text: bytes) -> None:
+    with pytest.raises(Unreadable):
+        split(text)
+
+
+def test_too_many_events() -> None:
+    with pytest.raises(TooLarge):
+        split(b"[" + b",".join([b"{}"] * (MOST_EVENTS + 1)) + b"]")
+
+
+def test_gzip_is_undone_within_a_bound() -> None:
+    assert inflate(gzip.compress(b"{}"), "gzip") == b"{}"
+    assert inflate(gzip.compress(b"{}"), " GZIP ") == b"{}"
+    assert inflate(b"{}", "") == inflate(b"{}", "identity") == b"{}"
+    whole = b" " * MOST_BYTES
+    assert inflate(gzip.compress(whole), "gzip") == whole
+    with pytest.raises(TooLarge):
+        inflate(gzip.compress(whole + b" "), "gzip")
+    with pytest.raises(TooLarge):
+        inflate(gzip.compress(bytes(1 << 28), 1), "gzip")
+    with pytest.raises(TooLarge):
+        inflate(whole + b" ", "")
+
+
+@pytest.mark.parametrize(
+    ("raw", "coding"),
+    [
+        (b"{}", "gzip"),
+        (b"", "gzip"),
+        (gzip.compress(b"{}")[:-1], "gzip"),
+        (gzip.compress(b"{}") + b"x", "gzip"),
+        (gzip.compress(b"{}") * 2, "gzip"),
+        (zlib.compress(b"{}"), "gzip"),
+        (b"{}", "br"),
+        (gzip.compress(gzip.compress(b"{}")), "gzip, gzip"),
+    ],
+)
+def test_a_coding_that_is_not_gzip(raw: bytes, coding: str) -> None:
+    with pytest.raises(Unreadable):
+        inflate(raw, coding)
+
+
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
+@given(st.binary(max_size=300), st.sampled_from(["", "gzip", "br", "x"]))
+def test_any_bytes_are_read_or_refused(raw: bytes, coding: str) -> None:
+    try:
+        events = split(inflate(raw, coding))
+    except (TooLarge, Unreadable):
+        return
+    for event in events:
+        judged(event)
+
+
+FULL = {
+    "site": "shop",
+    "event": "purchase",
+    "url": "https://shop.example/thanks",
+    "referrer": "https://shop.example/",
+    "title": "Danke ♥",
+    "id": "order-4711",
+    "value": "19.90",
+    "currency": "EUR",
+    "user_id": "u-17",
+    "consent": "1",
+    "props": {"plan": "pro", "items": 3, "gift": True, "note": None, "weight": 1.5},
+    "time": "2026-11-22T07:59:00Z",
+}
+
+
+def test_an_event_in_full() -> None:
+    good = judged(FULL)
+    assert isinstance(good, Event)
+    assert (good.site, good.consent, good.user_id) == ("shop", "1", "u-17")
+    props = {"plan": "pro", "items": "3", "gift": "true", "weight": "1.5"}
+    kept = {name: value for name, value in FULL.items() if name not in ("site", "consent")}
+    assert json.loads(good.body) == {**kept, "props": props}
+    assert json.loads(without_user_id(good.body)) == {
+        name: value for name, value in {**kept, "props": props}.items() if name != "user_id"
+    }
+
+
+def test_nothing_and_null_are_not_sent() -> None:
+    assert body_of({"site": "shop", "event": "", "value": None, "props": None, "title": ""}) == {}
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [(19.9, "19.9"), (20, "20"), (0.1 + 0.2, "0.3"), (-5.0, "-5"), ("19.90", "19.90"), (1e-9, "0"), (10.0, "10")],
+)
+def test_money_may_be_a_number(sent: object, kept: str) -> None:
+    assert body_of({"value": sent}) == {"value": kept}
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (None, Refusal.BAD_BODY),
+        ([], Refusal.BAD_BODY),
+        ({"unknown": "x"}, Refusal.BAD_BODY),
+        ({"m": "x"}, Refusal.BAD_BODY),
+        ({"url": 5}, Refusal.BAD_BODY),
+        ({"site": ["shop"]}, Refusal.BAD_BODY),
+        ({"visitor_id": "v"}, Refusal.BAD_BODY),
+        ({"ip": "203.0.113.9"}, Refusal.BAD_BODY),
+        ({"user_agent": "x"}, Refusal.BAD_BODY),
+        ({"event": "a b"}, Refusal.BAD_EVENT),
+        ({"event": "x" * 65}, Refusal.BAD_EVENT),
+        ({"event": 7}, Refusal.BAD_EVENT),
+        ({"value": "1,50"}, Refusal.BAD_VALUE),
+        ({"value": True}, Refusal.BAD_VALUE),
+        ({"value": 1e16}, Refusal.BAD_VALUE),
+        ({"value": {}}, Refusal.BAD_VALUE),
+        ({"currency": "eur"}, Refusal.BAD_CURRENCY),
+        ({"currency": 978}, Refusal.BAD_CURRENCY),
+        ({"user_id": "a@b.example"}, Refusal.BAD_USER_ID),
+        ({"user_id": ["u"]}, Refusal.BAD_USER_ID),
+        ({"time": "yesterday"}, Refusal.BAD_TIME),
+        ({"time": NOW + 5 * 60_000 + 1}, Refusal.BAD_TIME),
+        ({"time": NOW - 72 * 3_600_000 - 1}, Refusal.BAD_TIME),
+        ({"time": 1.5}, Refusal.BAD_TIME),
+        ({"id": "x" * 257}, Refusal.TOO_LONG),
+        ({"url": "x" * 8193}, Refusal.TOO_LONG),
+        ({"props": []}, Refusal.BAD_PROPS),
+        ({"props": {"a": {}}}, Refusal.BAD_PROPS),
+        ({"props": {"a": []}}, Refusal.BAD_PROPS),
+        ({"props": {"": "x"}}, Refusal.BAD_PROPS),
+        ({"props": {"n" * 65: "x"}}, Refusal.BAD_PROPS),
+        ({"props": {"a": "x" * 1025}}, Refusal.BAD_PROPS),
+        ({"props": {str(n): "x" for n in range(33)}}, Refusal.BAD_PROPS),
+    ],
+)
+def test_refusals(event: object, reason: Refusal) -> None:
+    assert judged(event) is reason
+
+
+def test_times_at_the_bounds() -> None:
+    for at in (NOW - 72 * 3_600_000, NOW + 5 * 60_000, str(NOW)):
+        assert body_of({"time": at}) == {"time": str(at)}
+
+
+def test_a_server_names_its_visitor() -> None:
+    good = judged({"site": "shop", "visitor_id": "v-1", "ip": "203.0.113.9", "user_agent": "UA"}, server=True)
+    assert good == Event("shop", "", "{}", visitor_id="v-1", ip="203.0.113.9", user_agent="UA")
+    assert judged({"visitor_id": "a@b.example"}, server=True) is Refusal.BAD_USER_ID
+    assert judged({"visitor_id": "v" * 129}, server=True) is Refusal.TOO_LONG
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+events = st.dictionaries(st.sampled_from([*FULL, "visitor_id", "ip", "user_agent", "x"]), json_values, max_size=6)
+
+
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
+@given(events | json_values, st.booleans())
+def test_any_json_value_is_judged(event: object, server: bool) -> None:
+    good = judged(event, server=server)
+    if isinstance(good, Event):
+        body = json.loads(good.body)
+        assert body.keys() <= FULL.keys() - {"site", "consent"}
+        assert all(isinstance(value, str) for name, value in body.items() if name != "props")
+        assert all(isinstance(value, str) for value in body.get("props", {}).values())
+
+
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
+@given(st.lists(events | st.just(FULL), max_size=8))
+def test_an_event_is_judged_alike_alone_and_in_company(batch: list[object]) -> None:
+    together = [judged(event) for event in split(json.dumps(batch).encode())]
+    alone = [judged(split(json.dumps([event]).encode())[0]) for event in batch]
+    assert together == alone
+    assert [judged(event) for event in split(json.dumps({"events": batch}).encode())] == together

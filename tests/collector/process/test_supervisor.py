@@ -1,0 +1,52 @@
+"""The supervisor where a worker cannot be started: what passes is waited for, what does not ends it with an error."""
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from collector.process import supervisor
+from collector.process.supervisor import Supervisor
+from collector.settings import Settings
+from tests.collector.spool.test_spool import open_files
+
+
+def settings(folder: Path) -> Settings:
+    (folder / "sites.toml").write_text("[sites.demo]\n")
+    return Settings(
+        sites=str(folder / "sites.toml"), spool_dir=str(folder / "spool"), port=0, admin_port=0, grace_s=0, drain_s=0
+    )
+
+
+async def test_a_process_that_cannot_be_made_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = asyncio.Queue[int]()
+
+    async def spawn(*_: object, **__: object) -> None:
+        tries.put_nowait(1)
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
+    listeners = supervisor.listen("127.0.0.1", 0, 1)
+    kept = Supervisor(settings(tmp_path), listeners)
+    keeping = asyncio.create_task(kept.keep())
+    open_before = None
+    for _ in range(3):
+        await asyncio.wait_for(tries.get(), 10)
+        open_now = open_files()
+        assert open_before in (None, open_now)
+        open_before = open_now
+    assert not keeping.done()
+    assert not kept.draining
+    kept.drain()
+    await asyncio.wait_for(keeping, 10)
+    assert not kept.failed.is_set()
+
+
+async def test_a_fault_of_our_own_shows_in_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def spawn(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
+    assert await asyncio.wait_for(supervisor.run(settings(tmp_path)), 20) == 1
