@@ -9,34 +9,39 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 ARGS ?=
 REPORT ?= var/load.html
 
+LOCK := -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
+
 .PHONY: load chaos help setup run test check fmt lock bench demo native
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.installed  ## Build .venv from the lock file (again when the lock changes)
+setup: $(VENV)/.installed  ## Install what development needs into .venv (again when a lock file changes)
 
-$(VENV)/.installed: requirements-dev.lock
+# Two marks, so that running installs less than developing. The packages of the first lock file are all in the second.
+$(VENV)/.runs: requirements-run.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pharos needs Python 3.11 or newer; set PYTHON=...")'
-	@echo "building $(VENV) from requirements-dev.lock: once, a minute or two"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(PYTHON) deploy/install.py $(VENV) $<
 	@touch $@
 
-run: setup  ## Start everything here: broker, ClickHouse, collector, enricher, sink
+$(VENV)/.installed: requirements-dev.lock $(VENV)/.runs
+	@$(PYTHON) deploy/install.py $(VENV) $<
+	@touch $@
+
+run: $(VENV)/.runs  ## Start everything here: broker, ClickHouse, collector, enricher, sink
 	@exec $(BIN)/python -m deploy.local
 
 test: setup  ## Run every test (PHAROS_TEST_REQUIRE=all: no skips; PYTEST="-k spool": options)
 	$(BIN)/python -m pytest $(PYTEST)
 
-load: setup  ## Load what `make run` runs (or start it for the run), audit every hit, write REPORT
+load: $(VENV)/.runs  ## Load what `make run` runs (or start it for the run), audit every hit, write REPORT
 	@mkdir -p $(dir $(REPORT))
 	@$(BIN)/python -m loadtest run --here --html $(REPORT) $(ARGS)
 
-demo: setup  ## Tell what `make run` runs (or start it) a month of a shop; show what attribution makes of it
+demo: $(VENV)/.runs  ## Tell what `make run` runs (or start it) a month of a shop; show what attribution makes of it
 	@$(BIN)/python -m loadtest demo $(ARGS)
 
-chaos: setup  ## Kill every component under load, at least twice; audit every hit
+chaos: $(VENV)/.runs  ## Kill every component under load, at least twice; audit every hit
 	@mkdir -p var
 	@$(BIN)/python -m loadtest chaos --html var/chaos.html $(ARGS)
 
@@ -51,6 +56,7 @@ check: setup  ## Look only: formatting, lint, types, generated pages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/deptry . && $(BIN)/deptry tests --ignore DEP002,DEP004 --exclude '\.venv'
 	$(BIN)/python -m tests.deploy.metrics_page
 	$(BIN)/python -m deploy.grafana.dashboards
 
@@ -60,11 +66,8 @@ fmt: setup  ## Mend what can be mended by itself
 	$(BIN)/python -m tests.deploy.metrics_page --write
 	$(BIN)/python -m deploy.grafana.dashboards --write
 
-lock: setup  ## Pin every dependency anew, with hashes
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
-	    --custom-compile-command "make lock" pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
-	    --custom-compile-command "make lock" -c requirements.lock pyproject.toml --all-extras --group dev -o requirements-dev.lock
-	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
-	    --custom-compile-command "make lock" -c requirements-dev.lock --group native -o requirements-native.lock
+lock: setup  ## Pin every dependency with hashes; keeps the pins that still fit
+	@$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile $(LOCK) -c requirements.lock pyproject.toml --all-extras -o requirements-run.lock
+	@$(BIN)/uv pip compile $(LOCK) -c requirements-run.lock pyproject.toml --all-extras --group dev -o requirements-dev.lock
+	@$(BIN)/uv pip compile $(LOCK) -c requirements-dev.lock --group native -o requirements-native.lock

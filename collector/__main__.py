@@ -1,13 +1,31 @@
-"""`python -m collector`: the collector itself, and its commands `spool`, `link`, `mail-pixel`, `salt` and `doctor`."""
+"""`python -m collector`: the collector itself, and its commands."""
 
 import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import uvloop
 
 from collector import settings as settings_module
+from stage import version
+
+USAGE: Final = """usage: python -m collector [COMMAND [OPTION ...]]
+
+Without a command: answer hits, store them in the spool, send them to Kafka.
+Settings are environment variables, PHAROS_COLLECTOR_*: docs/settings.md lists them.
+
+commands (COMMAND --help shows the options):
+  spool       show what is in the spool; reads only
+  link        print a named or signed link
+  mail-pixel  print the HTML of a mail's pixel
+  salt        make a salt that several hosts share
+  doctor      check a running collector from outside, as a browser and a CDN would
+
+options:
+  -h, --help  show this text
+  --version   show the version"""
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -28,6 +46,12 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
                 with socket.socket(fileno=int(listener)) as port, socket.socket(fileno=int(control)) as line:
                     return uvloop.run(worker.run(settings_module.read(environ), int(number), port, line))
+            case ["-h" | "--help"]:
+                print(USAGE)
+                return 0
+            case ["--version"]:
+                print(version.LINE)
+                return 0
             case ["spool", *rest]:
                 from collector.commands import spool
 
@@ -49,7 +73,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
                 return salt.main(rest)
             case _:
-                print("usage: python -m collector [spool | link | mail-pixel | salt | doctor]", file=sys.stderr)
+                print(USAGE.partition("\n")[0], file=sys.stderr)
                 return 2
     except ValueError as problem:
         print(problem, file=sys.stderr)

@@ -14,7 +14,9 @@ import sysconfig
 from pathlib import Path
 from typing import Final
 
-PACKAGES: Final = ("collector", "enricher", "sink")
+from stage import version
+
+PACKAGES: Final = ("stage", "collector", "enricher", "sink")
 COMPILED: Final = {
     "collector": (
         "http/connection", "http/header_block", "http/ids", "http/pixel_fast_path",
@@ -91,6 +93,7 @@ def build(folder: Path) -> list[Path]:
 def main(argv: list[str]) -> int:
     """Run the command; return the exit code: 0, or 1 where nothing could be compiled."""
     parser = argparse.ArgumentParser(prog="python -m deploy.native", description=__doc__.partition("\n\n")[0])
+    version.add_option(parser)
     parser.add_argument("folder", type=Path, help="where the packages go; not there yet, or empty")
     given = parser.parse_args(argv)
     try:

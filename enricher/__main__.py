@@ -19,6 +19,7 @@ from enricher.row.enrich import Enricher, load
 from enricher.rules.sent_fields import milliseconds
 from enricher.settings import Settings, read
 from enricher.stream import loop as stream
+from stage import version
 
 GC_ALLOCATIONS: Final = 50_000
 """Allocations between two collections of the youngest generation; Python's default of 700 costs 4 % here."""
@@ -78,6 +79,7 @@ def _moment(text: str) -> int:
 def main() -> int:
     """Return the exit code: 0 drained, 2 wrong settings, 1 anything else."""
     parser = argparse.ArgumentParser(prog="python -m enricher", description=__doc__)
+    version.add_option(parser)
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("explain", help="JSON lines of hits in, the events they would become out")
     commands.add_parser("measure", help="JSON lines of hits.raw in, what each step costs out")

@@ -25,6 +25,7 @@ from loadtest.check.stored_hits import ClickHouse, StoreAway
 from loadtest.drive import driver
 from loadtest.report import html_page, overview, progress, result
 from loadtest.traffic import profiles, schedule
+from stage import version
 
 ADMINS = ("http://127.0.0.1:9100", "http://127.0.0.1:9101", "http://127.0.0.1:9102")
 CHAOS = Path(__file__).parent / "chaos.toml"
@@ -87,6 +88,7 @@ def _shared(shape: bool = True, rate: bool = True) -> argparse.ArgumentParser:
 def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     top = argparse.ArgumentParser(prog="python -m loadtest", description=__doc__.partition("\n")[0])
+    version.add_option(top)
     commands = top.add_subparsers(dest="command", required=True)
     one = commands.add_parser("run", parents=[_shared()], help="one run, audited")
     one.add_argument("--faults", type=Path, metavar="FILE", help="break things during the run; needs --pid")

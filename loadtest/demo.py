@@ -32,6 +32,7 @@ from urllib3.exceptions import HTTPError
 from loadtest.check import local_system
 from loadtest.check.processes import NotReady
 from loadtest.traffic import story
+from stage import version
 
 MODELS: Final = ("first", "last", "last_non_direct", "linear", "position", "time_decay")
 COLUMNS: Final = (*MODELS, "markov", "shapley")
@@ -239,6 +240,7 @@ def fitting(
 def main(argv: Sequence[str]) -> int:
     """Run the command and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m loadtest demo", description=__doc__.partition("\n")[0])
+    version.add_option(parser)
     parser.add_argument("--url", default="", help="a collector; without it that of `make run`, or one of its own")
     parser.add_argument("--clickhouse", default="http://127.0.0.1:8123", help="with --url (default %(default)s)")
     parser.add_argument("--token", default="", help="a token of the site, for the events of the shop's server")

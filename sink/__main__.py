@@ -14,6 +14,7 @@ from sink.clickhouse import Retry, Stop
 from sink.commands import erase, reconcile
 from sink.protocol import UnknownMetadata
 from sink.settings import Settings, read
+from stage import version
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m sink", description="Stores hits.enriched in ClickHouse, exactly once."
     )
+    version.add_option(made)
     commands = made.add_subparsers(dest="command", metavar="COMMAND", help="without one: run")
     migrate = commands.add_parser("migrate", help="apply outstanding migrations and end")
     migrate.add_argument("--dry-run", action="store_true", help="print the SQL that would run, and run none")

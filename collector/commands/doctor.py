@@ -25,6 +25,7 @@ from publicsuffixlist import PublicSuffixList
 
 from collector.http.doctor_probe import MARK, PATH, SeenAs
 from collector.policy.client_address import canonical, truncate
+from stage import version
 
 AGENT: Final = "PharosDoctor/1 (deployment check)"
 TIMEOUT_S: Final = 15
@@ -461,6 +462,7 @@ async def _resolve(url: str) -> Place:
 def main(argv: Sequence[str], show: Callable[[str], object] = print) -> int:
     """Print every finding; return 0 where nothing is bad, 1 where something is, 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m collector doctor", description=__doc__)
+    version.add_option(parser)
     parser.add_argument("--url", required=True, help="the collector as browsers reach it: https://px.example.com")
     parser.add_argument("--site", required=True, help="key of a site; a few hits called `doctor` are sent to it")
     parser.add_argument("--origin", default="", help="an origin the site lists: https://www.example.com")

@@ -8,6 +8,7 @@ from pathlib import Path
 import segno
 
 from collector.policy import links
+from stage import version
 
 KEY_VARIABLE = "PHAROS_COLLECTOR_LINK_KEY"
 
@@ -19,6 +20,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         description="Print a link that counts a click and leads on.",
         epilog=f"The key comes from {KEY_VARIABLE}, the same as the collector's.",
     )
+    version.add_option(parser)
     parser.add_argument("url", help="where the link leads: an http or https URL")
     parser.add_argument("--site", required=True, help="key of the site that the click counts for")
     parser.add_argument("--base", default="", help="the collector's public address, such as https://px.example.com")

@@ -10,6 +10,8 @@ from html import escape
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from stage import version
+
 
 class Placeholders(NamedTuple):
     """What a mail service replaces when it sends. Each stands in the query as it is, for services do not look inside
@@ -49,6 +51,7 @@ def main(argv: Sequence[str]) -> int:
         prog="python -m collector mail-pixel",
         description="Print the open pixel for a mail: paste it at the end of the mail's HTML.",
     )
+    version.add_option(parser)
     parser.add_argument("--base", required=True, help="the collector's public address, such as https://px.example.com")
     parser.add_argument("--site", required=True, help="key of the site that the opens count for")
     parser.add_argument("--sender", choices=sorted(SENDERS), help="fill in this service's placeholders")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from collector.policy import cookieless
+from stage import version
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,6 +20,7 @@ def main(argv: Sequence[str]) -> int:
         prog="python -m collector salt",
         description="Make the salts of today and tomorrow in FOLDER, and destroy older ones.",
     )
+    version.add_option(parser)
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args(argv).folder
     today = datetime.now(UTC).date()

@@ -20,6 +20,7 @@ from collector.spool.acknowledged import Position
 from collector.spool.block import unpack
 from collector.spool.disk import segments_in
 from collector.spool.segment import scan
+from stage import version
 
 _PIECE_BYTES = 4 << 20
 
@@ -166,6 +167,7 @@ def verify(spool: Path, out: IO[str]) -> int:
 def main(argv: Sequence[str], spool_dir: str) -> int:
     """Run the command; return the exit code: 0, 1 where `verify` finds damage, 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m collector spool", description="Look into the spool; only reads.")
+    version.add_option(parser)
     parser.add_argument("--dir", default=spool_dir, help="the spool's folder (default: the setting's, %(default)s)")
     commands = parser.add_subparsers(dest="command")
     listing = commands.add_parser("list", help="segments, what of them is unsent, bytes and age (the default)")

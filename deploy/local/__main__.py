@@ -4,6 +4,7 @@ The order: look at settings, folder and ports; start broker and ClickHouse; star
 are; watch; on Ctrl-C or SIGTERM drain from the collector down. Exit codes: 0 drained, 2 something to set right first.
 """
 
+import argparse
 import asyncio
 import contextlib
 import fcntl
@@ -26,6 +27,7 @@ from deploy.local import page, ports, programs, settings
 from deploy.local.programs import Place
 from deploy.local.runner import NotReady, Runner, Unusable
 from deploy.local.terminal import foreground
+from stage import version
 
 LOOK_S: Final = 1.0
 PLAIN_LOOK_S: Final = 10.0
@@ -163,9 +165,13 @@ def _status(console: Console) -> Iterator[tuple[Callable[[str], None], float]]:
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run until Ctrl-C or SIGTERM; return the exit code."""
-    if arguments:
-        print("usage: python -m deploy.local (settings: docs/local.md)", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local",
+        description="Start a broker, ClickHouse, the collector, the enricher and the sink on this machine.",
+        epilog="Settings are environment variables, PHAROS_LOCAL_*: docs/local.md lists them.",
+    )
+    version.add_option(parser)
+    parser.parse_args(arguments)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every look at a broker that is not up yet
     try:
         place = prepare(settings.read(environ))

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest.bench import frame
+from stage import version
 
 
 def show(report: frame.Report, console: Console) -> None:
@@ -37,6 +38,7 @@ def show(report: frame.Report, console: Console) -> None:
 def main(argv: Sequence[str]) -> int:
     """Return the exit code: 0, or 2 when a part is unknown or something it needs is missing."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__)
+    version.add_option(parser)
     parser.add_argument("part", nargs="+", choices=(*frame.PARTS, "all"))
     parser.add_argument("--json", action="store_true", help="one JSON object a part, one line each, on standard output")
     parser.add_argument("--rounds", type=int, default=5, help="recorded rounds of each contestant (default 5)")

@@ -10,6 +10,7 @@ from typing import Final
 
 from loadtest.bench.enricher import broker, enriching, fill, until_committed
 from loadtest.check.processes import rss_bytes
+from stage import version
 
 _AT: Final = (0.1, 0.2, 0.5, 1.0)
 
@@ -17,6 +18,7 @@ _AT: Final = (0.1, 0.2, 0.5, 1.0)
 def main() -> int:
     """Print a line at a tenth, a fifth, half and the whole of the hits."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench.enricher_memory", description=__doc__)
+    version.add_option(parser)
     parser.add_argument("--hits", type=int, default=10_000_000)
     hits: int = parser.parse_args().hits
     with tempfile.TemporaryDirectory() as name, broker(Path(name)) as kafka:

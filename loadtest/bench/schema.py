@@ -18,6 +18,8 @@ import clickhouse_connect
 from rich.console import Console
 from rich.table import Table
 
+from stage import version
+
 SCHEMA: Final = Path(__file__).parent.parent.parent / "sink" / "schema" / "0001_event_log.sql"
 CHUNK: Final = 500_000
 
@@ -161,6 +163,7 @@ def times(client: Any, rounds: int) -> dict[str, float]:
 def main() -> int:
     """Print the two tables."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench.schema", description=__doc__)
+    version.add_option(parser)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--table", type=Path, default=SCHEMA)
     parser.add_argument("--rounds", type=int, default=5)

@@ -19,6 +19,7 @@ from aiohttp import web
 from deploy.local.clickhouse.endpoint import Endpoint
 from deploy.local.clickhouse.engine import Engine
 from deploy.local.clickhouse.request import User
+from stage import version
 
 
 async def serve(
@@ -73,6 +74,7 @@ async def _run(options: argparse.Namespace, users: Mapping[str, User]) -> None:
 def main() -> int:
     """Serve a folder until SIGTERM or SIGINT; 0 then, 2 for a busy port or a folder that cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.clickhouse", description=__doc__)
+    version.add_option(parser)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8123, help="0: any free port, printed at start")
     parser.add_argument(
