@@ -21,7 +21,8 @@ COMPILED: Final = {
     "collector": (
         "http/connection", "http/header_block", "http/ids", "http/pixel_fast_path",
         "kafka/record_batch", "kafka/unsent_buffer",
-        "spool/acknowledged", "spool/block", "spool/disk", "spool/group_commit", "spool/segment", "spool/writer",
+        "spool/acknowledged", "spool/block", "spool/disk", "spool/group_commit", "spool/inventory", "spool/reader",
+        "spool/segment", "spool/spool", "spool/writer",
     ),
     "enricher": (
         "row/encode", "row/enrich",

@@ -24,7 +24,8 @@ from collector.kafka.unsent_buffer import Recent
 from collector.metrics import Tally
 from collector.spool.acknowledged import Position
 from collector.spool.block import Block, joined, pack, unpack
-from collector.spool.writer import Chunk, Spool
+from collector.spool.inventory import Chunk
+from collector.spool.spool import Spool
 
 _FIRST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 5.0

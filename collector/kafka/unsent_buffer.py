@@ -9,7 +9,7 @@ from typing import Final
 
 from collector.spool.acknowledged import Position
 from collector.spool.block import Block, compressed
-from collector.spool.writer import Chunk
+from collector.spool.inventory import Chunk
 
 _GROWN_BYTES: Final = 32 << 10
 """Of plain blocks side by side that become one: some 30 µs of compressing."""

@@ -33,7 +33,8 @@ from collector.process import parent_death, reload
 from collector.settings import Settings
 from collector.spool.disk import Busy
 from collector.spool.group_commit import Turn, sync_regularly, tend
-from collector.spool.writer import Limits, Spool
+from collector.spool.inventory import Limits
+from collector.spool.spool import Spool
 
 _OWNED_WITHIN_S: Final = 15.0
 _TRY_AGAIN_S: Final = 0.5

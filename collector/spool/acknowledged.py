@@ -1,7 +1,7 @@
-"""The spool's mark: up to where Kafka has acknowledged, kept in a small file that a crash cannot garble.
+"""The spool's mark: the position up to which Kafka has acknowledged, in a small file that a crash cannot garble.
 
-Rule: two slots, written in turn, each with a counter and a CRC; the valid one with the higher counter counts. A lost
-mark costs repeats, never hits.
+The file has two slots, written alternately, each with a counter and a CRC. The valid slot with the higher counter
+applies. A lost mark costs repeats, never hits.
 """
 
 import errno
@@ -27,7 +27,7 @@ class Mark:
     """The file, open for writing."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file and read it.
+        """Open or create the file and read it.
 
         Raises:
             OSError: it cannot be opened or read.
@@ -38,29 +38,29 @@ class Mark:
         """Partition of the last acknowledged batch, -1 before the first."""
         self.offset = -1
         """Kafka's offset of the last acknowledged batch in it."""
-        self._turn = 0
+        self._count = 0
         try:
             text = os.pread(self._fd, 2 * _SLOT.size, 0)
         except OSError as problem:
             if problem.errno != errno.EIO:
                 os.close(self._fd)
                 raise
-            text = b""  # a bad sector; the next mark is written over it
+            text = b""  # a bad sector; the next mark overwrites it
         for slot in _slots(text):
-            if slot[0] > self._turn:
-                self._turn, segment, offset, self.partition, self.offset = slot
+            if slot[0] > self._count:
+                self._count, segment, offset, self.partition, self.offset = slot
                 self.position = Position(segment, offset)
 
     def move(self, position: Position, partition: int, offset: int) -> None:
         """Write the mark.
 
         Raises:
-            OSError: the disk refuses; the mark in memory has moved all the same.
+            OSError: the disk refuses; the mark in memory has moved nevertheless.
         """
         self.position, self.partition, self.offset = position, partition, offset
-        self._turn += 1
-        body = _SLOT.pack(_MAGIC, self._turn, *position, partition, offset, 0)[:-4]
-        os.pwrite(self._fd, body + zlib.crc32(body).to_bytes(4, "little"), self._turn % 2 * _SLOT.size)
+        self._count += 1
+        body = _SLOT.pack(_MAGIC, self._count, *position, partition, offset, 0)[:-4]
+        os.pwrite(self._fd, body + zlib.crc32(body).to_bytes(4, "little"), self._count % 2 * _SLOT.size)
 
     def close(self) -> None:
         os.close(self._fd)
@@ -71,16 +71,16 @@ def _slots(text: bytes) -> list[tuple[int, int, int, int, int]]:
     for start in (0, _SLOT.size):
         slot = text[start : start + _SLOT.size]
         if len(slot) == _SLOT.size:
-            magic, turn, segment, offset, partition, kafka_offset, crc = _SLOT.unpack(slot)
+            magic, count, segment, offset, partition, kafka_offset, crc = _SLOT.unpack(slot)
             if magic == _MAGIC and crc == zlib.crc32(slot[:-4]):
-                found.append((turn, segment, offset, partition, kafka_offset))
+                found.append((count, segment, offset, partition, kafka_offset))
     return found
 
 
 def read(path: Path) -> Position:
-    """Return a mark's position without opening it for writing; (0, 0) where there is none."""
+    """Return a mark's position without opening it for writing; (0, 0) without a valid one."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         return Position(0, 0)
-    return max(((turn, Position(seg, off)) for turn, seg, off, *_ in _slots(text)), default=(0, Position(0, 0)))[1]
+    return max(((count, Position(seg, off)) for count, seg, off, *_ in _slots(text)), default=(0, Position(0, 0)))[1]

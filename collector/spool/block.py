@@ -1,8 +1,8 @@
-"""Pure: a block: hits that are written together, as Kafka's records, encoded and compressed once for disk and Kafka.
+"""A block: hits that are written together, as Kafka's records, encoded and compressed once for disk and Kafka.
 
-Rule: what lies in the spool is what goes to Kafka. A block's records carry their offsets in a batch from `first` on, so
-blocks that follow each other make a batch without being touched again. Small blocks stay as they are, since alone
-they would hardly shrink: they are compressed together in memory (recent.py), or when they are sent. Formats: Kafka's
+The spool's bytes go to Kafka as they are. The records of a block carry their offsets in a batch from `first` on, so
+consecutive blocks form a batch without further work. Small blocks stay uncompressed, since a small block alone hardly
+shrinks: they are compressed together in memory (kafka/unsent_buffer.py), or when they are sent. Formats: Kafka's
 "Record" (message format 2), LZ4's block.
 """
 
@@ -12,25 +12,25 @@ from typing import Final, NamedTuple
 import cramjam
 
 LARGEST_PAYLOAD: Final = 900_000
-"""Under the 1 MiB that a Kafka topic takes by default."""
+"""Largest hit, in bytes: under the 1 MiB that a Kafka topic accepts by default."""
 MOST_PLAIN_BYTES: Final = 256 << 10
-"""Of a block's records before compression, unless a single hit is larger."""
+"""Largest block before compression, in bytes; a single hit may be larger."""
 _COMPRESSED_FROM: Final = 8 << 10
 
 
 class Block(NamedTuple):
-    """Some hits, in order."""
+    """Consecutive hits."""
 
     first: int
-    """How many hits of its batch come before it."""
+    """Number of hits of the same batch before this block."""
     hits: int
     plain_bytes: int
-    """Length of the records. `data` is shorter where it is compressed, and else as long."""
+    """Length of the records. `data` is shorter if it is compressed, else of the same length."""
     data: bytes
 
 
 def varint(number: int) -> bytes:
-    """Return a number from 0 up as Kafka's zigzag varint."""
+    """Return a number of at least 0 as Kafka's zigzag varint."""
     left = number << 1
     out = bytearray()
     while left > 127:
@@ -41,7 +41,7 @@ def varint(number: int) -> bytes:
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at a place, and the place behind it."""
+    """Return the number at index `at`, and the index after it."""
     number = shift = 0
     while True:
         byte = data[at]
@@ -53,14 +53,14 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 _deltas: Final[list[bytes]] = []
-"""Offset deltas from 0 up, as far as they were needed."""
+"""Encoded offset deltas from 0 up, as many as were needed so far."""
 _frames: Final[dict[int, tuple[bytes, bytes]]] = {}
-"""What stands around the offset delta, by four times the payload's length and the delta's own length."""
+"""Bytes before and after the offset delta, by 4 * payload length + delta length."""
 _MOST_FRAMES: Final = 1 << 14
 
 
 def _frame(size: int, delta_bytes: int) -> tuple[bytes, bytes]:
-    """Return what stands around the offset delta of a record, for a payload's size and the delta's own length.
+    """Return the bytes before and after a record's offset delta, for a payload's size and the delta's length.
 
     Before: the record's length, attributes 0, timestamp delta 0. After: no key, the payload's length.
     """
@@ -95,7 +95,7 @@ def _records(payloads: Sequence[bytes], first: int) -> bytes:
 
 
 def compressed(plain: bytes) -> bytes:
-    """Return an LZ4 block, or the bytes themselves where that is not shorter."""
+    """Return an LZ4 block, or the bytes themselves if that is not shorter."""
     block = bytes(cramjam.lz4.compress_block(plain, store_size=False))
     return block if len(block) < len(plain) else plain
 
@@ -104,12 +104,12 @@ def pack(payloads: Sequence[bytes], first: int = 0) -> Block:
     """Return the block of at least one payload, each of 1 to LARGEST_PAYLOAD bytes."""
     plain = _records(payloads, first)
     data = plain if len(plain) < _COMPRESSED_FROM else compressed(plain)
-    # Not `Block(...)`: a named tuple's own constructor is Python code, and this is done each turn of the loop.
+    # Not `Block(...)`: a named tuple's own constructor is Python code, and this runs in each turn of the loop.
     return tuple.__new__(Block, (first, len(payloads), len(plain), data))
 
 
 def grouped(payloads: Sequence[bytes]) -> list[Sequence[bytes]]:
-    """Return the payloads in order, in groups for a block each."""
+    """Return the payloads in order, in one group a block."""
     if sum(map(len, payloads)) <= MOST_PLAIN_BYTES:
         return [payloads]
     groups: list[Sequence[bytes]] = []
@@ -127,7 +127,7 @@ def unpack(block: Block) -> list[bytes]:
     """Return the payloads.
 
     Raises:
-        ValueError: it is not what `pack` made.
+        ValueError: `pack` did not make this block.
     """
     data = block.data
     found: list[bytes] = []
@@ -151,7 +151,7 @@ def unpack(block: Block) -> list[bytes]:
 
 
 def joined(blocks: Sequence[Block]) -> list[Block]:
-    """Return blocks with the same hits that follow each other from 0, as one batch needs it."""
+    """Return blocks with the same hits, numbered from 0 without a gap, as one batch needs them."""
     out: list[Block] = []
     hits = 0
     for block in blocks:

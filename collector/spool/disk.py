@@ -1,7 +1,4 @@
-"""What the spool asks of the file system, with a disk's failures as values where the spool goes on in spite of them.
-
-Rule: no state here; a function is one question to the disk, and says in its docstring which failures it answers itself.
-"""
+"""File system calls of the spool. Failures that the spool survives are returned as values. No state."""
 
 import errno
 import fcntl
@@ -22,7 +19,7 @@ class Busy(Exception):
 
 
 def lock(folder: Path) -> int:
-    """Own a spool's folder; return the descriptor that holds it.
+    """Lock a spool's folder; return the descriptor that holds the lock.
 
     Raises:
         Busy: another process owns it.
@@ -48,9 +45,9 @@ def segment_name(number: int) -> str:
 
 
 def cut_torn_tail(path: Path) -> int:
-    """Cut a segment after its last whole block; return how many bytes went.
+    """Cut a segment after its last whole block; return the number of bytes cut.
 
-    Where a sector cannot be read nothing is cut: what follows may be whole, and the reader steps over the rest.
+    Cuts nothing if a sector cannot be read: blocks after it may be whole, and the reader skips the sector.
 
     Raises:
         OSError: it cannot be opened or cut.
@@ -80,12 +77,12 @@ def cut_torn_tail(path: Path) -> int:
 
 
 def name_of(problem: OSError) -> str:
-    """Return a failure's short name, "ENOSPC"; one that is no errno's is EIO."""
+    """Return a failure's short name, "ENOSPC"; "EIO" if it has no errno."""
     return errno.errorcode.get(problem.errno or 0, "EIO")
 
 
 def synced(fd: int) -> OSError | None:
-    """Put a file on the disk; return what went wrong."""
+    """Put a file on the disk; return the failure, or None."""
     try:
         os.fdatasync(fd)
     except OSError as problem:
@@ -94,11 +91,11 @@ def synced(fd: int) -> OSError | None:
 
 
 def synced_file(path: Path) -> OSError | None:
-    """Put a file on the disk, if it is still there; return what went wrong."""
+    """Put a file on the disk, if it still exists; return the failure, or None."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return None  # let go meanwhile
+        return None  # deleted meanwhile
     except OSError as problem:
         return problem
     try:
@@ -108,7 +105,7 @@ def synced_file(path: Path) -> OSError | None:
 
 
 def pread(fd: int, length: int, offset: int) -> tuple[bytes, bool]:
-    """Read as `os.pread` does, up to a sector that cannot be read; say whether there was one."""
+    """Read as `os.pread` does, up to a sector that cannot be read; return the bytes, and whether there was one."""
     try:
         return os.pread(fd, length, offset), False
     except OSError as problem:
@@ -130,7 +127,7 @@ def pread(fd: int, length: int, offset: int) -> tuple[bytes, bool]:
 
 
 def probed(path: Path) -> str:
-    """Write and sync a little file and remove it; return the failure's name, or nothing where the disk works."""
+    """Write, sync and remove a small file; return the failure's name, or "" if the disk works."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         try:

@@ -12,7 +12,9 @@ from collector.http.request_id import fresh
 from collector.metrics import Tally
 from collector.policy.refusal import Refusal
 from collector.spool.block import LARGEST_PAYLOAD
-from collector.spool.writer import Chunk, Fsync, Spool, SpoolRefused
+from collector.spool.inventory import Chunk
+from collector.spool.spool import Spool
+from collector.spool.writer import Fsync, SpoolRefused
 
 Answer = Callable[[SpoolRefused | None], None]
 """Called once the hits are written (None), or with why they were not."""

@@ -1,6 +1,6 @@
-"""The damage folder: bytes that were no block, and hits that Kafka refused, for a person to look at.
+"""The damage folder: bytes that were no block, and hits that Kafka refused, kept for an operator to look at.
 
-Rule: bounded in bytes and in files, whatever a disk does; the oldest go first, and what went is counted.
+Bounded in bytes and in files. The oldest files are deleted first, and deleted bytes are counted.
 """
 
 from collections import deque
@@ -10,8 +10,8 @@ from typing import Final
 _MOST_FILES: Final = 1000
 
 
-class Damage:
-    """One worker's damage folder, made when it is needed."""
+class Quarantine:
+    """One worker's damage folder, created when it is needed."""
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
         self._folder: Final = folder
@@ -19,10 +19,10 @@ class Damage:
         self._files: deque[tuple[str, int]] | None = None
         self._bytes = 0
         self.dropped_bytes = 0
-        """What had to go, or was too large to keep, since the start."""
+        """Bytes deleted, or too large to keep, since the start."""
 
     def keep(self, name: str, content: bytes) -> None:
-        """Write a file; remove the oldest where there are too many.
+        """Write a file; delete the oldest files where the bound asks for it.
 
         Raises:
             OSError: the disk refuses.

@@ -1,9 +1,9 @@
-"""Pure: the form of a spool segment: blocks one after the other, each with a mark, a CRC, and what it holds.
+"""The format of a spool segment: consecutive blocks, each with a magic number, a CRC and a header.
 
-    MAGIC (4 bytes) | CRC-32 of all that follows | length of the data | first | hits | plain_bytes | data
+    MAGIC (4 bytes) | CRC-32 of the rest | length of the data | first | hits | plain_bytes | data
 
-All numbers are u32, little endian; block.py says what they mean. Rule: after damage the next whole block is found by
-looking for MAGIC, and its CRC tells whether it is one.
+All numbers are u32, little endian; block.py explains them. After damage the reader searches for the next MAGIC, and the
+CRC shows whether a block begins there.
 """
 
 import struct
@@ -17,12 +17,12 @@ _HEADER: Final = struct.Struct("<4sIIIII")
 _NUMBERS: Final = struct.Struct("<IIII")
 HEADER_BYTES: Final = _HEADER.size
 _COVERED_FROM: Final = 8
-"""Where in a header the CRC begins to count."""
+"""First byte of a header that the CRC covers."""
 LARGEST_DATA: Final = LARGEST_PAYLOAD + 1024
 
 
 def frame(block: Block) -> bytes:
-    """Return the block as it stands in a segment."""
+    """Return the block's bytes in a segment."""
     data = block.data
     numbers = _NUMBERS.pack(len(data), block.first, block.hits, block.plain_bytes)
     crc = zlib.crc32(data, zlib.crc32(numbers))
@@ -30,22 +30,22 @@ def frame(block: Block) -> bytes:
 
 
 class Scan(NamedTuple):
-    """What a piece of a segment holds."""
+    """Contents of a piece of a segment."""
 
     blocks: list[Block]
     ends: list[int]
-    """For each block, where it ends, counted from the piece's first byte."""
+    """End of each block, counted from the piece's first byte."""
     read_to: int
-    """Everything before is blocks or damage; what follows is the beginning of a block, or nothing."""
+    """Everything before is blocks or damage; the rest is the beginning of a block, or empty."""
     damage: list[tuple[int, int]]
     """Stretches [from, to) that are no block."""
 
 
 def scan(piece: bytes, *, last: bool, most_bytes: int = 1 << 62) -> Scan:
-    """Read the blocks of a piece that begins at a block, or anywhere after damage.
+    """Read the blocks of a piece that begins at a block, or anywhere after damage. Total.
 
-    `last` says that nothing follows: an unfinished block at the end is then damage, too. Stops after `most_bytes` of
-    data. Total: any bytes give a Scan.
+    `last`: the segment ends with this piece, so an unfinished block at its end is damage, too. Stops after
+    `most_bytes` of data.
     """
     blocks: list[Block] = []
     ends: list[int] = []

@@ -22,7 +22,8 @@ from collector.policy.cookieless import DailySalt
 from collector.policy.outcome import Door
 from collector.spool.block import unpack
 from collector.spool.group_commit import Turn
-from collector.spool.writer import Chunk, Limits, Spool
+from collector.spool.inventory import Chunk, Limits
+from collector.spool.spool import Spool
 
 TOKEN = "correct horse battery staple"
 OTHER_TOKEN = "of another site"

@@ -12,7 +12,8 @@ from collector.commands import spool as spool_command
 from collector.contract import Hit, decode, encode
 from collector.spool import acknowledged
 from collector.spool.disk import segment_name
-from collector.spool.writer import Limits, Spool
+from collector.spool.inventory import Limits
+from collector.spool.spool import Spool
 
 
 def hits(count: int) -> list[bytes]:

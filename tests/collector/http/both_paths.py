@@ -24,7 +24,9 @@ from collector.policy.client_address import Trusted
 from collector.policy.outcome import Door
 from collector.spool.block import unpack
 from collector.spool.group_commit import Turn
-from collector.spool.writer import Chunk, Fsync, Limits, Spool
+from collector.spool.inventory import Chunk, Limits
+from collector.spool.spool import Spool
+from collector.spool.writer import Fsync
 from tests.collector.running import SITES
 
 DOOR = Door(

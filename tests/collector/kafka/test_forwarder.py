@@ -11,7 +11,8 @@ from collector.contract import Hit, encode
 from collector.kafka.forwarder import Forwarder, Plan
 from collector.metrics import Tally
 from collector.spool.acknowledged import Position
-from collector.spool.writer import Limits, Spool
+from collector.spool.inventory import Limits
+from collector.spool.spool import Spool
 from tests.brokers import Broker, unique
 from tests.collector.running import hits_in
 

@@ -16,7 +16,7 @@ from collector.kafka import forwarder as forward
 from collector.kafka.forwarder import Forwarder, Plan
 from collector.metrics import Tally
 from collector.spool.block import unpack
-from collector.spool.writer import Spool
+from collector.spool.spool import Spool
 from tests.brokers import Broker, unique
 from tests.collector.kafka.test_forwarder import LIMITS, hit, numbers_in
 from tests.faults.proxy import Proxy

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from collector.kafka.unsent_buffer import Recent
 from collector.spool.acknowledged import Position
 from collector.spool.block import joined, pack, unpack
-from collector.spool.writer import Chunk
+from collector.spool.inventory import Chunk
 
 HIT = b'{"v":1,"id":"0190163d8694739bbb9ef0a1b5c3d0f7","at":1718452094612,"kind":"pixel","site":"shop","query":"%d"}'
 

@@ -165,7 +165,10 @@ async def test_a_start_on_a_read_only_disk_answers_503_and_comes_back(
     running = collector(kafka="127.0.0.1:1", topic_raw=topic, spool_dir=spool, spool_free_bytes=0, drain_s=0)
     await running.start()
     assert await statuses(running, 5, 0) == [(200, "")] * 5
+    workers = running.worker_pids()
     running.program.kill()
+    # A worker of a killed supervisor ends by itself, soon; until then it has a file open for writing.
+    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the worker has ended", 30)
     mount("-o", "remount,ro", str(small_disk))
     await running.start(kafka=tansu.bootstrap)
     assert await statuses(running, 3, 10) == [(503, "5")] * 3

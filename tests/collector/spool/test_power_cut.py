@@ -16,8 +16,10 @@ import pytest
 
 from collector.spool import acknowledged as mark_module
 from collector.spool import disk as disk_module
-from collector.spool import writer as spool_module
-from collector.spool.writer import Limits, Spool
+from collector.spool import spool as spool_module
+from collector.spool import writer as writer_module
+from collector.spool.inventory import Limits
+from collector.spool.spool import Spool
 from tests.collector import scale
 from tests.collector.spool.test_spool import everything, hits
 
@@ -83,6 +85,7 @@ def live(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Call], lis
     calls: list[Call] = []
     recorder = Recorder(calls)
     monkeypatch.setattr(spool_module, "os", recorder)
+    monkeypatch.setattr(writer_module, "os", recorder)
     monkeypatch.setattr(disk_module, "os", recorder)
     monkeypatch.setattr(mark_module, "os", recorder)
     real_unlink = Path.unlink

@@ -9,8 +9,10 @@ import pytest
 from collector.spool.acknowledged import Mark, Position
 from collector.spool.block import pack, unpack
 from collector.spool.disk import Busy, segment_name, segments_in
+from collector.spool.inventory import Limits
 from collector.spool.segment import frame
-from collector.spool.writer import Limits, Spool, SpoolRefused
+from collector.spool.spool import Spool
+from collector.spool.writer import SpoolRefused
 
 LIMITS = Limits(most_bytes=1 << 20, segment_bytes=4096)
 

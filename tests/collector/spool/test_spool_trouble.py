@@ -17,8 +17,10 @@ from collector.metrics import Tally
 from collector.spool.acknowledged import Position
 from collector.spool.disk import segments_in
 from collector.spool.group_commit import Turn, sync_regularly
+from collector.spool.inventory import Limits
 from collector.spool.segment import scan
-from collector.spool.writer import Limits, Spool, SpoolRefused
+from collector.spool.spool import Spool
+from collector.spool.writer import SpoolRefused
 from tests.collector.spool.test_spool import everything, hits
 from tests.waiting import until
 
