@@ -34,11 +34,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         match argv:
             case []:
-                from collector.process import supervisor
+                from collector.process import claims, supervisor
 
                 try:
                     return uvloop.run(supervisor.run(settings_module.read(environ)))
-                except supervisor.Unusable as problem:
+                except claims.Unusable as problem:
                     print(problem, file=sys.stderr)
                     return 2
             case ["worker", number, listener, control]:

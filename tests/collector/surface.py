@@ -1,6 +1,5 @@
 """The full lane in this process, over a real spool: asked by an HTTP client, its hits read back as written."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,15 +12,14 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from collector.contract import Hit, decode
 from collector.http import app
-from collector.http.ids import Ids
 from collector.http.ingest import Intake
 from collector.metrics import Tally
 from collector.policy import links, sites
 from collector.policy.client_address import Trusted
 from collector.policy.cookieless import DailySalt
 from collector.policy.outcome import Door
+from collector.process import frontend
 from collector.spool.block import unpack
-from collector.spool.group_commit import Turn
 from collector.spool.inventory import Chunk, Limits
 from collector.spool.spool import Spool
 
@@ -103,12 +101,11 @@ async def running(folder: Path, most_bytes: int = 1 << 30) -> AsyncIterator[Surf
         def written(chunks: list[Chunk]) -> None:
             surface.hits.extend(decode(payload) for chunk in chunks for payload in unpack(chunk.block))
 
-        turn = Turn(asyncio.get_running_loop(), spool, "never", disk, written, tally)
-        intake = Intake(door, turn, Ids(os.urandom), tally)
+        intake = frontend.ingest(door, spool, "never", disk, written, tally)
         server = TestServer(app.build(intake), skip_url_asserts=True)
         await server.start_server(auto_decompress=False)
         async with TestClient(server, auto_decompress=False) as client:
             surface = Surface(client, intake, folder / "spool")
             yield surface
-        turn.flush()
+        intake.turn.flush()
     spool.close()

@@ -2,28 +2,24 @@
 
 import asyncio
 import contextlib
-import os
 import re
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import uvloop
-from aiohttp import web
 
 from collector import contract
 from collector.contract import Hit
-from collector.http import app
-from collector.http.connection import Lane
-from collector.http.ids import Ids
-from collector.http.ingest import Intake
 from collector.metrics import Tally
 from collector.policy import sites
 from collector.policy.client_address import Trusted
 from collector.policy.outcome import Door
+from collector.process import frontend
+from collector.process.frontend import Bounds, Frontend
 from collector.spool.block import unpack
-from collector.spool.group_commit import Turn
 from collector.spool.inventory import Chunk, Limits
 from collector.spool.spool import Spool
 from collector.spool.writer import Fsync
@@ -70,23 +66,19 @@ class One:
         self.tally = Tally()
         self.spool = Spool(folder, Limits(most_bytes=1 << 30))
         self._disk = ThreadPoolExecutor(1)
-        turn = Turn(loop, self.spool, fsync, self._disk, self._note, self.tally)
-        self.intake = Intake(door, turn, Ids(os.urandom), self.tally)
-        self.app = app.build(self.intake, body_timeout_s=body_timeout_s)
-        self._runner = web.AppRunner(self.app, access_log=None)
-        loop.run_until_complete(self._runner.setup())
-        self.lane = Lane(
-            self.intake,
-            loop,
-            cast(web.Server, self._runner.server),
-            most_connections=100,
-            head_timeout_s=10,
-            keepalive_s=75,
-        )
+        bounds = Bounds(connections=100, body_timeout_s=body_timeout_s)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = listener.getsockname()[1]
+        self._frontend = loop.run_until_complete(self._serve(door, fsync, bounds, listener))
+        self.intake, self.app, self.lane = self._frontend.intake, self._frontend.app, self._frontend.lane
         if blind:
             self.lane.shortcut.close()
-        self._server = loop.run_until_complete(loop.create_server(self.lane, "127.0.0.1", 0))
-        self.port: int = self._server.sockets[0].getsockname()[1]
+
+    async def _serve(self, door: Door, fsync: Fsync, bounds: Bounds, listener: socket.socket) -> Frontend:
+        intake = frontend.ingest(door, self.spool, fsync, self._disk, self._note, self.tally)
+        served = Frontend(intake, bounds)
+        await served.listen(listener)
+        return served
 
     def _note(self, chunks: list[Chunk]) -> None:
         self.written.extend(payload for chunk in chunks for payload in unpack(chunk.block))
@@ -139,8 +131,7 @@ class One:
         return self.loop.run_until_complete(self._ask(list(pieces), half_close, wait_s))
 
     def close(self) -> None:
-        self._server.close()
-        self.loop.run_until_complete(self._runner.cleanup())
+        self.loop.run_until_complete(self._frontend.close())
         self.spool.close()
         self._disk.shutdown()
 

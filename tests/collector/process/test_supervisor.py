@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.process import supervisor
+from collector.process import claims, supervisor
 from collector.process.supervisor import Supervisor
 from collector.settings import Settings
 from tests.collector.spool.test_spool import open_files
@@ -28,7 +28,7 @@ async def test_a_process_that_cannot_be_made_is_tried_again(tmp_path: Path, monk
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
-    listeners = supervisor.listen("127.0.0.1", 0, 1)
+    listeners = claims.listen("127.0.0.1", 0, 1)
     kept = Supervisor(settings(tmp_path), listeners)
     keeping = asyncio.create_task(kept.keep())
     open_before = None
