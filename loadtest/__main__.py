@@ -19,9 +19,9 @@ from rich.console import Console
 from loadtest import limit, soak
 from loadtest import run as running
 from loadtest.check import local_system
-from loadtest.check.faults import Faults
+from loadtest.check.faults import FaultInjector
 from loadtest.check.faults import load as load_faults
-from loadtest.check.stored_hits import ClickHouse, StoreAway
+from loadtest.check.stored_hits import ClickHouse, StoreUnavailable
 from loadtest.drive import driver
 from loadtest.report import html_page, overview, progress, result
 from loadtest.traffic import profiles, schedule
@@ -53,15 +53,15 @@ def _shared(shape: bool = True, rate: bool = True) -> argparse.ArgumentParser:
     how = shared.add_argument_group("traffic")
     how.add_argument("--profile", default="shop", choices=profiles.profiles())
     if rate:
-        told = "requests/s, all lanes together (default %(default)g)"
+        told = "requests/s, all senders together (default %(default)g)"
         how.add_argument("--rate", type=float, default=1000, help=told)
     how.add_argument("--duration", type=float, default=30, help="seconds, of all together (default %(default)g)")
     if shape:
         how.add_argument("--schedule", default="constant", choices=schedule.SHAPES)
     how.add_argument("--poisson", action="store_true", help="independent arrivals instead of evenly spaced ones")
     how.add_argument("--max-requests", type=int, default=MOST, help="hard bound")
-    how.add_argument("--lanes", type=int, default=1, help="driver processes (default %(default)s)")
-    how.add_argument("--connections", type=int, default=128, help="a lane (default %(default)s)")
+    how.add_argument("--senders", type=int, default=1, help="driver processes (default %(default)s)")
+    how.add_argument("--connections", type=int, default=128, help="a sender (default %(default)s)")
     how.add_argument("--churn", type=float, default=0.01, help="share of answers after which a connection is closed")
     how.add_argument("--timeout", type=float, default=10, help="seconds until an answer counts as none")
     how.add_argument("--seed", type=int, default=1)
@@ -110,17 +110,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def order_of(given: argparse.Namespace, system: local_system.System) -> running.Order:
+def settings_of(given: argparse.Namespace, system: local_system.System) -> running.RunSettings:
     """Return what the arguments ask for.
 
     Raises:
-        ValueError: an argument is out of range, or the target is not ours (NotYours).
+        ValueError: an argument is out of range, or the target is not ours (ForeignTarget).
         OSError: the host does not resolve.
     """
     if not 0 < given.duration <= LONGEST_S:
         raise ValueError(f"--duration must be more than 0 and at most {LONGEST_S} seconds")
-    if not 0 < given.rate <= 10_000_000 or not 1 <= given.lanes <= 256 or not 1 <= given.connections <= 20_000:
-        raise ValueError("--rate, --lanes or --connections is out of range")
+    if not 0 < given.rate <= 10_000_000 or not 1 <= given.senders <= 256 or not 1 <= given.connections <= 20_000:
+        raise ValueError("--rate, --senders or --connections is out of range")
     if not 0 <= given.churn <= 1 or not 0 < given.timeout <= 300 or not 1 <= given.max_requests <= MOST:
         raise ValueError("--churn, --timeout or --max-requests is out of range")
     if given.late_after_s <= 0:
@@ -140,7 +140,7 @@ def order_of(given: argparse.Namespace, system: local_system.System) -> running.
     )
     stretches = schedule.SHAPES[given.schedule](given.rate, given.duration)
     poisson = " Poisson" if given.poisson else ""
-    return running.Order(
+    return running.RunSettings(
         title=given.title,
         url=system.url,
         target=target,
@@ -155,7 +155,7 @@ def order_of(given: argparse.Namespace, system: local_system.System) -> running.
         schedule_name=f"{given.schedule}{poisson} {given.rate:g}/s for {given.duration:g} s",
         profile=given.profile,
         seed=given.seed,
-        lanes=given.lanes,
+        senders=given.senders,
         limits=result.Thresholds(
             max_p99_ms=given.max_p99_ms,
             max_failed_percent=given.max_failed_percent,
@@ -183,7 +183,7 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         console.print("loadtest: stopped by hand before there was anything to report", style="red", highlight=False)
         return 130
-    except (ValueError, OSError, StoreAway, RuntimeError) as problem:
+    except (ValueError, OSError, StoreUnavailable, RuntimeError) as problem:
         console.print(f"loadtest: {problem}", style="red", highlight=False)
         return 2
     if given.json:
@@ -191,7 +191,7 @@ def main(argv: Sequence[str]) -> int:
     if given.html:
         given.html.write_text(page, encoding="utf-8")
         console.print(f"report: {given.html}", highlight=False)
-    return running.exit_code(results)
+    return result.worst_exit_code(results)
 
 
 @contextmanager
@@ -219,14 +219,14 @@ def _results(
     given: argparse.Namespace, system: local_system.System, console: Console
 ) -> tuple[list[result.Result], str]:
     """Do what the command says; return the results and the report."""
-    order = order_of(given, system)
+    settings = settings_of(given, system)
     faults = _faults(given, system)
     store = ClickHouse(system.clickhouse) if system.clickhouse else None
     try:
         match given.command:
             case "find-limit":
                 found = limit.find(
-                    order,
+                    settings,
                     store,
                     console,
                     first=given.rate,
@@ -234,12 +234,12 @@ def _results(
                     step_s=given.step_seconds,
                     within_s=given.duration,
                 )
-                return found.steps, overview.of_search(order.title, found)
+                return found.steps, overview.of_search(settings.title, found)
             case "soak":
-                windows = soak.run(order, store, console, given.window)
-                return windows, overview.of_windows(order.title, windows)
+                windows = soak.run(settings, store, console, given.window)
+                return windows, overview.of_windows(settings.title, windows)
             case _:
-                done = progress.watched(order, store, console, faults)
+                done = running.watched(settings, store, console, faults)
                 progress.show(done, console)
                 return [done], html_page.page(done)
     finally:
@@ -247,12 +247,12 @@ def _results(
             store.close()
 
 
-def _faults(given: argparse.Namespace, system: local_system.System) -> Faults | None:
+def _faults(given: argparse.Namespace, system: local_system.System) -> FaultInjector | None:
     if given.command not in ("run", "chaos") or not given.faults:
         return None
     if not system.pid:
         raise ValueError("--faults needs --pid: only that process's descendants are ever signalled")
-    return Faults(load_faults(given.faults), system.pid)
+    return FaultInjector(load_faults(given.faults), system.pid)
 
 
 if __name__ == "__main__":

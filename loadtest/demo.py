@@ -61,14 +61,14 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that were judged otherwise than the story means them, for people."""
 
 
-async def tell(sendings: Sequence[story.Sending], url: str, token: str, progress: Progress) -> Answers:
+async def tell(sendings: Sequence[story.StoryRequest], url: str, token: str, progress: Progress) -> Answers:
     """Send everything, in the order of time; raises aiohttp.ClientError when the collector is away."""
     ordered = sorted(sendings, key=lambda sending: sending.at)
     task = progress.add_task("events", total=len(ordered))
     accepted, clicks, refused, unexpected = 0, 0, Counter[str](), list[str]()
     queue = iter(ordered)
 
-    async def lane(session: aiohttp.ClientSession) -> None:
+    async def sender(session: aiohttp.ClientSession) -> None:
         nonlocal accepted, clicks
         for sending in queue:
             taken, reasons = await _send(session, url, token, sending)
@@ -79,13 +79,15 @@ async def tell(sendings: Sequence[story.Sending], url: str, token: str, progress
                 unexpected.append(f"{sending.method} {sending.target}: {', '.join(reasons) or 'accepted'}")
             progress.advance(task)
 
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session, asyncio.TaskGroup() as lanes:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session, asyncio.TaskGroup() as senders:
         for _ in range(CONNECTIONS):
-            lanes.create_task(lane(session))
+            senders.create_task(sender(session))
     return Answers(accepted=accepted, clicks=clicks, refused=refused, unexpected=unexpected)
 
 
-async def _send(session: aiohttp.ClientSession, url: str, token: str, sending: story.Sending) -> tuple[int, list[str]]:
+async def _send(
+    session: aiohttp.ClientSession, url: str, token: str, sending: story.StoryRequest
+) -> tuple[int, list[str]]:
     headers = {"User-Agent": sending.user_agent, "Content-Type": "application/json"}
     if sending.target == SERVER:
         headers["Authorization"] = f"Bearer {token}"
@@ -191,11 +193,13 @@ def _system(given: argparse.Namespace, until: datetime, console: Console) -> Ite
             yield system
 
 
-def _without(sendings: Sequence[story.Sending], left_out: Callable[[story.Sending], bool]) -> list[story.Sending]:
+def _without(
+    sendings: Sequence[story.StoryRequest], left_out: Callable[[story.StoryRequest], bool]
+) -> list[story.StoryRequest]:
     return [sending for sending in sendings if not left_out(sending)]
 
 
-async def _has_links(url: str, sendings: Sequence[story.Sending]) -> bool:
+async def _has_links(url: str, sendings: Sequence[story.StoryRequest]) -> bool:
     """Ask for the story's links with HEAD, which is led on and not counted."""
     async with aiohttp.ClientSession() as session:
         for target in {sending.target for sending in sendings if sending.leads_to}:
@@ -216,13 +220,13 @@ def clicked(client: Any, site: str) -> Counter[tuple[str, str]]:
 
 
 def fitting(
-    sendings: Sequence[story.Sending], site: str, system: local_system.System, client: Any, console: Console
-) -> list[story.Sending]:
+    sendings: Sequence[story.StoryRequest], site: str, system: local_system.System, client: Any, console: Console
+) -> list[story.StoryRequest]:
     """Return the story without what this system does not take, and say what that is."""
     if not system.token:
         console.print("Without the copies of the shop's server: that needs a token of the site (--token).")
         sendings = _without(sendings, lambda sending: sending.target == SERVER)
-    before, made = clicked(client, site), list[story.Sending]()
+    before, made = clicked(client, site), list[story.StoryRequest]()
     for sending in sendings:
         click = (sending.visitor, sending.target.rpartition("/")[2])
         if sending.leads_to and before[click]:

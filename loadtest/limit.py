@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from rich.console import Console
@@ -10,7 +10,8 @@ from rich.console import Console
 from loadtest import run as running
 from loadtest.check.stored_hits import Store
 from loadtest.drive import driver
-from loadtest.report import progress, result
+from loadtest.report import result
+from loadtest.report.search import Knee, SearchResult, StepOutcome
 from loadtest.traffic import schedule
 
 P99_MS: Final = 50.0
@@ -21,47 +22,8 @@ NARROWINGS: Final = 3
 HIGHEST: Final = 10_000_000.0
 """Where the search ends when nothing else ends it, requests/s."""
 
-Word = Literal["holds", "breaks", "driver gave out", "stopped"]
-"""What became of a step. "stopped": by hand, by a bound on time or count, or because the target is gone."""
 
-
-class Knee(msgspec.Struct, frozen=True):
-    """What was found, requests/s."""
-
-    holds: float
-    """The highest rate that held; 0 when not even the first did."""
-    breaks: float
-    """The lowest rate that broke; infinite when none did."""
-    gave_out: float = float("inf")
-    """The rate at which the driver, not the target, gave out: between it and `holds` nothing is known."""
-
-    def __str__(self) -> str:
-        text = f"holds {self.holds:,.0f}/s"
-        if self.breaks < float("inf"):
-            text += f", breaks at {self.breaks:,.0f}/s"
-        if self.gave_out < float("inf"):
-            text += f"; at {self.gave_out:,.0f}/s the driver gave out: not the target's knee, but the driver's"
-        elif self.breaks == float("inf"):
-            text += "; where it breaks was not reached"
-        return text
-
-
-class Found(msgspec.Struct, frozen=True):
-    """The search, as it went."""
-
-    steps: list[result.Result]
-    rates: list[float]
-    """Of each step, requests/s."""
-    words: list[Word]
-    knee: Knee
-
-    def best(self) -> result.Result:
-        """Return the step with the highest rate that held; where none did, the last."""
-        held = [n for n, word in enumerate(self.words) if word == "holds"]
-        return self.steps[max(held, key=lambda n: self.rates[n], default=-1)]
-
-
-def search(first: float, highest: float, attempt: Callable[[float], Word]) -> Knee:
+def search(first: float, highest: float, attempt: Callable[[float], StepOutcome]) -> Knee:
     """Return the knee between rates that hold and rates that break. Pure but for `attempt`.
 
     Rates grow by FACTOR from `first` to `highest`, which is tried too; then the gap is halved NARROWINGS times. It ends
@@ -90,17 +52,17 @@ def search(first: float, highest: float, attempt: Callable[[float], Word]) -> Kn
             rate = (good + bad) / 2
 
 
-def reached(rates: list[float], words: list[Word]) -> Knee:
+def reached(rates: list[float], outcomes: list[StepOutcome]) -> Knee:
     """Return what is known of the knee after these steps."""
-    told = list(zip(rates, words, strict=True))
+    told = list(zip(rates, outcomes, strict=True))
     return Knee(
-        max((rate for rate, word in told if word == "holds"), default=0.0),
-        min((rate for rate, word in told if word == "breaks"), default=float("inf")),
+        max((rate for rate, outcome in told if outcome == "holds"), default=0.0),
+        min((rate for rate, outcome in told if outcome == "breaks"), default=float("inf")),
     )
 
 
 def find(
-    order: running.Order,
+    settings: running.RunSettings,
     store: Store | None,
     console: Console,
     *,
@@ -108,17 +70,17 @@ def find(
     highest: float = HIGHEST,
     step_s: float,
     within_s: float,
-) -> Found:
+) -> SearchResult:
     """Search, print each step and the knee, and return what was found.
 
     No step begins that could not end `within_s`, or once the schedule's `at_most` requests were due. Ctrl-C ends the
     step and the search; what was found by then is returned.
 
     Raises:
-        NotThere: the target was not there when the first step began.
+        TargetUnreachable: the target was not there when the first step began.
         KeyboardInterrupt: before there was anything to report.
     """
-    limits = order.limits
+    limits = settings.limits
     strict = msgspec.structs.replace(
         limits,
         max_p99_ms=P99_MS if limits.max_p99_ms is None else limits.max_p99_ms,
@@ -126,64 +88,67 @@ def find(
     )
     steps: list[result.Result] = []
     rates: list[float] = []
-    words: list[Word] = []
+    outcomes: list[StepOutcome] = []
     end = time.monotonic() + within_s
 
-    def attempt(rate: float) -> Word:
-        left = order.schedule.at_most - sum(step.requests + step.gave_up for step in steps)
+    def attempt(rate: float) -> StepOutcome:
+        left = settings.schedule.at_most - sum(step.requests + step.never_sent for step in steps)
         if left <= 0 or (steps and time.monotonic() + step_s > end):
             console.print("the search has reached its bound on time or requests", highlight=False)
             return "stopped"
         step = msgspec.structs.replace(
-            order,
-            schedule=msgspec.structs.replace(order.schedule, stretches=schedule.constant(rate, step_s), at_most=left),
+            settings,
+            schedule=msgspec.structs.replace(
+                settings.schedule, stretches=schedule.constant(rate, step_s), at_most=left
+            ),
             limits=strict,
             schedule_name=f"constant {rate:,.0f}/s for {step_s:g} s",
-            title=f"{order.title}: limit at {rate:,.0f}/s",
+            title=f"{settings.title}: limit at {rate:,.0f}/s",
         )
         try:
-            done = progress.watched(step, store, console)
-        except driver.NotThere as gone:
+            done = running.watched(step, store, console)
+        except driver.TargetUnreachable as gone:
             if not steps:
                 raise
             result.fail(steps[-1], f"gone when the step at {rate:,.0f}/s began: {gone}")
             return "stopped"
-        word = word_of(done)
+        outcome = outcome_of(done)
         steps.append(done)
         rates.append(rate)
-        words.append(word)
+        outcomes.append(outcome)
         why = "; ".join(done.broken) or done.bottleneck
-        failed = done.failed + done.gave_up
+        failed = done.failed + done.never_sent
         console.print(
-            f"{rate:>9,.0f}/s  {word:<16} p99 {done.latency.at(99):8.2f} ms  failed {failed:,}  {why}", highlight=False
+            f"{rate:>9,.0f}/s  {outcome:<16} p99 {done.latency.at(99):8.2f} ms  failed {failed:,}  {why}",
+            highlight=False,
         )
-        return word
+        return outcome
 
     try:
         knee = search(first, highest, attempt)
     except KeyboardInterrupt:  # between two steps
-        if not words:
+        if not outcomes:
             raise
-        del steps[len(words) :], rates[len(words) :]
-        knee = reached(rates, words)
-    if words[-1] == "breaks" and not knee.holds:
+        del steps[len(outcomes) :], rates[len(outcomes) :]
+        knee = reached(rates, outcomes)
+    if outcomes[-1] == "breaks" and not knee.holds:
         result.fail(steps[-1], f"not even {min(rates):,.0f}/s held: this is no limit, but a fault")
     console.print(str(knee), style="bold", highlight=False)
-    return Found(steps, rates, words, knee)
+    return SearchResult(steps, rates, outcomes, knee)
 
 
-def word_of(step: result.Result) -> Word:
+def outcome_of(step: result.Result) -> StepOutcome:
     """Return what became of a step, and leave it the exit code that it has as a part of the search.
 
     Breaking is what the search is for: only what must not be fails it, and a driver that gave out says so.
     """
-    word: Word = "holds" if step.exit_code == result.CLEAN else "breaks"
+    outcome: StepOutcome = "holds" if step.exit_code == result.CLEAN else "breaks"
     if step.exit_code == result.BOTTLENECK:
-        word = "driver gave out"
+        outcome = "driver gave out"
     if step.stopped_early:
-        word = "stopped"
+        outcome = "stopped"
     unaudited = [why for why in step.broken if why.startswith(running.NOT_AUDITED)]
     if unaudited:
-        word = "stopped"  # it says nothing of the rate
+        outcome = "stopped"  # it says nothing of the rate
     step.exit_code = result.exit_code(step.audit.faults() if step.audit else unaudited, [], step.bottleneck)
-    return word
+    return outcome

@@ -1,22 +1,21 @@
-"""One run from start to verdict: drive, watch, break things on purpose, wait until all is at rest, audit."""
+"""One run from start to verdict: drive, monitor, break things on purpose, wait until all is at rest, audit."""
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
+from rich.console import Console
 
-from loadtest.bench.frame import machine_facts
 from loadtest.check import audit as auditing
-from loadtest.check import verdict
-from loadtest.check.faults import Faults
-from loadtest.check.freshness import Watch
-from loadtest.check.stored_hits import Store, StoreAway
-from loadtest.drive import driver
-from loadtest.drive.measurements import Measured
+from loadtest.check.faults import FaultInjector
+from loadtest.check.freshness import Monitor
+from loadtest.check.stored_hits import Store, StoreUnavailable
+from loadtest.drive import driver, verdict
+from loadtest.drive.measurements import Measurements
 from loadtest.drive.plan import Plan, Target
-from loadtest.report import result
+from loadtest.report import machine, progress, result
 from loadtest.traffic.profiles import Surface
 from loadtest.traffic.schedule import Schedule
 
@@ -24,7 +23,7 @@ NOT_AUDITED: Final = "not audited"
 """How the reason begins why a result without an audit is broken."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for."""
 
     title: str = "Load test"
@@ -35,26 +34,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     schedule_name: str
     profile: str
     seed: int = 1
-    lanes: int = 1
+    senders: int = 1
     limits: result.Thresholds = result.Thresholds()
     admins: tuple[str, ...] = ()
     """Addresses of the stages' admin ports, such as "http://127.0.0.1:9100"."""
     pid: int = 0
     """The runner's, where it is known: memory is read from its descendants."""
     pool: int = 20_000
-    """Different requests of a lane, at most."""
+    """Different requests of a sender, at most."""
     settle_s: float = 60.0
     """How long the pipeline behind the collector may bring nothing new before the audit calls the rest missing."""
-
-
-class News:
-    """Who follows a run; every method may be left as it is."""
-
-    def driving(self, measured: Measured, watch: Watch) -> None:
-        """Ten times a second while it drives."""
-
-    def settling(self, visible: int, accepted: int) -> None:
-        """Whenever more events have become visible after the last answer."""
 
 
 def new_run() -> str:
@@ -63,7 +52,11 @@ def new_run() -> str:
 
 
 def run(
-    order: Order, store: Store | None, news: News, faults: Faults | None = None, run_id: Callable[[], str] = new_run
+    settings: RunSettings,
+    store: Store | None,
+    observer: progress.Observer,
+    faults: FaultInjector | None = None,
+    run_id: Callable[[], str] = new_run,
 ) -> result.Result:
     """Do it, and return what it came to.
 
@@ -71,23 +64,23 @@ def run(
     the result is then broken.
     """
     plan = Plan(
-        target=order.target,
-        surface=order.surface,
-        schedule=order.schedule,
-        profile=order.profile,
-        seed=order.seed,
+        target=settings.target,
+        surface=settings.surface,
+        schedule=settings.schedule,
+        profile=settings.profile,
+        seed=settings.seed,
         run=run_id(),
-        lanes=order.lanes,
-        drain_s=order.target.timeout_s + 2,
-        pool=order.pool,
+        senders=settings.senders,
+        drain_s=settings.target.timeout_s + 2,
+        pool=settings.pool,
     )
-    watch = Watch(plan.run, store, order.admins, order.pid)
+    monitor = Monitor(plan.run, store, settings.admins, settings.pid)
 
-    def tell(measured: Measured) -> None:
-        watch.follow(measured)
+    def tell(measured: Measurements) -> None:
+        monitor.follow(measured)
         if faults:
             faults.begin(measured.start)
-        news.driving(measured, watch)
+        observer.driving(measured, monitor)
 
     try:
         drive = driver.drive(plan, tell)
@@ -105,50 +98,55 @@ def run(
                 plan.run,
                 drive.started_at,
                 accepted,
-                quiet_s=order.settle_s,
-                at_most_s=10 * order.settle_s,
-                tell=lambda visible: news.settling(visible, accepted),
+                quiet_s=settings.settle_s,
+                at_most_s=10 * settings.settle_s,
+                tell=lambda visible: observer.settling(visible, accepted),
             )
-            watch.stop(wait_s=min(3.0, order.settle_s))
+            monitor.stop(wait_s=min(3.0, settings.settle_s))
         except KeyboardInterrupt:
             # Enough of waiting, but not of the verdict.
             stopped = True
-            watch.stop()
+            monitor.stop()
             if settled_s is None:
                 settled_s = time.monotonic() - began
-                watch.notes.insert(0, "stopped by hand while settling: what is missing may have been on its way")
+                monitor.notes.insert(0, "stopped by hand while settling: what is missing may have been on its way")
         try:
             audit = auditing.compare(
                 plan.run,
-                [book.outcomes for book in drive.books],
+                [totals.outcomes for totals in drive.totals],
                 store.rows(plan.run, drive.started_at, log=False),
                 store.rows(plan.run, drive.started_at, log=True),
                 drive.measured.moment_of,
             )
             audit.settled_s = settled_s
-        except StoreAway as problem:  # an hour's run is not thrown away for it
+        except StoreUnavailable as problem:  # an hour's run is not thrown away for it
             not_done.append(f"{NOT_AUDITED}: {problem}")
     else:
-        watch.stop()
+        monitor.stop()
     return result.of(
         drive,
-        title=order.title,
-        url=order.url,
-        schedule=order.schedule_name,
-        limits=order.limits,
+        title=settings.title,
+        url=settings.url,
+        schedule=settings.schedule_name,
+        limits=settings.limits,
         audit=audit,
-        samples=watch.samples,
-        fresh=watch.fresh,
-        never_fresh=watch.unseen() if store else [],
+        samples=monitor.samples,
+        fresh=monitor.fresh,
+        never_fresh=monitor.unseen() if store else [],
         faults=faults.done if faults else [],
         not_done=not_done,
-        notes=watch.notes[:20],
-        machine=machine_facts(),
+        notes=monitor.notes[:20],
+        machine=machine.facts(),
         stopped_early=stopped,
     )
 
 
-def exit_code(results: Sequence[result.Result]) -> int:
-    """Return the worst of several runs: broken before bottleneck before clean."""
-    codes = {one.exit_code for one in results}
-    return result.BROKEN if result.BROKEN in codes else max(codes, default=result.CLEAN)
+def watched(
+    settings: RunSettings, store: Store | None, console: Console, faults: FaultInjector | None = None
+) -> result.Result:
+    """Do a run with its bar on the console; the bar goes whatever comes."""
+    screen = progress.Screen(console)
+    try:
+        return run(settings, store, screen, faults)
+    finally:
+        screen.close()

@@ -6,7 +6,7 @@ from rich.console import Console
 from loadtest import run as running
 from loadtest.check.stored_hits import Store
 from loadtest.drive import driver
-from loadtest.report import progress, result
+from loadtest.report import result
 from loadtest.traffic import schedule
 
 
@@ -16,34 +16,34 @@ def windows(duration_s: float, window_s: float) -> list[float]:
     return [window_s] * int(whole) + ([rest] if rest > 0.5 else [])
 
 
-def run(order: running.Order, store: Store | None, console: Console, window_s: float) -> list[result.Result]:
+def run(settings: running.RunSettings, store: Store | None, console: Console, window_s: float) -> list[result.Result]:
     """Run the windows, print a line each, and return their results.
 
     Stops early where one is broken, where the target is gone, at the bound on requests, or by Ctrl-C.
 
     Raises:
-        NotThere: the target was not there when the first window began.
+        TargetUnreachable: the target was not there when the first window began.
         KeyboardInterrupt: before there was anything to report.
     """
     done: list[result.Result] = []
-    rate = order.schedule.rate_at(0)
-    lengths = windows(order.schedule.duration_s(), window_s)
+    rate = settings.schedule.rate_at(0)
+    lengths = windows(settings.schedule.duration_s(), window_s)
     try:
         for number, length in enumerate(lengths):
-            left = order.schedule.at_most - sum(one.requests + one.gave_up for one in done)
+            left = settings.schedule.at_most - sum(one.requests + one.never_sent for one in done)
             if left <= 0:
                 break
             part = msgspec.structs.replace(
-                order,
+                settings,
                 schedule=msgspec.structs.replace(
-                    order.schedule, stretches=schedule.constant(rate, length), at_most=left
+                    settings.schedule, stretches=schedule.constant(rate, length), at_most=left
                 ),
-                seed=order.seed + number,
-                title=f"{order.title}: window {number + 1} of {len(lengths)}",
+                seed=settings.seed + number,
+                title=f"{settings.title}: window {number + 1} of {len(lengths)}",
             )
             try:
-                one = progress.watched(part, store, console)
-            except driver.NotThere as gone:
+                one = running.watched(part, store, console)
+            except driver.TargetUnreachable as gone:
                 if not done:
                     raise
                 result.fail(done[-1], f"gone when window {number + 1} began: {gone}")
@@ -52,7 +52,7 @@ def run(order: running.Order, store: Store | None, console: Console, window_s: f
             lost = f"{one.audit.missing:,} missing, {one.audit.doubled:,} doubled" if one.audit else "not audited"
             console.print(
                 f"window {number + 1:>4}/{len(lengths)}  {one.answers_per_s:,.0f}/s  p99 {one.latency.at(99):.2f} ms  "
-                f"failed {one.failed + one.gave_up:,}  {lost}  {'; '.join(one.broken) or one.bottleneck}",
+                f"failed {one.failed + one.never_sent:,}  {lost}  {'; '.join(one.broken) or one.bottleneck}",
                 highlight=False,
             )
             if one.exit_code == result.BROKEN or one.stopped_early:

@@ -163,7 +163,7 @@ def _collector(folder: Path, code: Path, broker: str) -> Iterator[_Collector]:
 def _with_broker(folder: Path, code: Path) -> Iterator[_Collector]:
     """Run a fresh broker and the collector whose packages are in `code`, warmed up.
 
-    Fresh, since this broker keeps all in memory: with a gigabyte in it, it alone makes every p99 on its core five
+    FollowedHit, since this broker keeps all in memory: with a gigabyte in it, it alone makes every p99 on its core five
     times as long, nginx's too.
     """
     folder.mkdir()

@@ -74,7 +74,7 @@ def _wrk(folder: Path, port: int, cores: Sequence[int], seconds: int) -> Figures
     }
 
 
-def _drive(port: int, cores: Sequence[int], rate: float, seconds: float, at_most: int) -> driver.Drive:
+def _drive(port: int, cores: Sequence[int], rate: float, seconds: float, at_most: int) -> driver.DriveResult:
     plan = Plan(
         target=driver.target_of(f"http://127.0.0.1:{port}", connections=CONNECTIONS, churn=0, timeout_s=30),
         surface=profiles.Surface(),
@@ -95,7 +95,7 @@ def _flat_out(port: int, cores: Sequence[int], count: int) -> Figures:
     service = drive.measured.service
     return {
         "requests_per_s": drive.requests() / took_s,
-        "client_cpu_us_per_request": sum(book.cpu_s for book in drive.books) * 1e6 / drive.requests(),
+        "client_cpu_us_per_request": sum(totals.cpu_s for totals in drive.totals) * 1e6 / drive.requests(),
         "from_sending_p50_ms": service.get_value_at_percentile(50) / 1000,
         "from_sending_p99_ms": service.get_value_at_percentile(99) / 1000,
     }
@@ -106,7 +106,7 @@ def _open(port: int, cores: Sequence[int], seconds: float) -> Figures:
     measured = drive.measured
     return {
         "requests_per_s": drive.requests() / seconds,
-        "client_cpu_us_per_request": sum(book.cpu_s for book in drive.books) * 1e6 / drive.requests(),
+        "client_cpu_us_per_request": sum(totals.cpu_s for totals in drive.totals) * 1e6 / drive.requests(),
         "from_sending_p50_ms": measured.service.get_value_at_percentile(50) / 1000,
         "from_sending_p99_ms": measured.service.get_value_at_percentile(99) / 1000,
         "from_schedule_p50_ms": measured.latency.get_value_at_percentile(50) / 1000,
@@ -125,7 +125,9 @@ def prepare(options: Options) -> Iterator[Bench]:
         (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, port=port))
         (folder / "wrk.lua").write_text(_LUA.format(requests=folder / "requests"))
         pool = profiles.pool("pixel", 1, profiles.Surface(), 2_000)
-        raw = [shot.render([request_template.hit_id("0" * 8, 0, n).encode()], b"") for n, shot in enumerate(pool)]
+        raw = [
+            template.render([request_template.hit_id("0" * 8, 0, n).encode()], b"") for n, template in enumerate(pool)
+        ]
         (folder / "requests").write_bytes(b"".join(one + b"\0" for one in raw))
         argv = [nginx, "-c", str(folder / "nginx.conf"), "-p", name, "-e", str(folder / "error.log")]
         with started(argv, folder=folder, cores=cores[:1], ready=lambda: listening(port)):

@@ -29,31 +29,17 @@ A part is a module `loadtest/bench/NAME.py` (its name stands in PARTS) with one 
 """
 
 import importlib
-import importlib.metadata
-import os
-import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Final, Protocol, TypeVar, cast
 
 import msgspec
-import psutil
+
+from loadtest.report import machine
 
 PARTS: Final = ("collector", "enricher", "sink", "sql", "driver", "pipeline")
 """Every part, in the order in which `make bench` runs them."""
-
-VERSIONS_OF: Final = (
-    "uvloop",
-    "httptools",
-    "aiohttp",
-    "aiokafka",
-    "msgspec",
-    "chdb",
-    "clickhouse-connect",
-    "ua-parser-rs",
-)
 
 Figures = Mapping[str, float]
 """Numbers by name, the unit in the name."""
@@ -126,28 +112,6 @@ class Report(msgspec.Struct, frozen=True):
     rows: list[Row]
 
 
-def machine_facts() -> dict[str, str]:
-    """Return what the figures depend on: processor, cores, memory, kernel, versions. No host name."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        cpu = models[0] if models else cpu
-    facts = {
-        "cpu": cpu,
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "kernel": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-    }
-    for package in VERSIONS_OF:
-        try:
-            facts[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            facts[package] = "not installed"
-    return facts
-
-
 def ratios(ours: Sequence[Figures], floor: Sequence[Figures]) -> dict[str, float]:
     """Return each shared figure's ratio, ours to floor, as the median over the rounds; a floor of 0 is left out."""
     shared = [name for name in ours[0] if name in floor[0] and all(figures[name] for figures in floor)]
@@ -189,7 +153,7 @@ def take_turns(part: str, bench: Bench, options: Options, on_round: Callable[[in
         )
         for c in bench.contestants
     ]
-    return Report(part, bench.title, machine_facts(), dict(bench.facts), options, rows)
+    return Report(part, bench.title, machine.facts(), dict(bench.facts), options, rows)
 
 
 def load(part: str) -> Part:

@@ -21,9 +21,9 @@ from loadtest.check import local_system
 from loadtest.check.faults import find
 from loadtest.check.freshness import scrape
 from loadtest.check.processes import cpu_s, wait_until
-from loadtest.check.verdict import ACCEPTED
 from loadtest.drive import driver
 from loadtest.drive.plan import Plan
+from loadtest.drive.verdict import ACCEPTED
 from loadtest.traffic import profiles, schedule
 
 PARTS: Final = {
@@ -112,14 +112,14 @@ def _try(system: local_system.System, rate: float, seconds: float) -> Step:
         watcher.join()
     wait_until(lambda: (_behind(system) or 0) <= 0, "every accepted hit stored", 120, every_s=0.2)
     cpu = {part: sum(map(cpu_s, ids)) - before[part] for part, ids in pids.items()}
-    cpu["driver"] = sum(book.cpu_s for book in drive.books)
+    cpu["driver"] = sum(totals.cpu_s for totals in drive.totals)
     hits = max(1, drive.hits())
     growth = growth_per_s(samples)
     soon = min((value for _, value in samples[2 * len(samples) // 3 :]), default=0.0) <= SOON_S * rate
     return Step(
         hits_per_s=hits / seconds,
         growth_per_s=growth,
-        held=(growth <= GROWTH * rate or soon) and in_time and drive.count(ACCEPTED) == hits and not drive.lost_lanes,
+        held=(growth <= GROWTH * rate or soon) and in_time and drive.count(ACCEPTED) == hits and not drive.lost_senders,
         cpu_us={part: s * 1e6 / hits for part, s in cpu.items()},
         behind_s=statistics.median([value for _, value in samples] or [0.0]) / rate,
     )

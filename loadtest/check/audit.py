@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from loadtest.check import verdict
-from loadtest.check.stored_hits import Store, StoreAway
+from loadtest.check.stored_hits import Store, StoreUnavailable
+from loadtest.drive import verdict
 from loadtest.traffic.request_template import hit_id
 
 EXAMPLES: Final = 20
@@ -67,19 +67,19 @@ def compare(
     outcomes: Sequence[bytes],
     rows: Iterable[tuple[int, int]],
     log_rows: Iterable[tuple[int, int]] = (),
-    moment_of: Callable[[int, int], float] = lambda lane, number: 0.0,
+    moment_of: Callable[[int, int], float] = lambda sender, number: 0.0,
 ) -> Audit:
-    """Return the audit of a run: for each lane one byte a hit, against (lane, number) of every row stored."""
+    """Return the audit of a run: for each sender one byte a hit, against (sender, number) of every row stored."""
     audit = Audit(
         sent=sum(map(len, outcomes)),
-        accepted=sum(book.count(verdict.ACCEPTED) for book in outcomes),
-        refused=sum(book.count(verdict.REFUSED) for book in outcomes),
-        wrongly_refused=sum(book.count(verdict.WRONGLY_REFUSED) for book in outcomes),
-        wrongly_accepted=sum(book.count(verdict.WRONGLY_ACCEPTED) for book in outcomes),
-        failed=sum(book.count(verdict.FAILED) for book in outcomes),
-        unanswered=sum(book.count(verdict.UNANSWERED) for book in outcomes),
+        accepted=sum(each.count(verdict.ACCEPTED) for each in outcomes),
+        refused=sum(each.count(verdict.REFUSED) for each in outcomes),
+        wrongly_refused=sum(each.count(verdict.WRONGLY_REFUSED) for each in outcomes),
+        wrongly_accepted=sum(each.count(verdict.WRONGLY_ACCEPTED) for each in outcomes),
+        failed=sum(each.count(verdict.FAILED) for each in outcomes),
+        unanswered=sum(each.count(verdict.UNANSWERED) for each in outcomes),
     )
-    counts = [array("H", bytes(2 * len(book))) for book in outcomes]
+    counts = [array("H", bytes(2 * len(each))) for each in outcomes]
 
     def note(index: int, number: int, what: str) -> None:
         if len(audit.examples) < EXAMPLES:
@@ -92,8 +92,8 @@ def compare(
         else:
             audit.unknown += 1
             note(index, number, "stored but never sent")
-    for index, (book, count) in enumerate(zip(outcomes, counts, strict=True)):
-        for number, (outcome, times) in enumerate(zip(book, count, strict=True)):
+    for index, (each, count) in enumerate(zip(outcomes, counts, strict=True)):
+        for number, (outcome, times) in enumerate(zip(each, count, strict=True)):
             if times == 1 and outcome == verdict.ACCEPTED:
                 audit.stored += 1
             elif times > 1:
@@ -134,7 +134,7 @@ def settle(
     while True:
         try:
             visible = store.count(run, since)
-        except StoreAway:
+        except StoreUnavailable:
             visible = seen
         now = time.monotonic()
         if visible != seen:

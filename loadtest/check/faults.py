@@ -33,7 +33,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What `run` runs."""
 
 
-class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FaultSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A faults file."""
 
     components: dict[str, str]
@@ -41,14 +41,14 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fault: tuple[Fault, ...]
 
 
-def parse(text: bytes) -> Script:
+def parse(text: bytes) -> FaultSchedule:
     """Read the text of a faults file.
 
     Raises:
         msgspec.DecodeError: not TOML, or (as ValidationError) a malformed entry, named by its path.
         ValueError: a fault names no component, or a `run` no command.
     """
-    script = msgspec.toml.decode(text, type=Script)
+    script = msgspec.toml.decode(text, type=FaultSchedule)
     for fault in script.fault:
         if fault.do == "run" and not fault.command:
             raise ValueError(f"the fault at {fault.at_s:g} s runs nothing: it needs a command")
@@ -80,10 +80,10 @@ def find(root: int, words: str) -> list[psutil.Process]:
     return found
 
 
-class Faults:
+class FaultInjector:
     """Plays a script once, on a thread of its own."""
 
-    def __init__(self, script: Script, root: int) -> None:
+    def __init__(self, script: FaultSchedule, root: int) -> None:
         self.script, self.root = script, root
         self.done: list[tuple[float, str]] = []
         """Seconds from the start, and what was done."""
@@ -151,6 +151,6 @@ class Faults:
         return found
 
 
-def load(path: Path) -> Script:
+def load(path: Path) -> FaultSchedule:
     """Read a faults file; raises as `parse` does, and OSError."""
     return parse(path.read_bytes())

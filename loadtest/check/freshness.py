@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest.check.faults import find
 from loadtest.check.processes import rss_bytes
-from loadtest.check.stored_hits import Store, StoreAway
-from loadtest.drive.measurements import Measured
+from loadtest.check.stored_hits import Store, StoreUnavailable
+from loadtest.drive.measurements import Measurements
 from loadtest.traffic.request_template import hit_id
 
 WATCHED: Final = {
@@ -51,7 +51,7 @@ class Sample(msgspec.Struct, kw_only=True):
     """
 
 
-class Fresh(msgspec.Struct, frozen=True):
+class FollowedHit(msgspec.Struct, frozen=True):
     """One hit that was followed."""
 
     at: float
@@ -93,16 +93,16 @@ def _counts(name: str, labels: Mapping[str, str]) -> bool:
     return wanted is None or labels.get("result") == wanted
 
 
-class Watch:
-    """Collects Samples and Fresh until it is stopped."""
+class Monitor:
+    """Collects Samples and FollowedHit until it is stopped."""
 
     def __init__(self, run: str, store: Store | None, admins: tuple[str, ...], pid: int = 0) -> None:
         self.run, self.store, self.admins, self.pid = run, store, admins, pid
         self.samples: list[Sample] = []
-        self.fresh: list[Fresh] = []
+        self.fresh: list[FollowedHit] = []
         self.outstanding: OrderedDict[str, float] = OrderedDict()
         self.notes: list[str] = []
-        self._measured: Measured | None = None
+        self._measured: Measurements | None = None
         self._since = time.time() - 60
         self._ended: float | None = None
         self._stop = threading.Event()
@@ -111,15 +111,15 @@ class Watch:
             threading.Thread(target=self._follow, daemon=True),
         ]
 
-    def follow(self, measured: Measured) -> None:
-        """Take over the probes that the lanes have reported; starts the threads at the first call."""
+    def follow(self, measured: Measurements) -> None:
+        """Take over the probes that the senders have reported; starts the threads at the first call."""
         if self._measured is None:
             self._measured = measured
             for thread in self._threads:
                 thread.start()
         probes, measured.probes = measured.probes, []
-        for lane, number, at in probes:
-            self.outstanding[hit_id(self.run, lane, number)] = at - measured.start
+        for sender, number, at in probes:
+            self.outstanding[hit_id(self.run, sender, number)] = at - measured.start
 
     def stop(self, wait_s: float = 0.0) -> None:
         """Stop, once nothing is outstanding or `wait_s` are over."""
@@ -132,10 +132,10 @@ class Watch:
             if thread.is_alive():
                 thread.join(10)
 
-    def unseen(self) -> list[Fresh]:
+    def unseen(self) -> list[FollowedHit]:
         """Return the followed hits that are not visible, each with how long it has been looked for."""
         now = self.elapsed() if self._ended is None else self._ended
-        return [Fresh(at, now - at) for at in self.outstanding.values()]
+        return [FollowedHit(at, now - at) for at in self.outstanding.values()]
 
     def elapsed(self) -> float:
         """Return seconds from the start of the run."""
@@ -165,14 +165,14 @@ class Watch:
         before = time.perf_counter()
         try:
             seen = store.visible(ids, self._since)
-        except StoreAway as problem:  # perhaps on purpose: noted, and asked again
+        except StoreUnavailable as problem:  # perhaps on purpose: noted, and asked again
             self.notes.append(f"{self.elapsed():.0f} s: ClickHouse: {problem}")
             return 1.0
         now = self.elapsed()
         for identifier in ids:
             if identifier in seen:
                 at = self.outstanding.pop(identifier)
-                self.fresh.append(Fresh(at, now - at))
+                self.fresh.append(FollowedHit(at, now - at))
             else:
                 self.outstanding.move_to_end(identifier)
         return min(2.0, max(0.1, 4 * (time.perf_counter() - before)))

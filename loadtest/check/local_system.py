@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from loadtest.check.processes import Program, answers, free_port, started
-from loadtest.check.stored_hits import ClickHouse, StoreAway
+from loadtest.check.stored_hits import ClickHouse, StoreUnavailable
 
 TOKEN: Final = "load-test-token"  # noqa: S105 - its digest stands in sites.toml beside this file
 LINK: Final = "load-test"
@@ -90,7 +90,7 @@ def _ready(system: System) -> bool:
         return False
     try:
         store = ClickHouse(system.clickhouse)
-    except StoreAway:
+    except StoreUnavailable:
         return False
     store.close()
     return True

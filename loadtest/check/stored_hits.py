@@ -10,7 +10,7 @@ from urllib3.exceptions import HTTPError
 
 from loadtest.traffic.request_template import ID_PREFIX
 
-# Where a hit carries its id: see shots.py.
+# Where a hit carries its id: see templates.py.
 _COUNT = """
 WITH multiIf(client_event_id != '', client_event_id, props['lt'] != '', props['lt'], click_id) AS id
 SELECT count() FROM pharos.events
@@ -31,7 +31,7 @@ WHERE occurred_at >= fromUnixTimestamp64Milli({since:Int64}) AND startsWith(id, 
 """
 
 
-class StoreAway(RuntimeError):
+class StoreUnavailable(RuntimeError):
     """ClickHouse does not answer, or answers with an error; the message is its first line."""
 
 
@@ -42,7 +42,7 @@ class Store(Protocol):
         """Return how many events of the run are visible; `since` is the run's start, seconds since the epoch."""
 
     def rows(self, run: str, since: float, *, log: bool) -> Iterable[tuple[int, int]]:
-        """Yield (lane, number) for each event, or (`log`) for each row of the storage below, where repeats show."""
+        """Yield (sender, number) for each event, or (`log`) for each row of the storage below, where repeats show."""
 
     def visible(self, ids: list[str], since: float) -> set[str]:
         """Return which of these hit ids are visible now."""
@@ -52,7 +52,7 @@ class ClickHouse:
     """The store as Pharos fills it: `pharos.events`, and `pharos.event_log` below it."""
 
     def __init__(self, url: str) -> None:
-        """Connect to ClickHouse's HTTP address, with user and password in it where needed; raises StoreAway."""
+        """Connect to ClickHouse's HTTP address, with user and password in it where needed; raises StoreUnavailable."""
         with _away():
             self._client: Any = clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False)
 
@@ -62,11 +62,11 @@ class ClickHouse:
             return int(self._client.query(_COUNT, parameters=_parameters(run, since)).result_rows[0][0])
 
     def rows(self, run: str, since: float, *, log: bool) -> Iterable[tuple[int, int]]:
-        """Yield (lane, number) of each row."""
+        """Yield (sender, number) of each row."""
         query = _LOG if log else _EVENTS
         with _away(), self._client.query_column_block_stream(query, parameters=_parameters(run, since)) as stream:
-            for lanes, numbers in stream:
-                yield from zip(lanes, numbers, strict=True)
+            for senders, numbers in stream:
+                yield from zip(senders, numbers, strict=True)
 
     def visible(self, ids: list[str], since: float) -> set[str]:
         """Return which of these hit ids, all of one run, are visible now."""
@@ -83,11 +83,11 @@ class ClickHouse:
 
 @contextmanager
 def _away() -> Iterator[None]:
-    """Turn what the client raises into StoreAway."""
+    """Turn what the client raises into StoreUnavailable."""
     try:
         yield
     except (ClickHouseError, HTTPError, OSError) as problem:
-        raise StoreAway(str(problem).partition("\n")[0][:160]) from problem
+        raise StoreUnavailable(str(problem).partition("\n")[0][:160]) from problem
 
 
 def _parameters(run: str, since: float) -> dict[str, object]:

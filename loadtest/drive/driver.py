@@ -1,6 +1,6 @@
-"""The driver: several lanes as processes of their own on one schedule, their books put together, hard bounds on all.
+"""The driver: several senders as processes of their own on one schedule, their totals put together, hard bounds on all.
 
-Rule: it stops by itself. The schedule bounds requests and time, the drain bounds waiting, and a lane that has not
+Rule: it stops by itself. The schedule bounds requests and time, the drain bounds waiting, and a sender that has not
 reported when both are over is ended. Only loopback is driven, unless the caller names the target as its own.
 """
 
@@ -22,75 +22,75 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from loadtest.drive.measurements import Measured
-from loadtest.drive.plan import Book, Plan, Slice, Target
+from loadtest.drive.measurements import Measurements
+from loadtest.drive.plan import Interval, Plan, Target, Totals
 
 LATE_BOUND_MS: Final = 5.0
 """Above this 99th percentile of its own lateness the driver, not the server, is what was measured."""
 FULL: Final = 0.92
-"""Above this share of the time running, or waiting for a core, a lane has nothing left."""
+"""Above this share of the time running, or waiting for a core, a sender has nothing left."""
 
 
-class NotYours(ValueError):
+class ForeignTarget(ValueError):
     """The target is not loopback, and nobody said that it is theirs."""
 
 
-class NotThere(RuntimeError):
+class TargetUnreachable(RuntimeError):
     """No connection to the target could be opened, so that nothing was sent."""
 
 
-class Drive(msgspec.Struct, kw_only=True):
+class DriveResult(msgspec.Struct, kw_only=True):
     """A whole run, as driven."""
 
     plan: Plan
     started_at: float
     """Wall clock, seconds since the epoch."""
-    books: list[Book]
-    measured: Measured
+    totals: list[Totals]
+    measured: Measurements
     stopped_early: bool = False
-    lost_lanes: int = 0
+    lost_senders: int = 0
 
     def count(self, outcome: int) -> int:
         """Return how many hits had this outcome."""
-        return sum(book.outcomes.count(outcome) for book in self.books)
+        return sum(totals.outcomes.count(outcome) for totals in self.totals)
 
     def hits(self) -> int:
         """Return how many hits were sent."""
-        return sum(len(book.outcomes) for book in self.books)
+        return sum(len(totals.outcomes) for totals in self.totals)
 
     def requests(self) -> int:
         """Return how many requests were sent."""
-        return sum(book.requests for book in self.books)
+        return sum(totals.requests for totals in self.totals)
 
     def due(self) -> int:
         """Return how many requests were due: those sent, and those whose moment passed without a connection."""
-        return self.requests() + self.gave_up()
+        return self.requests() + self.never_sent()
 
     def answers(self) -> int:
         """Return how many answers came."""
-        return sum(book.answers for book in self.books)
+        return sum(totals.answers for totals in self.totals)
 
-    def gave_up(self) -> int:
+    def never_sent(self) -> int:
         """Return how many requests were never sent."""
-        return sum(book.gave_up for book in self.books)
+        return sum(totals.never_sent for totals in self.totals)
 
     def errors(self) -> Counter[str]:
         """Return what went wrong, by its text."""
-        return sum((Counter(book.errors) for book in self.books), Counter())
+        return sum((Counter(totals.errors) for totals in self.totals), Counter())
 
     def bottleneck(self, late_bound_ms: float = LATE_BOUND_MS) -> str:
         """Return why the driver's figures cannot be trusted as the server's; empty when they can."""
         late_ms = self.measured.late.get_value_at_percentile(99) / 1000
-        if self.lost_lanes:
-            return f"{self.lost_lanes} driver process(es) died"
-        busy, starved = self.measured.busiest_lane()
+        if self.lost_senders:
+            return f"{self.lost_senders} driver process(es) died"
+        busy, starved = self.measured.busiest_sender()
         use = f"its busiest process ran {busy:.0%} of the time and waited for a core {starved:.0%}"
         if late_ms > late_bound_ms:
             return (
                 f"the driver itself was late: p99 {late_ms:.1f} ms behind its schedule (bound {late_bound_ms:g}); {use}"
             )
         if busy + starved > FULL:
-            return f"the driver itself was full: {use}; use more --lanes, or give it cores of its own"
+            return f"the driver itself was full: {use}; use more --senders, or give it cores of its own"
         return ""
 
 
@@ -100,7 +100,7 @@ def target_of(
     """Return the target of a URL.
 
     Raises:
-        NotYours: its host has an address that is not loopback, and `owned` is not that very host.
+        ForeignTarget: its host has an address that is not loopback, and `owned` is not that very host.
         ValueError: not an http or https URL with a host.
         OSError: the host does not resolve.
     """
@@ -113,7 +113,7 @@ def target_of(
         not all(ipaddress.ip_address(str(a).partition("%")[0]).is_loopback for a in addresses)
         and owned != parts.hostname
     ):
-        raise NotYours(
+        raise ForeignTarget(
             f"{parts.hostname} is not this machine. Load that its owner has not asked for is an attack; "
             f"if it is yours, say so: --i-own-this-target {parts.hostname}"
         )
@@ -128,19 +128,19 @@ def target_of(
 
 
 @contextlib.contextmanager
-def _crew(plan: Plan) -> Iterator[list[Pipe]]:
-    """Start the lanes as processes, give their pipes, and end what is still there."""
+def _sender_processes(plan: Plan) -> Iterator[list[Pipe]]:
+    """Start the senders as processes, give their pipes, and end what is still there."""
     pipes: list[Pipe] = []
     processes = []
     root = str(Path(__file__).resolve().parents[2])
     try:
-        for index in range(plan.lanes):
+        for index in range(plan.senders):
             ours, theirs = multiprocessing.Pipe()
             process = subprocess.Popen(
                 [sys.executable, "-m", "loadtest.drive.sender_process", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
-                # Ctrl-C must not reach a lane: the parent stops it in order, so that what was sent can be audited.
+                # Ctrl-C must not reach a sender: the parent stops it in order, so that what was sent can be audited.
                 start_new_session=True,
             )
             theirs.close()
@@ -159,16 +159,16 @@ def _crew(plan: Plan) -> Iterator[list[Pipe]]:
                 process.wait()
 
 
-def drive(plan: Plan, tell: Callable[[Measured], None] = lambda measured: None) -> Drive:
-    """Drive the plan to its end and return what was measured; `tell` hears of the state about ten times a second.
+def drive(plan: Plan, tell: Callable[[Measurements], None] = lambda measured: None) -> DriveResult:
+    """DriveResult the plan to its end and return what was measured; `tell` hears of the state about ten times a second.
 
     Ctrl-C stops sending and returns what was sent so far, marked `stopped_early`.
 
     Raises:
-        NotThere: no lane could open a connection.
-        RuntimeError: a lane died, or did not become ready within 60 s.
+        TargetUnreachable: no sender could open a connection.
+        RuntimeError: a sender died, or did not become ready within 60 s.
     """
-    with _crew(plan) as pipes:
+    with _sender_processes(plan) as pipes:
         ready_by = time.perf_counter() + 60
         refusals: list[str] = []
         for pipe in pipes:
@@ -179,24 +179,24 @@ def drive(plan: Plan, tell: Callable[[Measured], None] = lambda measured: None) 
             except (EOFError, OSError):
                 raise RuntimeError("a driver process died before it began") from None
         if all(refusals):
-            raise NotThere(f"the target {plan.target.host}:{plan.target.port} is not there: {refusals[0]}")
+            raise TargetUnreachable(f"the target {plan.target.host}:{plan.target.port} is not there: {refusals[0]}")
         start = time.perf_counter() + 0.05
         started_at = time.time() + 0.05
         for pipe in pipes:
             pipe.send(start)
-        measured = Measured(plan.schedule, plan.lanes, start)
-        books, lost, stopped = _collect(pipes, plan, measured, tell)
-        return Drive(
-            plan=plan, started_at=started_at, books=books, measured=measured, stopped_early=stopped, lost_lanes=lost
+        measured = Measurements(plan.schedule, plan.senders, start)
+        totals, lost, stopped = _collect(pipes, plan, measured, tell)
+        return DriveResult(
+            plan=plan, started_at=started_at, totals=totals, measured=measured, stopped_early=stopped, lost_senders=lost
         )
 
 
 def _collect(
-    pipes: list[Pipe], plan: Plan, measured: Measured, tell: Callable[[Measured], None]
-) -> tuple[list[Book], int, bool]:
-    """Return the books by lane, how many lanes were lost, and whether it was stopped by hand."""
+    pipes: list[Pipe], plan: Plan, measured: Measurements, tell: Callable[[Measurements], None]
+) -> tuple[list[Totals], int, bool]:
+    """Return the totals by sender, how many senders were lost, and whether it was stopped by hand."""
     index = {pipe: number for number, pipe in enumerate(pipes)}
-    books: dict[int, Book] = {}
+    totals: dict[int, Totals] = {}
     open_pipes, stopped = set(pipes), False
     deadline = measured.start + plan.schedule.duration_s() + plan.drain_s + 20
     while open_pipes:
@@ -207,10 +207,10 @@ def _collect(
                 except (EOFError, OSError):
                     open_pipes.discard(pipe)
                     continue
-                if isinstance(message, Book):
-                    books[index[pipe]] = message
+                if isinstance(message, Totals):
+                    totals[index[pipe]] = message
                     open_pipes.discard(pipe)
-                elif isinstance(message, Slice):
+                elif isinstance(message, Interval):
                     measured.add(index[pipe], message)
             tell(measured)
             if time.perf_counter() > deadline:
@@ -222,5 +222,7 @@ def _collect(
             deadline = min(deadline, time.perf_counter() + plan.drain_s + 5)
             for pipe in open_pipes:
                 pipe.send("stop")
-    empty = Book(outcomes=b"", errors={"driver process lost": 1}, requests=0, answers=0, waited=0, gave_up=0, cpu_s=0)
-    return [books.get(number, empty) for number in range(len(pipes))], len(pipes) - len(books), stopped
+    empty = Totals(
+        outcomes=b"", errors={"driver process lost": 1}, requests=0, answers=0, waited=0, never_sent=0, cpu_s=0
+    )
+    return [totals.get(number, empty) for number in range(len(pipes))], len(pipes) - len(totals), stopped

@@ -11,7 +11,7 @@ from statistics import fmean
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from loadtest.drive.plan import Slice
+from loadtest.drive.plan import Interval
 from loadtest.traffic.schedule import Schedule
 
 HIGHEST_US = 600_000_000
@@ -46,30 +46,30 @@ class Second(msgspec.Struct, kw_only=True):
     """Moments that waited for a connection at the second's end."""
     connections: int = 0
     driver_cpu: float = 0.0
-    """Of the busiest lane, share of a core."""
+    """Of the busiest sender, share of a core."""
     driver_starved: float = 0.0
-    """Share of the second in which a lane was ready to run, but had no core."""
+    """Share of the second in which a sender was ready to run, but had no core."""
 
 
-class Measured:
-    """Grows while the lanes report."""
+class Measurements:
+    """Grows while the senders report."""
 
-    def __init__(self, schedule: Schedule, lanes: int, start: float) -> None:
+    def __init__(self, schedule: Schedule, senders: int, start: float) -> None:
         self.schedule, self.start = schedule, start
         self.latency, self.service, self.late = histogram(), histogram(), histogram()
         self.seconds: list[Second] = []
         self.probes: list[tuple[int, int, float]] = []
-        """Lane, number and scheduled moment of hits whose way is watched; whoever watches takes them out."""
-        self.marks: list[list[tuple[float, int]]] = [[] for _ in range(lanes)]
-        """For each lane: (seconds from the start, ids given out by then)."""
+        """Sender, number and scheduled moment of hits whose way is watched; whoever watches takes them out."""
+        self.marks: list[list[tuple[float, int]]] = [[] for _ in range(senders)]
+        """For each sender: (seconds from the start, ids given out by then)."""
         self._window = histogram()
-        self._sent = [0] * lanes
-        self._last: list[Slice | None] = [None] * lanes
-        self._cpu: list[tuple[float, float, float]] = [(start, 0.0, 0.0)] * lanes
-        self._shares: list[list[tuple[float, float]]] = [[] for _ in range(lanes)]
+        self._sent = [0] * senders
+        self._last: list[Interval | None] = [None] * senders
+        self._cpu: list[tuple[float, float, float]] = [(start, 0.0, 0.0)] * senders
+        self._shares: list[list[tuple[float, float]]] = [[] for _ in range(senders)]
 
-    def add(self, lane: int, cut: Slice) -> None:
-        """Take in a lane's slice."""
+    def add(self, sender: int, cut: Interval) -> None:
+        """Take in a sender's slice."""
         elapsed = cut.until - self.start
         while len(self.seconds) <= max(0, int(elapsed)):
             self._next_second()
@@ -81,21 +81,21 @@ class Measured:
         record(self.late, cut.late)
         now.answered += len(cut.latencies)
         now.failed += cut.failed
-        now.sent += cut.requests - self._sent[lane]
-        self._sent[lane] = cut.requests
-        self._last[lane] = cut
+        now.sent += cut.requests - self._sent[sender]
+        self._sent[sender] = cut.requests
+        self._last[sender] = cut
         now.waiting = sum(last.waiting for last in self._last if last)
         now.connections = sum(last.alive for last in self._last if last)
-        since, cpu_s, starved_s = self._cpu[lane]
+        since, cpu_s, starved_s = self._cpu[sender]
         if cut.until - since >= 0.9:
             if cpu_s:  # the first cut only sets where the counting begins
                 shares = ((cut.cpu_s - cpu_s) / (cut.until - since), (cut.starved_s - starved_s) / (cut.until - since))
-                self._shares[lane].append(shares)
+                self._shares[sender].append(shares)
                 now.driver_cpu = max(now.driver_cpu, shares[0])
                 now.driver_starved = max(now.driver_starved, shares[1])
-            self._cpu[lane] = (cut.until, cut.cpu_s, cut.starved_s)
-        self.marks[lane].append((elapsed, cut.numbers))
-        self.probes.extend((lane, number, at) for number, at in cut.probes)
+            self._cpu[sender] = (cut.until, cut.cpu_s, cut.starved_s)
+        self.marks[sender].append((elapsed, cut.numbers))
+        self.probes.extend((sender, number, at) for number, at in cut.probes)
         if self._window.get_total_count():
             now.p50_ms, now.p90_ms, now.p99_ms = (self._window.get_value_at_percentile(p) / 1000 for p in (50, 90, 99))
             now.max_ms = self._window.get_max_value() / 1000
@@ -105,11 +105,11 @@ class Measured:
         self._window = histogram()
         self.seconds.append(Second(at=at, due=self.schedule.rate_at(at + 0.5)))
 
-    def busiest_lane(self) -> tuple[float, float]:
-        """Return of the busiest lane: share of the time that it ran, and that it waited for a core; mean of its run."""
+    def busiest_sender(self) -> tuple[float, float]:
+        """Return the busiest sender's mean shares of the time: running, and waiting for a core."""
         means = [(fmean(s[0] for s in shares), fmean(s[1] for s in shares)) for shares in self._shares if shares]
         return max(means, key=sum, default=(0.0, 0.0))
 
-    def moment_of(self, lane: int, number: int) -> float:
-        """Return about when (seconds from the start, to a tenth) a lane's hit was sent."""
-        return next((elapsed for elapsed, numbers in self.marks[lane] if numbers > number), float("inf"))
+    def moment_of(self, sender: int, number: int) -> float:
+        """Return about when (seconds from the start, to a tenth) a sender's hit was sent."""
+        return next((elapsed for elapsed, numbers in self.marks[sender] if numbers > number), float("inf"))

@@ -1,4 +1,4 @@
-"""What goes to a lane's process, and what comes back at its end."""
+"""What goes to a sender's process, and what comes back at its end."""
 
 from array import array
 
@@ -15,7 +15,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     tls: bool = False
     connections: int = 128
-    """Of one lane, all open from the start."""
+    """Of one sender, all open from the start."""
     churn: float = 0.01
     """Share of answers after which the connection is closed and another one opened."""
     timeout_s: float = 10.0
@@ -32,17 +32,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     run: str
     """8 hex digits, new for every run: part of every id."""
-    lanes: int = 1
+    senders: int = 1
     drain_s: float = 12.0
     """How long answers are awaited after the last moment."""
     probes_per_s: float = 20.0
     """Hits a second that are followed until they are visible."""
     pool: int = 20_000
-    """Shots of a lane, at most, sent round and round with new ids."""
+    """Shots of a sender, at most, sent round and round with new ids."""
 
 
-class Slice:
-    """What a lane counted in a tenth of a second; times in whole microseconds."""
+class Interval:
+    """What a sender counted in a tenth of a second; times in whole microseconds."""
 
     def __init__(self) -> None:
         self.latencies = array("I")
@@ -62,13 +62,13 @@ class Slice:
         self.numbers = self.requests = self.waiting = self.alive = 0
         """As of its end: ids given out, requests sent, moments that wait for a connection, connections."""
         self.cpu_s = 0.0
-        """CPU time of the lane's process so far."""
+        """CPU time of the sender's process so far."""
         self.starved_s = 0.0
         """How long it was ready to run, but had no core, so far (Linux)."""
 
 
-class Book(msgspec.Struct, frozen=True, kw_only=True):
-    """What a lane hands in at its end."""
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sender hands in at its end."""
 
     outcomes: bytes
     """One byte a hit, by its number: see verdict.py."""
@@ -76,7 +76,7 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     answers: int
     waited: int
-    gave_up: int
+    never_sent: int
     """Moments that came and were never served."""
     cpu_s: float
     """CPU time of the process between start and end."""

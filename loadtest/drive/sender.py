@@ -2,9 +2,9 @@
 
 Rule: open loop. A moment that has come is served whatever the answers do: by a free connection, or, where none is
 free, by the next that becomes so; its latency counts from the scheduled moment. One request at a time a connection.
-And no moment leaves the books: one without an answer counts with the time until it was given up.
-The hot path is `Connection.data_received` -> `Lane.answered` -> `Lane.fire`; the rest runs a few times a second.
-Longer than other modules, because connection and lane are one machine: each call between them happens every 20 µs.
+And no moment leaves the totals: one without an answer counts with the time until it was given up.
+The hot path is `Connection.data_received` -> `Sender.answered` -> `Sender.fire`; the rest runs a few times a second.
+Longer than other modules, because connection and sender are one machine: each call between them happens every 20 µs.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from loadtest.check import verdict
-from loadtest.check.verdict import ACCEPTED, FAILED, UNANSWERED
+from loadtest.drive import verdict
 from loadtest.drive.alarm import Alarm
-from loadtest.drive.plan import Slice, Target
-from loadtest.traffic.request_template import Shot, hit_id
+from loadtest.drive.plan import Interval, Target
+from loadtest.drive.verdict import ACCEPTED, FAILED, UNANSWERED
+from loadtest.traffic.request_template import Template, hit_id
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _PID = re.compile(rb"\r\nset-cookie: *_pid=([0-9a-f]{32})", re.IGNORECASE)
@@ -37,25 +37,25 @@ clock = time.perf_counter
 class Connection(asyncio.Protocol):
     """One connection: at most one request under way."""
 
-    __slots__ = ("at", "lane", "left", "number", "pending", "sent", "shot", "transport")
+    __slots__ = ("at", "left", "number", "pending", "sender", "sent", "template", "transport")
 
-    def __init__(self, lane: "Lane") -> None:
-        self.lane = lane
+    def __init__(self, sender: "Sender") -> None:
+        self.sender = sender
         self.transport: asyncio.Transport
-        self.shot: Shot | None = None
+        self.template: Template | None = None
         self.at = self.sent = 0.0
         self.number = 0
         self.pending = b""
-        self.left = lane.lifetime()
+        self.left = sender.lifetime()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # what create_connection gives
-        self.lane.connected(self)
+        self.sender.connected(self)
 
     def data_received(self, data: bytes) -> None:
         now = clock()
-        shot = self.shot
-        if shot is None:  # an answer nobody asked for, such as 408 to an idle connection
+        template = self.template
+        if template is None:  # an answer nobody asked for, such as 408 to an idle connection
             self.transport.abort()
             return
         if self.pending:
@@ -74,20 +74,20 @@ class Connection(asyncio.Protocol):
             self.pending = data
             return
         self.pending = b""
-        self.shot = None
-        self.lane.answered(self, shot, data, end, now)
+        self.template = None
+        self.sender.answered(self, template, data, end, now)
 
     def connection_lost(self, problem: Exception | None) -> None:
-        self.lane.lost(self, problem)
+        self.sender.lost(self, problem)
 
 
-class Lane:
-    """The schedule's servant: due moments, free connections, the books."""
+class Sender:
+    """The schedule's servant: due moments, free connections, the totals."""
 
     def __init__(
         self,
         target: Target,
-        shots: Sequence[Shot],
+        templates: Sequence[Template],
         moments: Iterator[float],
         *,
         run: str,
@@ -95,19 +95,19 @@ class Lane:
         seed: int,
         probes_per_s: float = 10.0,
     ) -> None:
-        self.target, self.shots, self.moments = target, shots, moments
+        self.target, self.templates, self.moments = target, templates, moments
         self.prefix = hit_id(run, index, 0)[:-8].encode()
-        self.rng = random.Random(f"lane {seed} {index}")
-        self.place = self.rng.randrange(len(shots))
+        self.rng = random.Random(f"sender {seed} {index}")
+        self.place = self.rng.randrange(len(templates))
         self.outcomes = array("B")
         """One byte a hit, by its number."""
         self.errors: Counter[str] = Counter()
-        self.requests = self.answers = self.waited = self.gave_up = 0
+        self.requests = self.answers = self.waited = self.never_sent = 0
         self.free: deque[Connection] = deque()
         self.busy: set[Connection] = set()
         self.waiting: deque[float] = deque()
         self.cookies: dict[int, bytes] = {}
-        self.slice = Slice()
+        self.slice = Interval()
         self.probe_gap = 1 / probes_per_s if probes_per_s else float("inf")
         self.next_probe = 0.0
         self.next_at = float("inf")
@@ -177,21 +177,21 @@ class Lane:
         self.free.append(connection)
 
     def give_up(self, at: float, now: float) -> None:
-        """Book a moment that came and was never served."""
-        self.gave_up += 1
+        """Totals a moment that came and was never served."""
+        self.never_sent += 1
         self.miss(at, now)
 
     def miss(self, at: float, now: float) -> None:
-        """Book a moment without an answer: its visitor has waited until now."""
+        """Totals a moment without an answer: its visitor has waited until now."""
         self.slice.failed += 1
         self.slice.missed.append(int((now - at) * 1e6))
 
     def lost(self, connection: Connection, problem: Exception | None) -> None:
-        """Book a broken connection; its request, if any, stays unanswered."""
+        """Totals a broken connection; its request, if any, stays unanswered."""
         self.alive -= 1
         self.busy.discard(connection)
-        shot, connection.shot = connection.shot, None
-        if shot is not None:
+        template, connection.template = connection.template, None
+        if template is not None:
             self.errors[f"no answer: {type(problem).__name__ if problem else 'closed'}"] += 1
             self.miss(connection.at, clock())
         else:
@@ -203,22 +203,22 @@ class Lane:
     # --- the hot path
 
     def fire(self, connection: Connection, at: float, now: float) -> None:
-        """Send the next shot for the moment `at`."""
+        """Send the next template for the moment `at`."""
         place = self.place + 1
-        if place >= len(self.shots):
+        if place >= len(self.templates):
             place = 0
         self.place = place
-        shot = self.shots[place]
+        template = self.templates[place]
         number = connection.number = len(self.outcomes)
-        if len(shot.slots) == 1:
-            raw = b"%b%b%08x%b" % (shot.parts[0], self.prefix, number, shot.parts[1])
+        if len(template.slots) == 1:
+            raw = b"%b%b%08x%b" % (template.parts[0], self.prefix, number, template.parts[1])
             self.outcomes.append(UNANSWERED)
         else:
-            count = len(shot.expected)
+            count = len(template.expected)
             ids = [b"%b%08x" % (self.prefix, n) for n in range(number, number + count)]
             self.outcomes.extend([UNANSWERED] * count)
-            raw = shot.render(ids, self.cookies.get(shot.visit, b"0" * 32))
-        connection.shot, connection.at, connection.sent = shot, at, now
+            raw = template.render(ids, self.cookies.get(template.visit, b"0" * 32))
+        connection.template, connection.at, connection.sent = template, at, now
         self.busy.add(connection)
         self.requests += 1
         connection.transport.write(raw)
@@ -237,25 +237,29 @@ class Lane:
             at = next(self.moments, float("inf"))
         self.next_at = at
 
-    def answered(self, connection: Connection, shot: Shot, data: bytes, end: int, now: float) -> None:
-        """Judge an answer, book it, and use the connection again."""
+    def answered(self, connection: Connection, template: Template, data: bytes, end: int, now: float) -> None:
+        """Judge an answer, totals it, and use the connection again."""
         self.busy.discard(connection)
         self.answers += 1
         counts = self.slice
         counts.latencies.append(int((now - connection.at) * 1e6))
         counts.service.append(int((now - connection.sent) * 1e6))
         number = connection.number
-        if data.find(b"\r\nX-Pharos: accepted\r\n", 0, end + 2) > 0 and shot.expected == (True,) and shot.status == 200:
+        if (
+            data.find(b"\r\nX-Pharos: accepted\r\n", 0, end + 2) > 0
+            and template.expected == (True,)
+            and template.status == 200
+        ):
             self.outcomes[number] = ACCEPTED
             if now >= self.next_probe:
                 self.next_probe = now + self.probe_gap
                 counts.probes.append((number, connection.at))
         else:
-            self.judge(connection, shot, data, end)
-        if shot.learns:
+            self.judge(connection, template, data, end)
+        if template.learns:
             found = _PID.search(data, 0, end + 2)
             if found:
-                self.cookies[shot.visit] = found[1]
+                self.cookies[template.visit] = found[1]
         connection.left -= 1
         if connection.left <= 0 or data.find(b"onnection: close", 0, end) > 0:
             connection.transport.close()
@@ -276,9 +280,9 @@ class Lane:
             self.errors["timeout"] += 1
             connection.transport.abort()
 
-    def cut(self, now: float) -> Slice:
+    def cut(self, now: float) -> Interval:
         """Return what has been counted since the last cut."""
-        cut, self.slice = self.slice, Slice()
+        cut, self.slice = self.slice, Interval()
         cut.until, cut.numbers, cut.requests = now, len(self.outcomes), self.requests
         cut.waiting, cut.alive = len(self.waiting), self.alive
         cut.cpu_s, cut.starved_s = time.process_time(), _starved_s()
@@ -304,11 +308,11 @@ class Lane:
         self.closing = True
         self.abandon(now)
         for connection in self.busy:
-            connection.shot = None  # so that its end, which comes after the last cut, books nothing
+            connection.template = None  # so that its end, which comes after the last cut, totals nothing
             self.errors["no answer: the run was over"] += 1
             self.miss(connection.at, now)
 
-    async def run(self, start: float, tell: Callable[[Slice], None], drain_s: float) -> None:
+    async def run(self, start: float, tell: Callable[[Interval], None], drain_s: float) -> None:
         """Serve the schedule from `start` (on the clock) to its end, telling what each tenth of a second brought.
 
         Ends by itself: after the last answer, or `drain_s` after the last moment.
@@ -346,9 +350,9 @@ class Lane:
 
     # --- verdicts off the hot path
 
-    def judge(self, connection: Connection, shot: Shot, data: bytes, end: int) -> None:
-        """Book each of the request's hits as its answer says."""
-        judged = verdict.judge(shot, data, end)
+    def judge(self, connection: Connection, template: Template, data: bytes, end: int) -> None:
+        """Totals each of the request's hits as its answer says."""
+        judged = verdict.judge(template, data, end)
         number = connection.number
         self.outcomes[number : number + len(judged.outcomes)] = array("B", judged.outcomes)
         if judged.outcomes[0] == FAILED:

@@ -1,8 +1,7 @@
 """A driver process: `python -m loadtest.drive.sender_process FD`, started by driver.py with a pipe as descriptor FD.
 
-What it says over the pipe, in this order: a text when it is ready ("", or why no connection could be opened), Slices
-ten times a second, its Book. What it hears: the plan and its index, the moment to start, and perhaps a word that means
-"stop".
+It receives the plan and its own index, then the moment to start, and perhaps a message that stops it. It sends, in this
+order: a text when it is ready ("", or why it could open no connection), an Interval ten times a second, its Totals.
 """
 
 import asyncio
@@ -13,8 +12,8 @@ from typing import Final
 
 import uvloop
 
-from loadtest.drive.plan import Book, Plan, Slice
-from loadtest.drive.sender import Lane
+from loadtest.drive.plan import Interval, Plan, Totals
+from loadtest.drive.sender import Sender
 from loadtest.traffic import profiles
 from loadtest.traffic import schedule as schedules
 
@@ -25,49 +24,49 @@ THERE_S: Final = 3.0
 
 
 async def serve(pipe: Pipe, plan: Plan, index: int) -> None:
-    """Be one lane: open, await the start, tell slices, hand in the book; end at once when the parent is gone."""
-    shots = profiles.pool(plan.profile, plan.seed * 1000 + index, plan.surface, plan.pool)
-    moments = schedules.arrivals(plan.schedule, plan.seed, index, plan.lanes)
-    lane = Lane(
+    """Be one sender: open, await the start, tell slices, hand in the totals; end at once when the parent is gone."""
+    templates = profiles.pool(plan.profile, plan.seed * 1000 + index, plan.surface, plan.pool)
+    moments = schedules.arrivals(plan.schedule, plan.seed, index, plan.senders)
+    sender = Sender(
         plan.target,
-        shots,
+        templates,
         moments,
         run=plan.run,
         index=index,
         seed=plan.seed,
-        probes_per_s=plan.probes_per_s / plan.lanes,
+        probes_per_s=plan.probes_per_s / plan.senders,
     )
-    refusal = await lane.open(OPEN_S, THERE_S)
+    refusal = await sender.open(OPEN_S, THERE_S)
     try:
         pipe.send(refusal)
         start: float = await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
     except (EOFError, OSError):
         return  # there is nothing to load, or the parent is gone
 
-    def tell(cut: Slice) -> None:
+    def tell(cut: Interval) -> None:
         pipe.send(cut)
         if pipe.poll():  # any word from the parent, or its end, means: stop
-            lane.stop()
+            sender.stop()
 
     before = time.process_time()
     try:
-        await lane.run(start, tell, plan.drain_s)
-        book = Book(
-            outcomes=lane.outcomes.tobytes(),
-            errors=dict(lane.errors),
-            requests=lane.requests,
-            answers=lane.answers,
-            waited=lane.waited,
-            gave_up=lane.gave_up,
+        await sender.run(start, tell, plan.drain_s)
+        totals = Totals(
+            outcomes=sender.outcomes.tobytes(),
+            errors=dict(sender.errors),
+            requests=sender.requests,
+            answers=sender.answers,
+            waited=sender.waited,
+            never_sent=sender.never_sent,
             cpu_s=time.process_time() - before,
         )
-        pipe.send(book)
+        pipe.send(totals)
     except BrokenPipeError:
         return  # the parent is gone: so are we
 
 
 def main(fd: int) -> None:
-    """Serve the pipe `fd` from the plan to the book."""
+    """Serve the pipe `fd` from the plan to the totals."""
     pipe = Pipe(fd)
     try:
         plan, index = pipe.recv()

@@ -80,8 +80,8 @@ def _tiles(result: Result) -> Iterable[str]:
     yield tile(ms(result.latency.at(99)), "ms", "99th percentile")
     yield tile(ms(result.latency.at(99.9)), "ms", "99.9th percentile")
     yield tile(f"{result.failed:,}", "", "hits failed", "bad" if result.failed else "")
-    if result.gave_up:
-        yield tile(f"{result.gave_up:,}", "", "never sent", "bad")
+    if result.never_sent:
+        yield tile(f"{result.never_sent:,}", "", "never sent", "bad")
     if audit := result.audit:
         yield tile(f"{audit.accepted:,}", "", "hits accepted")
         yield tile(f"{audit.missing:,}", "", "of them missing", "bad" if audit.missing else "good")
@@ -205,16 +205,17 @@ def _tables(result: Result) -> Iterable[str]:
         ]
         + [("driver late, 99 %", ms(result.driver_late.at(99)), False)],
     )
-    if result.errors or result.gave_up or result.notes:
+    if result.errors or result.never_sent or result.notes:
         rows = [(f"{count:,} x", text, False) for text, count in result.errors.items()]
-        if result.gave_up:
-            rows.append((f"{result.gave_up:,} x", "never sent: no connection came free within the timeout", False))
+        if result.never_sent:
+            rows.append((f"{result.never_sent:,} x", "never sent: no connection came free within the timeout", False))
         yield _table("Errors and notes", rows + [("note", note, False) for note in result.notes])
     if result.faults:
         yield _table("Injected faults", [(f"{at:.1f} s", text, False) for at, text in result.faults])
     facts = {
         "requests": f"{result.requests:,} ({result.hits:,} hits)",
-        "driver": f"{result.lanes} process(es), {result.connections:,} connections, {result.driver_cpu:.0%} of a core",
+        "driver": f"{result.senders} process(es) with {result.connections:,} connections",
+        "driver, busiest process": f"{result.driver_cpu:.0%} of a core",
         "waited for a connection": f"{result.waited:,} requests",
         "seed": str(result.seed),
         **result.machine,

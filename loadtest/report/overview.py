@@ -6,17 +6,16 @@ from functools import partial
 from statistics import fmean
 
 from loadtest.check.freshness import STAGES
-from loadtest.limit import Found
 from loadtest.report import html_page
 from loadtest.report.plot import NARROW, WIDE, Series, number, plot, ticks
-from loadtest.report.result import BOTTLENECK, BROKEN, CLEAN, Result
-from loadtest.run import exit_code
+from loadtest.report.result import BOTTLENECK, BROKEN, CLEAN, Result, worst_exit_code
+from loadtest.report.search import SearchResult
 
 Column = tuple[str, Callable[[int, Result], str]]
 """A heading, and what stands below it for the n-th run."""
 
 
-def of_search(title: str, found: Found) -> str:
+def of_search(title: str, found: SearchResult) -> str:
     """Return the page of `find-limit`: the steps, then the highest rate that held."""
     knee = found.knee
     ordered = sorted(zip(found.rates, found.steps, strict=True), key=lambda pair: pair[0])
@@ -48,7 +47,7 @@ def of_search(title: str, found: Found) -> str:
     )
     columns: list[Column] = [
         ("rate", lambda n, step: f"{found.rates[n]:,.0f}/s"),
-        ("", lambda n, step: found.words[n]),
+        ("", lambda n, step: found.outcomes[n]),
         *_FIGURES,
     ]
     return _page(
@@ -124,11 +123,11 @@ def _latencies(over: Sequence[tuple[float, Result]]) -> list[Series]:
 
 
 def _failed(one: Result) -> int:
-    return one.failed + one.gave_up
+    return one.failed + one.never_sent
 
 
 def _failed_percent(one: Result) -> float:
-    return 100 * _failed(one) / max(1, one.hits + one.gave_up)
+    return 100 * _failed(one) / max(1, one.hits + one.never_sent)
 
 
 def _lost_percent(one: Result) -> float:
@@ -174,7 +173,7 @@ def _table(name: str, columns: Sequence[Column], results: Sequence[Result]) -> s
 
 
 def _page(title: str, results: Sequence[Result], told: str, plots: str, table: str, one: Result) -> str:
-    code = exit_code(results)
+    code = worst_exit_code(results)
     word = {BROKEN: ("BROKEN", "bad"), BOTTLENECK: ("BOTTLENECK: THE DRIVER", "warn")}.get(code, ("CLEAN", "good"))
     if code == CLEAN and not all(each.audit for each in results):
         word = ("NOT AUDITED", "warn")

@@ -4,15 +4,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from loadtest.check.faults import Faults
-from loadtest.check.freshness import Watch
-from loadtest.check.stored_hits import Store
-from loadtest.drive.measurements import Measured
+from loadtest.check.freshness import Monitor
+from loadtest.drive.measurements import Measurements
 from loadtest.report.result import BOTTLENECK, BROKEN, Result
-from loadtest.run import News, Order, run
 
 
-class Screen(News):
+class Observer:
+    """Who follows a run; every method may be left as it is."""
+
+    def driving(self, measured: Measurements, monitor: Monitor) -> None:
+        """Ten times a second while it drives."""
+
+    def settling(self, visible: int, accepted: int) -> None:
+        """Whenever more events have become visible after the last answer."""
+
+
+class Screen(Observer):
     """Shows a run on a console."""
 
     def __init__(self, console: Console) -> None:
@@ -28,7 +35,7 @@ class Screen(News):
         )
         self.task: TaskID | None = None
 
-    def driving(self, measured: Measured, watch: Watch) -> None:
+    def driving(self, measured: Measurements, monitor: Monitor) -> None:
         """Move the bar and tell the last whole second."""
         seconds = measured.schedule.duration_s()
         if self.task is None:
@@ -40,10 +47,10 @@ class Screen(News):
         if whole:
             now = whole[-1]
             state = f"{now.answered:,}/s  p99 {now.p99_ms:.1f} ms  {failed:,} failed  {now.waiting:,} waiting"
-        if watch.samples:
-            lag = {k: v for k, v in watch.samples[-1].values.items() if "lag" in k}
+        if monitor.samples:
+            lag = {k: v for k, v in monitor.samples[-1].values.items() if "lag" in k}
             state += "".join(f"  {name} {value:,.0f}" for name, value in lag.items())
-        self.progress.update(self.task, completed=min(seconds, watch.elapsed()), state=state)
+        self.progress.update(self.task, completed=min(seconds, monitor.elapsed()), state=state)
 
     def settling(self, visible: int, accepted: int) -> None:
         """Show how much of what was accepted is visible."""
@@ -61,15 +68,6 @@ class Screen(News):
         self.progress.stop()
 
 
-def watched(order: Order, store: Store | None, console: Console, faults: Faults | None = None) -> Result:
-    """Do a run with its bar on the console; the bar goes whatever comes."""
-    screen = Screen(console)
-    try:
-        return run(order, store, screen, faults)
-    finally:
-        screen.close()
-
-
 def show(result: Result, console: Console) -> None:
     """Print what a run came to."""
     table = Table(title=result.title, title_justify="left", title_style="bold", show_header=False)
@@ -83,8 +81,8 @@ def show(result: Result, console: Console) -> None:
     table.add_row("driver", f"late p99 {result.driver_late.at(99):.2f} ms, {result.driver_cpu:.0%} of a core")
     if result.waited:
         table.add_row("waited", f"{result.waited:,} requests for one of {result.connections:,} connections")
-    if result.failed or result.gave_up:
-        table.add_row("failed", f"{result.failed:,} hits, {result.gave_up:,} requests never sent", style="yellow")
+    if result.failed or result.never_sent:
+        table.add_row("failed", f"{result.failed:,} hits, {result.never_sent:,} requests never sent", style="yellow")
     for text, count in list(result.errors.items())[:6]:
         table.add_row("", f"{count:,} x {text}", style="yellow")
     if result.freshness_s:

@@ -1,15 +1,16 @@
 """What a run comes to: figures for people and programs, and the exit code. Pure."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 from hdrh.histogram import HdrHistogram
 
 from loadtest.check.audit import Audit
-from loadtest.check.freshness import Fresh, Sample
-from loadtest.check.verdict import FAILED, UNANSWERED, WRONGLY_ACCEPTED, WRONGLY_REFUSED
-from loadtest.drive.driver import LATE_BOUND_MS, Drive
+from loadtest.check.freshness import FollowedHit, Sample
+from loadtest.drive.driver import LATE_BOUND_MS, DriveResult
 from loadtest.drive.measurements import Second
+from loadtest.drive.verdict import FAILED, UNANSWERED, WRONGLY_ACCEPTED, WRONGLY_REFUSED
 
 CLEAN: Final = 0
 BROKEN: Final = 1
@@ -61,7 +62,7 @@ class Result(msgspec.Struct, kw_only=True):
     profile: str
     schedule: str
     seed: int
-    lanes: int
+    senders: int
     connections: int
     duration_s: float
     requests: int
@@ -70,7 +71,7 @@ class Result(msgspec.Struct, kw_only=True):
     """Over the schedule's duration."""
     failed: int
     """Hits answered 5xx, or not at all."""
-    gave_up: int
+    never_sent: int
     """Requests whose moment passed the timeout before any connection was free: never sent."""
     waited: int
     """Requests that had to wait for a connection."""
@@ -95,7 +96,7 @@ class Result(msgspec.Struct, kw_only=True):
     audit: Audit | None
     seconds: list[Second]
     samples: list[Sample]
-    fresh: list[Fresh]
+    fresh: list[FollowedHit]
     faults: list[tuple[float, str]]
     """Injected faults: seconds from the start, what."""
     notes: list[str]
@@ -117,7 +118,7 @@ def times(of: HdrHistogram) -> Times:
     )
 
 
-def freshness(fresh: list[Fresh]) -> dict[str, float]:
+def freshness(fresh: list[FollowedHit]) -> dict[str, float]:
     """Return percentiles in seconds, by name; empty without any."""
     ordered = sorted(hit.after_s for hit in fresh)
     if not ordered:
@@ -127,20 +128,22 @@ def freshness(fresh: list[Fresh]) -> dict[str, float]:
     }
 
 
-def late(followed: list[Fresh], after_s: float) -> int:
+def late(followed: list[FollowedHit], after_s: float) -> int:
     """Return how many of the hits took longer than `after_s`."""
     return sum(hit.after_s > after_s for hit in followed)
 
 
-def broken(drive: Drive, audit: Audit | None, followed: list[Fresh], limits: Thresholds) -> tuple[list[str], list[str]]:
+def broken(
+    drive: DriveResult, audit: Audit | None, followed: list[FollowedHit], limits: Thresholds
+) -> tuple[list[str], list[str]]:
     """Return (what must not be, whatever was demanded; which thresholds are broken), in words."""
     over = []
     p99_ms = drive.measured.latency.get_value_at_percentile(99) / 1000
     if limits.max_p99_ms is not None and p99_ms > limits.max_p99_ms:
         over.append(f"p99 {p99_ms:.1f} ms is above {limits.max_p99_ms:g} ms")
     # What was never sent counts as one hit: what else the request would have carried, nobody knows.
-    bad = drive.count(FAILED) + drive.count(UNANSWERED) + drive.gave_up()
-    percent = 100 * bad / max(1, drive.hits() + drive.gave_up())
+    bad = drive.count(FAILED) + drive.count(UNANSWERED) + drive.never_sent()
+    percent = 100 * bad / max(1, drive.hits() + drive.never_sent())
     if limits.max_failed_percent is not None and percent > limits.max_failed_percent:
         over.append(f"{percent:.3f} % failed or were not answered, above {limits.max_failed_percent:g} %")
     fresh_s = freshness(followed).get("p99", float("inf"))
@@ -168,6 +171,12 @@ def exit_code(faults: list[str], over: list[str], bottleneck: str) -> int:
     return BROKEN if over else CLEAN
 
 
+def worst_exit_code(results: Sequence[Result]) -> int:
+    """Return the worst of several runs: broken before bottleneck before clean."""
+    codes = {one.exit_code for one in results}
+    return BROKEN if BROKEN in codes else max(codes, default=CLEAN)
+
+
 def fail(result: Result, why: str) -> None:
     """Let a finished result say that something must not be which came to light after it."""
     result.broken.append(why)
@@ -175,7 +184,7 @@ def fail(result: Result, why: str) -> None:
 
 
 def of(
-    drive: Drive,
+    drive: DriveResult,
     *,
     title: str,
     url: str,
@@ -183,8 +192,8 @@ def of(
     limits: Thresholds,
     audit: Audit | None,
     samples: list[Sample],
-    fresh: list[Fresh],
-    never_fresh: list[Fresh],
+    fresh: list[FollowedHit],
+    never_fresh: list[FollowedHit],
     faults: list[tuple[float, str]],
     not_done: list[str],
     notes: list[str],
@@ -209,20 +218,20 @@ def of(
         profile=plan.profile,
         schedule=schedule,
         seed=plan.seed,
-        lanes=plan.lanes,
-        connections=plan.target.connections * plan.lanes,
+        senders=plan.senders,
+        connections=plan.target.connections * plan.senders,
         duration_s=plan.schedule.duration_s(),
         requests=drive.requests(),
         hits=drive.hits(),
         answers_per_s=drive.answers() / lasted,
         failed=drive.count(FAILED) + drive.count(UNANSWERED),
-        gave_up=drive.gave_up(),
-        waited=sum(book.waited for book in drive.books),
+        never_sent=drive.never_sent(),
+        waited=sum(totals.waited for totals in drive.totals),
         errors=dict(drive.errors().most_common(20)),
         latency=times(measured.latency),
         service=times(measured.service),
         driver_late=times(measured.late),
-        driver_cpu=measured.busiest_lane()[0],
+        driver_cpu=measured.busiest_sender()[0],
         freshness_s=freshness(followed),
         never_fresh=len(never_fresh),
         late=late(followed, limits.late_after_s),

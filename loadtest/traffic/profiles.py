@@ -17,7 +17,7 @@ import msgspec
 
 from collector.contract import Hit
 from loadtest.traffic import user_agents
-from loadtest.traffic.request_template import ID_SLOT, PID_SLOT, Request, Shot, Sort, hit_id, wire
+from loadtest.traffic.request_template import ID_SLOT, PID_SLOT, Request, RequestKind, Template, hit_id, wire
 
 
 class Surface(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +104,7 @@ def _pixel(v: _Visitors, page: str, referrer: str, event: str, identified: str) 
     return f"{target}&r={quote(referrer, safe='')}" if referrer else target
 
 
-def _visit(v: _Visitors, sort: Sort) -> Iterator[Request]:
+def _visit(v: _Visitors, sort: RequestKind) -> Iterator[Request]:
     """Yield the requests of one visit: some pages in a row, of one visitor with one cookie."""
     agent = next(v.bots) if sort == "bot" else next(v.browsers)
     new = v.rng.random() < v.new_share
@@ -166,7 +166,7 @@ def _posted(
     )
 
 
-def _single(v: _Visitors, sort: Sort) -> Request:
+def _single(v: _Visitors, sort: RequestKind) -> Request:
     """Return a request that is no visit: a mail open, a click, a refusal, nonsense, the worst a browser may send."""
     agent = next(v.mail_clients) if sort == "mail" else next(v.browsers)
     page = v.landing()
@@ -224,18 +224,18 @@ def requests(profile: str, seed: int, surface: Surface) -> Iterator[Request]:
             yield request
 
 
-def pool(profile: str, seed: int, surface: Surface, size: int, most_bytes: int = 24_000_000) -> list[Shot]:
-    """Return `size` shots, fewer when they would hold `most_bytes`, to be sent round and round with new ids.
+def pool(profile: str, seed: int, surface: Surface, size: int, most_bytes: int = 24_000_000) -> list[Template]:
+    """Return `size` templates, fewer when they would hold `most_bytes`, to be sent round and round with new ids.
 
     New visitors are new again in each round.
     """
-    shots: list[Shot] = []
+    templates: list[Template] = []
     for request in itertools.islice(requests(profile, seed, surface), size):
-        shots.append(wire(request, surface.host))
-        most_bytes -= sum(map(len, shots[-1].parts))
+        templates.append(wire(request, surface.host))
+        most_bytes -= sum(map(len, templates[-1].parts))
         if most_bytes < 0:
             break
-    return shots
+    return templates
 
 
 def hits(profile: str, seed: int, surface: Surface, at_ms: int = 1_795_334_400_000) -> Iterator[Hit]:

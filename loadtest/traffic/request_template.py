@@ -16,21 +16,21 @@ ID_SLOT: Final = "~id~~~~~~~~~~~~~~~~~~~"
 PID_SLOT: Final = "~pid~~~~~~~~~~~~~~~~~~~~~~~~~~~~"
 """Stands where the visitor cookie goes that an earlier answer has set; 32 wide."""
 
-Sort = Literal[
+RequestKind = Literal[
     "browse", "tag", "tag_batch", "purchase", "server", "click", "mail", "bot", "refused", "nonsense", "worst", "pixel"
 ]
 """What kind of arrival a request belongs to; the profiles give their weights."""
 
 
-def hit_id(run: str, lane: int, number: int) -> str:
-    """Return the id of a run's hit: 22 characters, "lt", the run (8 hex), the lane (2 hex), the number (8 hex)."""
-    return f"{ID_PREFIX}{run}-{lane:02x}-{number:08x}"
+def hit_id(run: str, sender: int, number: int) -> str:
+    """Return the id of a run's hit: 22 characters, "lt", the run (8 hex), the sender (2 hex), the number (8 hex)."""
+    return f"{ID_PREFIX}{run}-{sender:02x}-{number:08x}"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request before it becomes bytes; ID_SLOT and PID_SLOT stand where ids and the learned cookie go."""
 
-    sort: Sort
+    sort: RequestKind
     method: Literal["GET", "POST"] = "GET"
     target: str
     """Path and query."""
@@ -46,10 +46,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """This request's answer sets the cookie."""
 
 
-class Shot(msgspec.Struct, frozen=True):
+class Template(msgspec.Struct, frozen=True):
     """A request as bytes: `parts` with a slot between each two."""
 
-    sort: Sort
+    sort: RequestKind
     parts: tuple[bytes, ...]
     slots: tuple[bool, ...]
     """For each slot: True for an id, False for the cookie."""
@@ -72,7 +72,7 @@ class Shot(msgspec.Struct, frozen=True):
         return b"".join(pieces)
 
 
-def wire(request: Request, host: str) -> Shot:
+def wire(request: Request, host: str) -> Template:
     """Return the request as HTTP/1.1 bytes, keep-alive, with its slots open."""
     lines = [f"{request.method} {request.target} HTTP/1.1", f"Host: {host}", *(f"{k}: {v}" for k, v in request.headers)]
     body = request.body.encode()
@@ -85,7 +85,7 @@ def wire(request: Request, host: str) -> Shot:
         parts.extend(inner)
         slots.extend([False] * (len(inner) - 1) + [True])
     answer = b'{"accepted":%d,"refused":[]}' % len(request.expected) if request.method == "POST" else b""
-    return Shot(
+    return Template(
         sort=request.sort,
         parts=tuple(parts),
         slots=tuple(slots[:-1]),

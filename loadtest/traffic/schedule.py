@@ -68,16 +68,16 @@ SHAPES = {"constant": constant, "ramp": ramp, "spike": spike}
 """By the name that the command line uses."""
 
 
-def arrivals(schedule: Schedule, seed: int, lane: int = 0, lanes: int = 1) -> Iterator[float]:
-    """Yield this lane's moments in order: of `lanes` that share the schedule, together they are the whole of it."""
-    share = schedule.at_most // lanes + (lane < schedule.at_most % lanes)
-    rng = random.Random(f"arrivals {seed} {lane}")
-    # Where on the integral of the whole schedule's rate this lane's hits lie.
+def arrivals(schedule: Schedule, seed: int, sender: int = 0, senders: int = 1) -> Iterator[float]:
+    """Yield this sender's moments in order: of `senders` that share the schedule, together they are the whole of it."""
+    share = schedule.at_most // senders + (sender < schedule.at_most % senders)
+    rng = random.Random(f"arrivals {seed} {sender}")
+    # Where on the integral of the whole schedule's rate this sender's hits lie.
     marks: Iterator[float]
     if schedule.poisson:
-        marks = itertools.accumulate(rng.expovariate(1 / lanes) for _ in itertools.count())
+        marks = itertools.accumulate(rng.expovariate(1 / senders) for _ in itertools.count())
     else:
-        marks = (float(mark) for mark in itertools.count(lane, lanes))
+        marks = (float(mark) for mark in itertools.count(sender, senders))
     start = passed = 0.0
     mark = next(marks)
     for stretch in schedule.stretches:

@@ -59,7 +59,7 @@ _WAYS: Final = (
 )
 
 
-class Sending(NamedTuple):
+class StoryRequest(NamedTuple):
     """One request, and when it would have been sent."""
 
     at: datetime
@@ -96,7 +96,7 @@ def links(end: datetime, *, site: str = "demo") -> str:
     )
 
 
-def month(seed: int, end: datetime, *, site: str = "demo", visitors: int = 1500) -> Iterator[Sending]:
+def month(seed: int, end: datetime, *, site: str = "demo", visitors: int = 1500) -> Iterator[StoryRequest]:
     """Yield the DAYS days before `end`, a midnight, visitor by visitor; what begins in the last hour is left out.
 
     Each request holds one visit's events, one mail open, one click or one payment. The counts are of the same order for
@@ -116,7 +116,7 @@ def month(seed: int, end: datetime, *, site: str = "demo", visitors: int = 1500)
         yield _post(site, [(at, page)], _BROWSERS[0], f"{luck.getrandbits(128):032x}", refused=True)
 
 
-def _begun(seed: int, site: str, day: datetime, visitors: int) -> Iterator[Sending]:
+def _begun(seed: int, site: str, day: datetime, visitors: int) -> Iterator[StoryRequest]:
     """Yield what the visitors who first come on `day` do, then and later, and that day's other requests."""
 
     def today(a_month: int) -> int:
@@ -139,7 +139,7 @@ def _begun(seed: int, site: str, day: datetime, visitors: int) -> Iterator[Sendi
         yield _post(site, [(at, page)], _CRAWLER, "")
 
 
-def _visitor(luck: random.Random, site: str, day: datetime, number: int) -> Iterator[Sending]:
+def _visitor(luck: random.Random, site: str, day: datetime, number: int) -> Iterator[StoryRequest]:
     browser, cookie = luck.choice(_BROWSERS), f"{luck.getrandbits(128):032x}"
     phone = f"{luck.getrandbits(128):032x}"
     way, _, chance = luck.choices(_WAYS, [share for _, share, _ in _WAYS])[0]
@@ -239,17 +239,17 @@ def _tuesday(at: datetime) -> datetime:
     return datetime(at.year, at.month, at.day, tzinfo=UTC) - timedelta(days=(at.weekday() - 1) % 7)
 
 
-def _open(luck: random.Random, site: str, at: datetime, user: str) -> Sending:
+def _open(luck: random.Random, site: str, at: datetime, user: str) -> StoryRequest:
     agent = luck.choices([a for a, _ in _MAIL_READERS], [share for _, share in _MAIL_READERS])[0]
     query = {"s": site, "m": f"letter-{_tuesday(at):%Y-%m-%d}", "l": "customers", "uid": user}
     query |= {"ts": str(_ms(at)), "id": f"{ID_PREFIX}{user}-{_ms(at)}"}
-    return Sending(at, "GET", _PICTURE + urlencode(query), "", agent, "", refused=False)
+    return StoryRequest(at, "GET", _PICTURE + urlencode(query), "", agent, "", refused=False)
 
 
-def _click(at: datetime, url: str, agent: str, visitor: str) -> Sending:
+def _click(at: datetime, url: str, agent: str, visitor: str) -> StoryRequest:
     code = parse_qs(urlsplit(url).query)["utm_campaign"][0]
     clicked = at - timedelta(milliseconds=_CLICK_MS)
-    return Sending(clicked, "GET", f"/c/{code}", "", agent, visitor, refused=False, leads_to=url)
+    return StoryRequest(clicked, "GET", f"/c/{code}", "", agent, visitor, refused=False, leads_to=url)
 
 
 def _click_id(ms: int) -> str:
@@ -257,7 +257,7 @@ def _click_id(ms: int) -> str:
     return f"{ms:012x}7{random.Random(ms).getrandbits(76) & ~(3 << 62) | 2 << 62:019x}"
 
 
-def _with_the_server(luck: random.Random, sending: Sending) -> Iterator[Sending]:
+def _with_the_server(luck: random.Random, sending: StoryRequest) -> Iterator[StoryRequest]:
     """Yield the visit, and the server's copy of a purchase in it; of some purchases there is only the server's."""
     said = json.loads(sending.body or "[]")
     bought = [event for event in said if event["event"] == "purchase"]
@@ -279,21 +279,21 @@ def _with_the_server(luck: random.Random, sending: Sending) -> Iterator[Sending]
         )
 
 
-def _payment(site: str, at: datetime, order: str, value: str, currency: str, **known: str) -> Sending:
+def _payment(site: str, at: datetime, order: str, value: str, currency: str, **known: str) -> StoryRequest:
     """Return a server's `purchase`; `known` says whose, where anybody knows."""
     event = {"site": site, "event": "purchase", "id": order, "value": value, "currency": currency, "time": _ms(at)}
     event |= {"consent": "1"} | {name: text for name, text in known.items() if text}
-    return Sending(at, "POST", "/v1/events", json.dumps([event]), "", "", refused=False)
+    return StoryRequest(at, "POST", "/v1/events", json.dumps([event]), "", "", refused=False)
 
 
 def _post(
     site: str, events: list[tuple[datetime, dict[str, Any]]], agent: str, visitor: str, *, refused: bool = False
-) -> Sending:
+) -> StoryRequest:
     bodies = [
         {"site": site, "id": f"{ID_PREFIX}{visitor[:12]}-{_ms(at)}-{place}", **event, "time": _ms(at)}
         for place, (at, event) in enumerate(events)
     ]
-    return Sending(events[0][0], "POST", "/e", json.dumps(bodies), agent, visitor, refused)
+    return StoryRequest(events[0][0], "POST", "/e", json.dumps(bodies), agent, visitor, refused)
 
 
 def _ms(at: datetime) -> int:

@@ -19,7 +19,7 @@ SCALE = 10 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1
 _ID = re.compile(rb"lt([0-9a-f]{8})-([0-9a-f]{2})-([0-9a-f]{8})")
 _GIF = bytes(43)
 Hit = tuple[str, int, int]
-"""Run, lane, number."""
+"""Run, sender, number."""
 
 
 class Collector:
@@ -132,7 +132,7 @@ class Collector:
             body = b'{"accepted":%d,"refused":[]}' % len(hits)
             return b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
         if not path.startswith((b"/p.gif?", b"/o.gif?")) or b"/../" in path:
-            return b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
+            return b"HTTP/1.1 404 Not SearchResult\r\ncontent-length: 0\r\n\r\n"
         bad = b"no-such-site" in path or b"%3Cscript" in path or b"%40example.org" in path
         if bad or (self.refuse_every and number % self.refuse_every == 0):
             if self.keep_refused:
@@ -195,9 +195,9 @@ def running(collector: Collector) -> Iterator[str]:
         loop.close()
 
 
-def order(url: str, **changes: object) -> run.Order:
+def settings(url: str, **changes: object) -> run.RunSettings:
     """Return a run against `url` that is short, but long enough for each fault to come up."""
-    settings: dict[str, object] = {
+    defaults: dict[str, object] = {
         "url": url,
         "target": driver.target_of(url, connections=16, churn=0.01, timeout_s=5),
         "surface": profiles.Surface(),
@@ -210,4 +210,4 @@ def order(url: str, **changes: object) -> run.Order:
         # What is shown here are verdicts, not latencies: the test machine may be as busy as it likes.
         "limits": result.Thresholds(late_bound_ms=60_000),
     }
-    return run.Order(**(settings | changes))  # type: ignore[arg-type]
+    return run.RunSettings(**(defaults | changes))  # type: ignore[arg-type]

@@ -17,14 +17,14 @@ from loadtest import run
 from loadtest.check import faults, local_system
 from loadtest.check.stored_hits import ClickHouse
 from loadtest.drive import driver
-from loadtest.report import result
+from loadtest.report import progress, result
 from loadtest.traffic import profiles, schedule
 from tests.brokers import ApacheKafka
 
 FULL = os.environ.get("PHAROS_TEST_SCALE") == "full"
 
 
-def script(kafka: bool) -> faults.Script:
+def script(kafka: bool) -> faults.FaultSchedule:
     """Return the standard disaster; small: the first kill of each stage, one second apart."""
     standard = faults.load(command.CHAOS)
     chosen = [fault for fault in standard.fault if fault.what != "broker" or not kafka]
@@ -35,10 +35,10 @@ def script(kafka: bool) -> faults.Script:
     return msgspec.structs.replace(standard, fault=tuple(chosen))
 
 
-class BrokerFaults(faults.Faults):
-    """Faults of a broker that is none of the runner's processes: what is killed or stopped is started again."""
+class BrokerFaults(faults.FaultInjector):
+    """FaultInjector of a broker that is none of the runner's processes: what is killed or stopped is started again."""
 
-    def __init__(self, script: faults.Script, root: int, broker: ApacheKafka) -> None:
+    def __init__(self, script: faults.FaultSchedule, root: int, broker: ApacheKafka) -> None:
         super().__init__(script, root)
         self._broker = broker
 
@@ -53,14 +53,14 @@ class BrokerFaults(faults.Faults):
 def disaster(
     folder: Path,
     kafka: str,
-    player_of: Callable[[int], faults.Faults] | None = None,
+    player_of: Callable[[int], faults.FaultInjector] | None = None,
     seconds: int = 75 if FULL else 6,
     rate: int = 300 if FULL else 100,
 ) -> result.Result:
     with local_system.own(folder, kafka=kafka) as (system, _):
         store = ClickHouse(system.clickhouse)
         target = driver.target_of(system.url, connections=32, timeout_s=15)
-        order = run.Order(
+        settings = run.RunSettings(
             url=system.url,
             target=target,
             surface=profiles.Surface(host=f"{target.host}:{target.port}", token=system.token, link_code=system.link),
@@ -72,8 +72,8 @@ def disaster(
             settle_s=60,
             limits=result.Thresholds(late_bound_ms=60_000),
         )
-        player = player_of(system.pid) if player_of else faults.Faults(script(kafka=bool(kafka)), system.pid)
-        done = run.run(order, store, run.News(), player)
+        player = player_of(system.pid) if player_of else faults.FaultInjector(script(kafka=bool(kafka)), system.pid)
+        done = run.run(settings, store, progress.Observer(), player)
         store.close()
     assert len(done.faults) == len(player.script.fault), player.failed
     return done
@@ -104,7 +104,7 @@ def test_nothing_answered_is_lost_when_apache_kafka_itself_dies(tmp_path: Path) 
     """Collectors go on answering, and keep; producers, transactions, group and intents all begin anew."""
     moments = [("kill", 8.0), ("kill", 24.0), ("stop", 40.0), ("kill", 56.0)] if FULL else [("kill", 2.0)]
     told = [{"at_s": at, "do": do, "what": "kafka"} for do, at in moments]
-    script = msgspec.convert({"components": {"kafka": ""}, "fault": told}, faults.Script)
+    script = msgspec.convert({"components": {"kafka": ""}, "fault": told}, faults.FaultSchedule)
     broker = ApacheKafka(tmp_path / "kafka")
     broker.start()
     try:

@@ -86,7 +86,7 @@ def test_only_this_storys_ids_have_arrived() -> None:
 
 
 def test_clicks_of_an_earlier_telling_are_left_out_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def has_links(url: str, sendings: Sequence[story.Sending]) -> bool:
+    async def has_links(url: str, sendings: Sequence[story.StoryRequest]) -> bool:
         return True
 
     monkeypatch.setattr(demo, "_has_links", has_links)

@@ -15,10 +15,11 @@ from rich.console import Console
 from loadtest import __main__ as command
 from loadtest import limit, run
 from loadtest.drive import driver
-from loadtest.limit import Word, search
-from loadtest.report import progress, result
+from loadtest.limit import search
+from loadtest.report import result
+from loadtest.report.search import SearchResult, StepOutcome
 from loadtest.traffic import schedule
-from tests.loadtest.faulty import Collector, order, running
+from tests.loadtest.faulty import Collector, running, settings
 from tests.loadtest.report.samples import RESULT
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ INFINITE = float("inf")
 def test_the_knee_is_found_between_what_holds_and_what_breaks(knee: float, first: float) -> None:
     tried: list[float] = []
 
-    def attempt(rate: float) -> Word:
+    def attempt(rate: float) -> StepOutcome:
         tried.append(rate)
         return "holds" if rate <= knee else "breaks"
 
@@ -50,7 +51,7 @@ def test_a_driver_that_gives_out_while_narrowing_is_no_target_that_breaks() -> N
     """Steps 100, 150, 225 break; at 187.5 the driver gives out: nothing is known of the target between 150 and 225."""
     tried: list[float] = []
 
-    def attempt(rate: float) -> Word:
+    def attempt(rate: float) -> StepOutcome:
         tried.append(rate)
         return "breaks" if rate == 225 else "driver gave out" if rate > 150 else "holds"
 
@@ -78,27 +79,27 @@ def test_no_ceiling_stands_in_the_way_by_default() -> None:
 
 
 def made_up(of: Callable[[float], dict[str, object]]) -> Callable[..., result.Result]:
-    """Return a stand-in for `progress.watched`: a run without a run, by its rate."""
+    """Return a stand-in for `run.watched`: a run without a run, by its rate."""
 
-    def watched(asked: run.Order, *_: object) -> result.Result:
+    def watched(asked: run.RunSettings, *_: object) -> result.Result:
         rate = asked.schedule.rate_at(0)
         plain = {"broken": [], "exit_code": result.CLEAN, "audit": None, "title": asked.title}
-        return msgspec.structs.replace(RESULT, **(plain | {"requests": int(rate), "gave_up": 0} | of(rate)))
+        return msgspec.structs.replace(RESULT, **(plain | {"requests": int(rate), "never_sent": 0} | of(rate)))
 
     return watched
 
 
-def find(at_most: int = 2**62, within_s: float = 3600, first: float = 100) -> limit.Found:
+def find(at_most: int = 2**62, within_s: float = 3600, first: float = 100) -> SearchResult:
     bounded = schedule.Schedule(schedule.constant(1, 1), at_most=at_most)
-    asked = order("http://127.0.0.1:1", schedule=bounded)
+    asked = settings("http://127.0.0.1:1", schedule=bounded)
     return limit.find(asked, None, Console(quiet=True), first=first, step_s=1, within_s=within_s)
 
 
 def test_ctrl_c_ends_the_search_and_not_only_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "watched", made_up(lambda rate: {"stopped_early": rate > 200}))
+    monkeypatch.setattr(run, "watched", made_up(lambda rate: {"stopped_early": rate > 200}))
     found = find()
     assert found.rates == [100, 150, 225]
-    assert found.words == ["holds", "holds", "stopped"]
+    assert found.outcomes == ["holds", "holds", "stopped"]
     assert (found.knee.holds, found.knee.breaks) == (150, INFINITE)
     assert found.best() is found.steps[1]
 
@@ -109,12 +110,12 @@ def test_ctrl_c_between_steps_still_reports(monkeypatch: pytest.MonkeyPatch) -> 
             raise KeyboardInterrupt
         return {}
 
-    monkeypatch.setattr(progress, "watched", made_up(by_hand))
+    monkeypatch.setattr(run, "watched", made_up(by_hand))
     assert find().rates == [100, 150]
 
 
 def test_ctrl_c_while_a_step_is_told_still_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "watched", made_up(lambda rate: {}))
+    monkeypatch.setattr(run, "watched", made_up(lambda rate: {}))
     console, told = Console(quiet=True), iter([None, KeyboardInterrupt()])
 
     def show(*_: object, **__: object) -> None:
@@ -122,7 +123,7 @@ def test_ctrl_c_while_a_step_is_told_still_reports(monkeypatch: pytest.MonkeyPat
             raise problem
 
     monkeypatch.setattr(console, "print", show)
-    found = limit.find(order("http://127.0.0.1:1"), None, console, first=100, step_s=1, within_s=60)
+    found = limit.find(settings("http://127.0.0.1:1"), None, console, first=100, step_s=1, within_s=60)
     assert found.rates == [100, 150]
     assert found.knee.holds == 150
 
@@ -133,38 +134,38 @@ def test_a_driver_that_gives_out_while_narrowing_makes_the_exit_code_3(monkeypat
             return {"exit_code": result.BROKEN, "broken": ["p99"]}
         return {"exit_code": result.BOTTLENECK, "bottleneck": "full"} if rate > 150 else {}
 
-    monkeypatch.setattr(progress, "watched", made_up(narrow))
+    monkeypatch.setattr(run, "watched", made_up(narrow))
     found = find()
-    assert found.words == ["holds", "holds", "breaks", "driver gave out"]
-    assert run.exit_code(found.steps) == result.BOTTLENECK
+    assert found.outcomes == ["holds", "holds", "breaks", "driver gave out"]
+    assert result.worst_exit_code(found.steps) == result.BOTTLENECK
 
 
 def test_a_target_that_does_not_even_bear_the_first_rates_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     breaks = {"exit_code": result.BROKEN, "broken": ["p99"]}
-    monkeypatch.setattr(progress, "watched", made_up(lambda rate: breaks))
+    monkeypatch.setattr(run, "watched", made_up(lambda rate: breaks))
     found = find()
     assert found.knee.holds == 0
-    assert run.exit_code(found.steps) == result.BROKEN
+    assert result.worst_exit_code(found.steps) == result.BROKEN
     assert "not even 12/s" in found.steps[-1].broken[-1]
 
 
 def test_a_target_that_is_gone_ends_the_search_and_fails_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(rate: float) -> dict[str, object]:
         if rate > 200:
-            raise driver.NotThere("the target is not there")
+            raise driver.TargetUnreachable("the target is not there")
         return {}
 
-    monkeypatch.setattr(progress, "watched", made_up(gone))
+    monkeypatch.setattr(run, "watched", made_up(gone))
     found = find()
     assert found.rates == [100, 150]
-    assert run.exit_code(found.steps) == result.BROKEN
+    assert result.worst_exit_code(found.steps) == result.BROKEN
     assert "225/s" in found.steps[-1].broken[-1]
-    with pytest.raises(driver.NotThere):
+    with pytest.raises(driver.TargetUnreachable):
         find(first=300)
 
 
 def test_bounds_on_requests_and_time_end_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "watched", made_up(lambda rate: {}))
+    monkeypatch.setattr(run, "watched", made_up(lambda rate: {}))
     assert find(at_most=250).rates == [100, 150]
     assert find(within_s=0.5).rates == [100], "the first step is always taken"
 

@@ -13,17 +13,17 @@ import pytest
 
 from loadtest import __main__ as command
 from loadtest import limit, run
-from loadtest.check.freshness import Watch
-from loadtest.check.stored_hits import StoreAway
+from loadtest.check.freshness import Monitor
+from loadtest.check.stored_hits import StoreUnavailable
 from loadtest.drive import driver
-from loadtest.drive.measurements import Measured
-from loadtest.drive.plan import Plan, Slice, Target
-from loadtest.report import result
+from loadtest.drive.measurements import Measurements
+from loadtest.drive.plan import Interval, Plan, Target
+from loadtest.report import progress, result
 from loadtest.traffic import profiles, schedule
-from tests.loadtest.faulty import SCALE, Collector, order, running
+from tests.loadtest.faulty import SCALE, Collector, running, settings
 
 BUSY_MS = 1_500
-"""What a machine that is busy besides may add to a latency; test_lane.py holds the arithmetic without a machine."""
+"""What other work on the machine may add to a latency; drive/test_sender.py checks the arithmetic without a machine."""
 RATE, SECONDS = 1_000, 1 * SCALE
 
 
@@ -32,7 +32,7 @@ THREE_THOUSAND = schedule.Schedule(schedule.constant(RATE, 3 * SCALE))
 
 def outcome(collector: Collector, **changes: object) -> result.Result:
     with running(collector) as url:
-        return run.run(order(url, **changes), collector, run.News())
+        return run.run(settings(url, **changes), collector, progress.Observer())
 
 
 def test_a_good_collector_is_clean() -> None:
@@ -105,8 +105,8 @@ def test_one_in_a_thousand_dropped_is_unanswered_and_may_be_stored(how: str) -> 
     limits = result.Thresholds(max_failed_percent=0.09, late_bound_ms=60_000)
     with running(collector) as url:
         target = driver.target_of(url, connections=64, timeout_s=0.5 if collector.mute else 5)
-        asked = order(url, target=target, profile="pixel", schedule=THREE_THOUSAND, limits=limits)
-        done = run.run(asked, collector, run.News())
+        asked = settings(url, target=target, profile="pixel", schedule=THREE_THOUSAND, limits=limits)
+        done = run.run(asked, collector, progress.Observer())
     dropped = done.requests // 1_000
     assert done.audit
     assert done.audit.unanswered == collector.cut == done.failed == dropped > 0
@@ -173,21 +173,21 @@ def test_a_stall_of_one_second_shows_as_arithmetic_says() -> None:
     assert slow_closed == 0, "a closed loop's view hides the stall: that is why it is not ours"
 
 
-def test_two_lanes_share_one_schedule() -> None:
+def test_two_senders_share_one_schedule() -> None:
     collector = Collector()
-    done = outcome(collector, lanes=2)
+    done = outcome(collector, senders=2)
     assert done.requests == RATE * SECONDS
-    assert {lane for _, lane, _ in collector.kept} == {0, 1}
+    assert {sender for _, sender, _ in collector.kept} == {0, 1}
     assert done.broken == []
 
 
-class Impatient(run.News):
+class Impatient(progress.Observer):
     """Presses Ctrl-C once, when some answers are there."""
 
     def __init__(self) -> None:
         self.pressed = False
 
-    def driving(self, measured: Measured, watch: Watch) -> None:
+    def driving(self, measured: Measurements, watch: Monitor) -> None:
         if not self.pressed and measured.latency.get_total_count() > 100:
             self.pressed = True
             raise KeyboardInterrupt
@@ -198,7 +198,7 @@ def test_ctrl_c_still_audits_what_was_sent() -> None:
     collector.forget_every = 50
     with running(collector) as url:
         long = schedule.Schedule(schedule.constant(300, 600))
-        done = run.run(order(url, schedule=long), collector, Impatient())
+        done = run.run(settings(url, schedule=long), collector, Impatient())
     assert done.stopped_early
     assert done.audit
     assert 100 < done.requests < 300 * 600
@@ -209,7 +209,7 @@ def test_ctrl_c_still_audits_what_was_sent() -> None:
 def test_the_bound_on_requests_holds() -> None:
     collector = Collector()
     bounded = schedule.Schedule(schedule.constant(RATE, SECONDS), at_most=123)
-    assert outcome(collector, schedule=bounded, lanes=2).requests == 123
+    assert outcome(collector, schedule=bounded, senders=2).requests == 123
 
 
 def test_it_says_when_the_driver_was_the_bottleneck() -> None:
@@ -223,26 +223,26 @@ def test_it_says_when_the_driver_was_the_bottleneck() -> None:
     assert result.exit_code([], [], "") == result.CLEAN
 
 
-def _measured_late(late_us: int) -> driver.Drive:
+def _measured_late(late_us: int) -> driver.DriveResult:
     plan = Plan(
         target=Target(host="127.0.0.1", port=1),
         surface=profiles.Surface(),
         schedule=schedule.Schedule(schedule.constant(1, 1)),
         run="00000000",
     )
-    measured = Measured(plan.schedule, 1, 0.0)
-    cut = Slice()
+    measured = Measurements(plan.schedule, 1, 0.0)
+    cut = Interval()
     cut.until = 0.5
     cut.late.extend([late_us] * 100)
     measured.add(0, cut)
-    return driver.Drive(plan=plan, started_at=0, books=[], measured=measured)
+    return driver.DriveResult(plan=plan, started_at=0, totals=[], measured=measured)
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1:8080", "http://[2001:db8::1]/", "https://203.0.113.9"])
 def test_a_target_elsewhere_is_refused_unless_it_is_named_as_ones_own(url: str) -> None:
-    with pytest.raises(driver.NotYours, match="--i-own-this-target"):
+    with pytest.raises(driver.ForeignTarget, match="--i-own-this-target"):
         driver.target_of(url)
-    with pytest.raises(driver.NotYours):
+    with pytest.raises(driver.ForeignTarget):
         driver.target_of(url, owned="example.org")
     assert driver.target_of(url, owned=urlsplit(url).hostname or "").host in url
     assert command.main(["run", "--url", url]) == 2
@@ -279,12 +279,12 @@ def test_a_collector_that_falls_silent_cannot_hide_what_was_due() -> None:
     limits = result.Thresholds(max_failed_percent=40, max_p99_ms=900, late_bound_ms=60_000)
     with running(collector) as url:
         target = driver.target_of(url, connections=8, churn=0, timeout_s=1)
-        asked = order(url, target=target, profile="pixel", limits=limits)
+        asked = settings(url, target=target, profile="pixel", limits=limits)
         asked = msgspec.structs.replace(asked, schedule=schedule.Schedule(schedule.constant(600, 1)))
-        done = run.run(asked, collector, run.News())
-    assert done.requests + done.gave_up == done.latency.count == 600
-    assert done.failed + done.gave_up == 300
-    assert done.gave_up > 200, "so many had no connection"
+        done = run.run(asked, collector, progress.Observer())
+    assert done.requests + done.never_sent == done.latency.count == 600
+    assert done.failed + done.never_sent == 300
+    assert done.never_sent > 200, "so many had no connection"
     assert sum(second.failed for second in done.seconds) == 300
     assert done.latency.at(75.0) >= 900, "one in two was given up after a second or more"
     assert sum("50.000 % failed or were not answered" in text or "p99" in text for text in done.broken) == 2
@@ -295,13 +295,13 @@ def test_a_collector_that_never_answers_is_broken_whatever_was_demanded() -> Non
     collector.mute, collector.cut_every = True, 1
     with running(collector) as url:
         target = driver.target_of(url, connections=8, churn=0, timeout_s=0.3)
-        asked = order(url, target=target, profile="pixel", schedule=schedule.Schedule(schedule.constant(50, 1)))
-        done = run.run(asked, collector, run.News())
+        asked = settings(url, target=target, profile="pixel", schedule=schedule.Schedule(schedule.constant(50, 1)))
+        done = run.run(asked, collector, progress.Observer())
     assert done.broken == ["not one of 50 requests was answered"]
     assert done.exit_code == result.BROKEN
 
 
-class Unsettled(run.News):
+class Unsettled(progress.Observer):
     """Presses Ctrl-C while the pipeline comes to rest."""
 
     def settling(self, visible: int, accepted: int) -> None:
@@ -312,7 +312,7 @@ def test_ctrl_c_while_settling_still_audits_what_was_sent() -> None:
     collector = Collector()
     collector.forget_every = 50
     with running(collector) as url:
-        done = run.run(order(url), collector, Unsettled())
+        done = run.run(settings(url), collector, Unsettled())
     assert done.stopped_early
     assert done.audit
     assert done.audit.missing == collector.forgotten > 0
@@ -324,7 +324,7 @@ class Gone(Collector):
     """Its storage is away when it comes to the audit."""
 
     def rows(self, run: str, since: float, *, log: bool) -> Iterable[tuple[int, int]]:
-        raise StoreAway("connection refused")
+        raise StoreUnavailable("connection refused")
 
 
 def test_a_run_that_cannot_be_audited_is_told_all_the_same_and_broken() -> None:
@@ -333,7 +333,7 @@ def test_a_run_that_cannot_be_audited_is_told_all_the_same_and_broken() -> None:
     assert done.broken == ["not audited: connection refused"]
     assert done.exit_code == result.BROKEN
     assert done.requests == done.latency.count == RATE * SECONDS
-    limit.word_of(done)
+    limit.outcome_of(done)
     assert done.exit_code == result.BROKEN, "nor does the search for a limit pass over it"
 
 
@@ -381,8 +381,8 @@ def test_the_command_line_knows_late_ones(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("heard", ["nothing", "the plan"])
-def test_a_lane_whose_parent_is_gone_before_the_start_ends_without_a_word(heard: str) -> None:
-    """So it is when Ctrl-C comes while lanes are opening their connections."""
+def test_a_sender_whose_parent_is_gone_before_the_start_ends_without_a_word(heard: str) -> None:
+    """So it is when Ctrl-C comes while senders are opening their connections."""
     ours, theirs = multiprocessing.Pipe()
     with running(Collector()) as url:
         plan = Plan(
@@ -394,10 +394,10 @@ def test_a_lane_whose_parent_is_gone_before_the_start_ends_without_a_word(heard:
         )
         argv = [sys.executable, "-m", "loadtest.drive.sender_process", str(theirs.fileno())]
         root = Path(driver.__file__).parents[2]
-        with subprocess.Popen(argv, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, cwd=root) as lane:
+        with subprocess.Popen(argv, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, cwd=root) as sender:
             theirs.close()
             if heard == "the plan":
                 ours.send((plan, 0))
             ours.close()
-            assert lane.communicate(timeout=60)[1] == b""
-            assert lane.returncode == 0
+            assert sender.communicate(timeout=60)[1] == b""
+            assert sender.returncode == 0

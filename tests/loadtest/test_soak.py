@@ -9,9 +9,9 @@ from rich.console import Console
 from loadtest import __main__ as command
 from loadtest import run, soak
 from loadtest.drive import driver
-from loadtest.report import progress, result
+from loadtest.report import result
 from loadtest.traffic import schedule
-from tests.loadtest.faulty import Collector, order, running
+from tests.loadtest.faulty import Collector, running, settings
 
 THREE = schedule.Schedule(schedule.constant(100, 1.5))
 
@@ -25,7 +25,7 @@ def test_a_soak_is_cut_into_windows() -> None:
 def test_each_window_is_audited_on_its_own() -> None:
     collector = Collector()
     with running(collector) as url:
-        done = soak.run(order(url, schedule=THREE), collector, Console(quiet=True), 0.5)
+        done = soak.run(settings(url, schedule=THREE), collector, Console(quiet=True), 0.5)
     assert [one.requests for one in done] == [50, 50, 50]
     assert all(one.audit and one.audit.stored == one.audit.accepted > 0 for one in done)
     assert all(one.broken == [] for one in done)
@@ -36,7 +36,7 @@ def test_a_broken_window_ends_it() -> None:
     collector = Collector()
     collector.forget_every = 70
     with running(collector) as url:
-        asked = order(url, schedule=THREE, profile="pixel")
+        asked = settings(url, schedule=THREE, profile="pixel")
         done = soak.run(asked, collector, Console(quiet=True), 0.5)
     assert [one.exit_code == result.BROKEN for one in done] == [False, True]
     assert done[1].audit
@@ -47,28 +47,28 @@ def test_the_bound_on_requests_is_one_for_all_windows() -> None:
     collector = Collector()
     bounded = schedule.Schedule(schedule.constant(100, 1.5), at_most=70)
     with running(collector) as url:
-        done = soak.run(order(url, schedule=bounded), None, Console(quiet=True), 0.5)
+        done = soak.run(settings(url, schedule=bounded), None, Console(quiet=True), 0.5)
     assert [one.requests for one in done] == [50, 20]
 
 
-@pytest.mark.parametrize("ends", [driver.NotThere("no"), KeyboardInterrupt()])
+@pytest.mark.parametrize("ends", [driver.TargetUnreachable("no"), KeyboardInterrupt()])
 def test_what_was_measured_is_reported_when_the_target_goes_or_by_ctrl_c(
     ends: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = progress.watched
-    taken: list[run.Order] = []
+    whole = run.watched
+    taken: list[run.RunSettings] = []
 
-    def watched(asked: run.Order, store: None, console: Console) -> result.Result:
+    def watched(asked: run.RunSettings, store: None, console: Console) -> result.Result:
         taken.append(asked)
         if len(taken) == 2:
             raise ends
         return whole(asked, store, console)
 
-    monkeypatch.setattr(progress, "watched", watched)
+    monkeypatch.setattr(run, "watched", watched)
     with running(Collector()) as url:
-        done = soak.run(order(url, schedule=THREE), None, Console(quiet=True), 0.5)
+        done = soak.run(settings(url, schedule=THREE), None, Console(quiet=True), 0.5)
     assert len(done) == 1
-    gone = isinstance(ends, driver.NotThere)
+    gone = isinstance(ends, driver.TargetUnreachable)
     assert [text.startswith("gone when window 2 began") for text in done[0].broken] == [True] * gone
     assert (done[0].exit_code == result.BROKEN) == gone
 

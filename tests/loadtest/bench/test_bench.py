@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from loadtest.bench import frame, native
+from loadtest.report import machine
 from tests import needs
 
 
@@ -49,7 +50,7 @@ def test_the_form_is_checked() -> None:
 
 
 def test_the_machine_is_named_without_its_host() -> None:
-    facts = frame.machine_facts()
+    facts = machine.facts()
     assert {"cpu", "cores", "kernel", "python"} <= facts.keys()
     assert all(facts.values())
     assert not {"host", "hostname", "node"} & facts.keys()

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.check import audit, verdict
-from loadtest.check.stored_hits import StoreAway
+from loadtest.check import audit
+from loadtest.check.stored_hits import StoreUnavailable
+from loadtest.drive import verdict
 
 outcome = st.sampled_from(
     [verdict.UNANSWERED, verdict.ACCEPTED, verdict.REFUSED, verdict.WRONGLY_REFUSED, verdict.FAILED]
@@ -19,13 +20,13 @@ hit = st.tuples(outcome, st.sampled_from([0, 0, 1, 1, 1, 2, 3]))
 
 
 @given(st.lists(st.lists(hit, max_size=40), min_size=1, max_size=3), st.integers(0, 3), st.randoms())
-def test_every_kind_of_fault_is_counted(lanes: list[list[tuple[int, int]]], strange: int, random: object) -> None:
-    books = [bytes(outcome for outcome, _ in hits) for hits in lanes]
-    rows = [(i, n) for i, hits in enumerate(lanes) for n, (_, times) in enumerate(hits) for _ in range(times)]
-    rows += [(len(lanes) + 7, n) for n in range(strange)]
+def test_every_kind_of_fault_is_counted(senders: list[list[tuple[int, int]]], strange: int, random: object) -> None:
+    totals = [bytes(outcome for outcome, _ in hits) for hits in senders]
+    rows = [(i, n) for i, hits in enumerate(senders) for n, (_, times) in enumerate(hits) for _ in range(times)]
+    rows += [(len(senders) + 7, n) for n in range(strange)]
     random.shuffle(rows)  # type: ignore[attr-defined]
-    found = audit.compare("0badcafe", books, rows, log_rows=[*rows, *rows])
-    every = [hit for hits in lanes for hit in hits]
+    found = audit.compare("0badcafe", totals, rows, log_rows=[*rows, *rows])
+    every = [hit for hits in senders for hit in hits]
     counts = Counter(every)
     assert found.sent == len(every)
     assert found.accepted == sum(1 for outcome, _ in every if outcome == verdict.ACCEPTED)
@@ -52,7 +53,7 @@ class Filling:
     def count(self, run: str, since: float) -> int:
         found = next(self.counts)
         if found is None:
-            raise StoreAway("gone")
+            raise StoreUnavailable("gone")
         return found
 
     def rows(self, run: str, since: float, *, log: bool) -> Iterable[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Faults: the file's form, and that only what descends from the named process is ever signalled."""
+"""FaultInjector: the file's form, and that only what descends from the named process is ever signalled."""
 
 import signal
 import subprocess
@@ -16,9 +16,9 @@ from loadtest import __main__ as command
 from loadtest import run
 from loadtest.check import faults, local_system
 from loadtest.check.processes import wait_until
-from loadtest.report import result
+from loadtest.report import progress, result
 from loadtest.traffic import schedule
-from tests.loadtest.faulty import Collector, order, running
+from tests.loadtest.faulty import Collector, running, settings
 
 SLEEPER = "import sys, time; time.sleep(120)"
 # A keeper in small: runs a sleeper called `victim`, and another one whenever it has died.
@@ -41,13 +41,13 @@ def keeper() -> Iterator[int]:
     process.wait()
 
 
-def script(*faults_: dict[str, object]) -> faults.Script:
+def script(*faults_: dict[str, object]) -> faults.FaultSchedule:
     components = {"victim": " victim"}
-    return msgspec.convert({"components": components, "fault": list(faults_)}, faults.Script)
+    return msgspec.convert({"components": components, "fault": list(faults_)}, faults.FaultSchedule)
 
 
-def played(keeper: int, *faults_: dict[str, object]) -> faults.Faults:
-    player = faults.Faults(script(*faults_), keeper)
+def played(keeper: int, *faults_: dict[str, object]) -> faults.FaultInjector:
+    player = faults.FaultInjector(script(*faults_), keeper)
     player.begin(time.perf_counter())
     wait_until(lambda: len(player.done) + len(player.failed) == len(faults_), "the faults", 30)
     player.finish()
@@ -111,7 +111,7 @@ def test_the_standard_disaster_kills_every_component_at_least_twice() -> None:
 def test_what_was_never_played_has_failed_and_is_named() -> None:
     """A run that is shorter than its schedule has not shown what the schedule is to show."""
     first = {"at_s": 0, "do": "run", "command": ["true"]}
-    player = faults.Faults(script(first, {"at_s": 3600, "do": "kill", "what": "victim"}), root=0)
+    player = faults.FaultInjector(script(first, {"at_s": 3600, "do": "kill", "what": "victim"}), root=0)
     player.begin(time.perf_counter())
     wait_until(lambda: bool(player.done), "the first fault", 10)
     player.finish()
@@ -124,8 +124,8 @@ def test_a_run_that_ends_before_its_faults_is_broken() -> None:
     collector = Collector()
     late = script({"at_s": 3600, "do": "run", "command": ["true"]}, {"at_s": 3601, "do": "kill", "what": "victim"})
     with running(collector) as url:
-        asked = order(url, schedule=schedule.Schedule(schedule.constant(50, 0.2)))
-        done = run.run(asked, collector, run.News(), faults.Faults(late, root=0))
+        asked = settings(url, schedule=schedule.Schedule(schedule.constant(50, 0.2)))
+        done = run.run(asked, collector, progress.Observer(), faults.FaultInjector(late, root=0))
     assert done.broken == [
         "fault not injected: true at 3600 s: the run was over by then",
         "fault not injected: kill victim at 3601 s: the run was over by then",

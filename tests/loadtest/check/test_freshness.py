@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from loadtest.check import freshness
-from loadtest.drive.measurements import Measured
+from loadtest.drive.measurements import Measurements
 from loadtest.traffic.request_template import hit_id
 from loadtest.traffic.schedule import Schedule, constant
 
@@ -27,10 +27,10 @@ class Lossy:
         return {each for each in ids if int(each[14:], 16) >= LOST}
 
 
-def following(count: int) -> freshness.Watch:
+def following(count: int) -> freshness.Monitor:
     """Return a watch that follows so many hits, and whose threads do not run."""
-    one = freshness.Watch("0badcafe", None, ())
-    measured = Measured(Schedule(constant(1, 1)), 1, 0.0)
+    one = freshness.Monitor("0badcafe", None, ())
+    measured = Measurements(Schedule(constant(1, 1)), 1, 0.0)
     one._threads = []
     measured.probes = [(0, number, 0.0) for number in range(count)]
     one.follow(measured)

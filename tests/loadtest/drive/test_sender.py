@@ -1,4 +1,4 @@
-"""The lane on a clock of the test's own: no machine, no network, so that latencies are exactly what arithmetic says."""
+"""The sender on a clock of the test: no machine, no network, so that latencies are exactly what arithmetic says."""
 
 import asyncio
 import heapq
@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from loadtest.drive import sender as module
-from loadtest.drive.measurements import Measured
+from loadtest.drive.measurements import Measurements
 from loadtest.drive.plan import Target
-from loadtest.drive.sender import Connection, Lane
+from loadtest.drive.sender import Connection, Sender
 from loadtest.traffic import profiles
 from loadtest.traffic.schedule import Schedule, arrivals, constant
 
@@ -55,8 +55,8 @@ class World:
 
 
 @pytest.fixture
-def drive(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Lane, Measured]]:
-    """`drive(answers_at, seconds, until)`: a lane that has served its schedule, and what was measured; no churn."""
+def drive(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Sender, Measurements]]:
+    """`drive(answers_at, seconds, until)`: a sender that has served its schedule, and what was measured; no churn."""
 
     def driven(
         answers_at: Callable[[float], float | None],
@@ -64,45 +64,47 @@ def drive(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Lane, Measured
         until: float,
         timeout_s: float = 10,
         again: bool = True,
-    ) -> tuple[Lane, Measured]:
+    ) -> tuple[Sender, Measurements]:
         world = World(answers_at)
         monkeypatch.setattr(module, "clock", lambda: world.now)
         target = Target(host="127.0.0.1", port=1, connections=CONNECTIONS, churn=0, timeout_s=timeout_s)
         plan = Schedule(constant(RATE, seconds))
-        shots = profiles.pool("pixel", 1, profiles.Surface(), 50)
-        lane = Lane(target, shots, iter(()), run="0badcafe", index=0, seed=1, probes_per_s=0)
-        monkeypatch.setattr(lane, "reconnect", lambda: connect(lane, world) if again else None)
+        templates = profiles.pool("pixel", 1, profiles.Surface(), 50)
+        sender = Sender(target, templates, iter(()), run="0badcafe", index=0, seed=1, probes_per_s=0)
+        monkeypatch.setattr(sender, "reconnect", lambda: connect(sender, world) if again else None)
         for _ in range(CONNECTIONS):
-            connect(lane, world)
+            connect(sender, world)
         for at in arrivals(plan, seed=1):
-            world.later(at, lambda at=at: due(lane, at))  # type: ignore[misc]
-        measured = Measured(plan, 1, 0.0)
+            world.later(at, lambda at=at: due(sender, at))  # type: ignore[misc]
+        measured = Measurements(plan, 1, 0.0)
         for tenth in range(1, int(until * 10) + 1):
             world.run(tenth / 10)
-            lane.sweep(world.now)
-            measured.add(0, lane.cut(world.now))
-        lane.close(world.now)
-        measured.add(0, lane.cut(world.now))
-        return lane, measured
+            sender.sweep(world.now)
+            measured.add(0, sender.cut(world.now))
+        sender.close(world.now)
+        measured.add(0, sender.cut(world.now))
+        return sender, measured
 
     return driven
 
 
-def connect(lane: Lane, world: World) -> None:
+def connect(sender: Sender, world: World) -> None:
     wire = Wire(world)
-    wire.connection = Connection(lane)
+    wire.connection = Connection(sender)
     wire.connection.connection_made(wire)
 
 
-def due(lane: Lane, at: float) -> None:
-    lane.next_at = at
-    lane.due(at)
+def due(sender: Sender, at: float) -> None:
+    sender.next_at = at
+    sender.due(at)
 
 
-async def test_a_stall_of_one_second_is_measured_to_a_thousandth(drive: Callable[..., tuple[Lane, Measured]]) -> None:
+async def test_a_stall_of_one_second_is_measured_to_a_thousandth(
+    drive: Callable[..., tuple[Sender, Measurements]],
+) -> None:
     """Of 4,000 requests those of the second's stall take 1,000 ms, 999 ms ... 1 ms, all others none."""
-    lane, measured = drive(lambda now: 1.2 if 0.2 <= now < 1.2 else now, seconds=4, until=5)
-    assert lane.requests == lane.answers == measured.latency.get_total_count() == 4 * RATE
+    sender, measured = drive(lambda now: 1.2 if 0.2 <= now < 1.2 else now, seconds=4, until=5)
+    assert sender.requests == sender.answers == measured.latency.get_total_count() == 4 * RATE
     for percentile in (76, 80, 90, 95, 99, 99.9):
         expected_us = 1e6 * (1 - 4 * (1 - percentile / 100))
         assert measured.latency.get_value_at_percentile(percentile) == pytest.approx(expected_us, rel=2e-3, abs=1_100)
@@ -113,13 +115,13 @@ async def test_a_stall_of_one_second_is_measured_to_a_thousandth(drive: Callable
 
 
 async def test_a_server_that_dies_leaves_every_moment_in_the_books(
-    drive: Callable[..., tuple[Lane, Measured]],
+    drive: Callable[..., tuple[Sender, Measurements]],
 ) -> None:
     """From the first second on nothing is answered: of 2,000 requests one in two waits for the timeout of 0.5 s."""
-    lane, measured = drive(lambda now: now if now < 1 else None, seconds=2, until=4, timeout_s=0.5)
+    sender, measured = drive(lambda now: now if now < 1 else None, seconds=2, until=4, timeout_s=0.5)
     assert measured.latency.get_total_count() == 2 * RATE
-    assert lane.answers == RATE
-    assert lane.requests + lane.gave_up == 2 * RATE
+    assert sender.answers == RATE
+    assert sender.requests + sender.never_sent == 2 * RATE
     assert sum(second.failed for second in measured.seconds) == RATE
     assert measured.latency.get_value_at_percentile(49) <= 1
     # A tenth of a second is the sweep's grain; a request sent just before its moment's timeout has another one.
@@ -127,30 +129,32 @@ async def test_a_server_that_dies_leaves_every_moment_in_the_books(
     assert measured.latency.get_max_value() <= 1_210_000
 
 
-async def test_a_server_that_is_gone_leaves_no_moment_waiting(drive: Callable[..., tuple[Lane, Measured]]) -> None:
+async def test_a_server_that_is_gone_leaves_no_moment_waiting(
+    drive: Callable[..., tuple[Sender, Measurements]],
+) -> None:
     """As above, and no connection can be opened again: the waiting ones are given up at their timeout all the same."""
-    lane, measured = drive(lambda now: now if now < 1 else None, seconds=2, until=8, timeout_s=0.5, again=False)
-    assert lane.gave_up == RATE - CONNECTIONS
+    sender, measured = drive(lambda now: now if now < 1 else None, seconds=2, until=8, timeout_s=0.5, again=False)
+    assert sender.never_sent == RATE - CONNECTIONS
     assert measured.latency.get_total_count() == 2 * RATE
     assert measured.latency.get_max_value() <= 620_000
 
 
 async def test_what_waits_at_the_end_is_booked_with_the_time_that_it_waited(
-    drive: Callable[..., tuple[Lane, Measured]],
+    drive: Callable[..., tuple[Sender, Measurements]],
 ) -> None:
     """A run of 1 s that is over at once: 16 requests are under way, 984 were never sent, waiting 0-1 s so far."""
-    lane, measured = drive(lambda now: None, seconds=1, until=1)
-    assert (lane.requests, lane.gave_up) == (CONNECTIONS, RATE - CONNECTIONS)
-    assert lane.errors["no answer: the run was over"] == CONNECTIONS
+    sender, measured = drive(lambda now: None, seconds=1, until=1)
+    assert (sender.requests, sender.never_sent) == (CONNECTIONS, RATE - CONNECTIONS)
+    assert sender.errors["no answer: the run was over"] == CONNECTIONS
     assert measured.latency.get_total_count() == RATE
     assert measured.latency.get_value_at_percentile(50) == pytest.approx(500_000, rel=5e-3)
 
 
-async def test_ctrl_c_gives_up_what_was_due_and_waits(drive: Callable[..., tuple[Lane, Measured]]) -> None:
-    lane, _ = drive(lambda now: now, seconds=0.1, until=0.2)
-    lane.free.clear()
-    lane.waiting.extend([0.1, 0.15])
-    lane.stop()
-    assert lane.over()
-    assert lane.gave_up == 2
-    assert list(lane.slice.missed) == [pytest.approx(100_000, abs=1), pytest.approx(50_000, abs=1)]
+async def test_ctrl_c_gives_up_what_was_due_and_waits(drive: Callable[..., tuple[Sender, Measurements]]) -> None:
+    sender, _ = drive(lambda now: now, seconds=0.1, until=0.2)
+    sender.free.clear()
+    sender.waiting.extend([0.1, 0.15])
+    sender.stop()
+    assert sender.over()
+    assert sender.never_sent == 2
+    assert list(sender.slice.missed) == [pytest.approx(100_000, abs=1), pytest.approx(50_000, abs=1)]

@@ -4,11 +4,11 @@ from html.parser import HTMLParser
 
 import msgspec
 
-from loadtest import limit
 from loadtest.check.audit import Audit
-from loadtest.check.freshness import Fresh, Sample
+from loadtest.check.freshness import FollowedHit, Sample
 from loadtest.drive.measurements import Second
 from loadtest.report import result
+from loadtest.report.search import Knee, SearchResult, StepOutcome
 
 TIMES = result.Times(count=9, mean_ms=1.0, percentiles_ms={f"{p:g}": 1.0 + p / 50 for p in result.PERCENTILES})
 RESULT = result.Result(
@@ -19,14 +19,14 @@ RESULT = result.Result(
     profile="shop",
     schedule="constant",
     seed=1,
-    lanes=1,
+    senders=1,
     connections=4,
     duration_s=3,
     requests=30,
     hits=40,
     answers_per_s=10,
     failed=2,
-    gave_up=1,
+    never_sent=1,
     waited=1,
     errors={"<script>alert(1)</script>": 3},
     latency=TIMES,
@@ -40,7 +40,7 @@ RESULT = result.Result(
     audit=Audit(sent=40, accepted=38, stored=37, missing=1, examples=["lt0badcafe-00-00000001 <missing>"]),
     seconds=[Second(at=n, due=10, sent=10, answered=10, p50_ms=1, p90_ms=2, p99_ms=3, max_ms=9) for n in range(3)],
     samples=[Sample(at=1.0, values={"enricher lag": 5.0, "sink lag": 7.0, "spool bytes": 100.0})],
-    fresh=[Fresh(0.5, 1.5)],
+    fresh=[FollowedHit(0.5, 1.5)],
     faults=[(1.0, "kill <collector>")],
     notes=["<i>note</i>"],
     machine={"cpu": "x86 <&>"},
@@ -73,10 +73,10 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def search() -> limit.Found:
+def search() -> SearchResult:
     """Return a search that has found a knee: six steps, the last three between what held and what broke."""
     rates: list[float] = [500, 750, 1125, 1687.5, 1406.25, 1265.625]
-    words: list[limit.Word] = ["holds", "holds", "holds", "breaks", "breaks", "holds"]
+    outcomes: list[StepOutcome] = ["holds", "holds", "holds", "breaks", "breaks", "holds"]
     steps = [
         msgspec.structs.replace(
             RESULT,
@@ -89,9 +89,9 @@ def search() -> limit.Found:
             broken=[] if word == "holds" else ["p99 80.0 ms is above 50 ms"],
             exit_code=result.CLEAN,
         )
-        for number, (rate, word) in enumerate(zip(rates, words, strict=True))
+        for number, (rate, word) in enumerate(zip(rates, outcomes, strict=True))
     ]
-    return limit.Found(steps, rates, words, limit.Knee(1265.625, 1406.25))
+    return SearchResult(steps, rates, outcomes, Knee(1265.625, 1406.25))
 
 
 def windows(count: int = 4) -> list[result.Result]:

@@ -5,8 +5,8 @@ import re
 import msgspec
 import pytest
 
-from loadtest import limit
 from loadtest.report import overview, result
+from loadtest.report.search import Knee, SearchResult, StepOutcome
 from tests.loadtest.report.samples import RESULT, Page, search, windows
 
 _PLOT = r"<h2>{}</h2>.*?</section>"
@@ -45,10 +45,10 @@ def test_the_points_of_a_search_stand_where_their_rates_are() -> None:
     assert down[-1] < down[0], "the highest rate lost the most"
 
 
-@pytest.mark.parametrize("word", ["driver gave out", "stopped"])
-def test_a_search_of_one_step_has_a_page_too(word: limit.Word) -> None:
+@pytest.mark.parametrize("outcome", ["driver gave out", "stopped"])
+def test_a_search_of_one_step_has_a_page_too(outcome: StepOutcome) -> None:
     one = msgspec.structs.replace(RESULT, exit_code=result.BOTTLENECK, bottleneck="full", audit=None)
-    page = overview.of_search("Load test", limit.Found([one], [500], [word], limit.Knee(0, float("inf"), 500)))
+    page = overview.of_search("Load test", SearchResult([one], [500], [outcome], Knee(0, float("inf"), 500)))
     assert Page(page).open == []
     assert "BOTTLENECK" in page[: page.index('<div class="plots">')]
 

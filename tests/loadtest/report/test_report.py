@@ -79,7 +79,7 @@ def test_ticks_are_few_and_round(low: float, span: float) -> None:
 
 
 def test_what_was_never_sent_and_what_came_late_is_told() -> None:
-    text = html_page.page(msgspec.structs.replace(RESULT, gave_up=1_234, late=56, late_after_s=7, never_fresh=3))
+    text = html_page.page(msgspec.structs.replace(RESULT, never_sent=1_234, late=56, late_after_s=7, never_fresh=3))
     tiles = text[text.index('<div class="tiles"') : text.index('<div class="plots">')]
     assert re.search(r'class="tile bad"><b>1,234 <small></small></b><span>never sent', tiles)
     assert re.search(r'class="tile bad"><b>56 <small></small></b><span>later than 7 s', tiles)

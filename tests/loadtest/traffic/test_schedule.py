@@ -1,4 +1,4 @@
-"""Schedules: arrivals follow the rate's integral, whatever the number of lanes."""
+"""Schedules: arrivals follow the rate's integral, whatever the number of senders."""
 
 import itertools
 import math
@@ -22,13 +22,13 @@ stretches = st.lists(
 ).map(tuple)
 
 
-def together(schedule: Schedule, lanes: int) -> list[float]:
-    return sorted(itertools.chain(*(arrivals(schedule, 1, lane, lanes) for lane in range(lanes))))
+def together(schedule: Schedule, senders: int) -> list[float]:
+    return sorted(itertools.chain(*(arrivals(schedule, 1, sender, senders) for sender in range(senders))))
 
 
 @given(stretches, st.integers(1, 4))
-def test_lanes_together_make_the_schedule(line: tuple[Stretch, ...], lanes: int) -> None:
-    alone, shared = together(Schedule(line), 1), together(Schedule(line), lanes)
+def test_senders_together_make_the_schedule(line: tuple[Stretch, ...], senders: int) -> None:
+    alone, shared = together(Schedule(line), 1), together(Schedule(line), senders)
     assert shared == pytest.approx(alone)
     assert abs(len(alone) - Schedule(line).total()) <= 1
 
@@ -55,9 +55,9 @@ def test_the_nth_arrival_lies_where_the_integral_is_n(line: tuple[Stretch, ...])
         assert passed == pytest.approx(number, abs=1e-3)
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_poisson_gaps_are_exponential(lanes: int) -> None:
-    moments = together(Schedule(constant(1_000, 20), poisson=True), lanes)
+@pytest.mark.parametrize("senders", [1, 3])
+def test_poisson_gaps_are_exponential(senders: int) -> None:
+    moments = together(Schedule(constant(1_000, 20), poisson=True), senders)
     assert len(moments) == pytest.approx(20_000, rel=0.05)
     gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
     assert statistics.fmean(gaps) == pytest.approx(0.001, rel=0.05)
@@ -73,6 +73,6 @@ def test_a_shape_reaches_its_rate_and_lasts_as_long_as_asked(shape: str) -> None
     assert max(schedule.rate_at(second / 10) for second in range(90)) == pytest.approx(900, rel=0.02)
 
 
-def test_the_bound_holds_for_each_number_of_lanes() -> None:
-    for lanes in (1, 2, 3):
-        assert len(together(Schedule(constant(1_000, 10), at_most=100), lanes)) == 100
+def test_the_bound_holds_for_each_number_of_senders() -> None:
+    for senders in (1, 2, 3):
+        assert len(together(Schedule(constant(1_000, 10), at_most=100), senders)) == 100

@@ -40,15 +40,15 @@ class Parsed:
 @pytest.mark.parametrize("profile", profiles.profiles())
 def test_every_request_is_well_formed_and_carries_its_ids(profile: str) -> None:
     numbers = itertools.count()
-    for shot in profiles.pool(profile, 7, SURFACE, 400):
-        ids = [request_template.hit_id("0badcafe", 3, next(numbers)).encode() for _ in shot.expected]
-        raw = shot.render(ids, b"c" * 32)
+    for template in profiles.pool(profile, 7, SURFACE, 400):
+        ids = [request_template.hit_id("0badcafe", 3, next(numbers)).encode() for _ in template.expected]
+        raw = template.render(ids, b"c" * 32)
         parsed = Parsed(raw)
         assert parsed.complete, raw
         assert not any(slot.encode() in raw for slot in SLOTS)
         assert all(raw.count(identifier) == 1 for identifier in ids)
         assert len(parsed.url) < 8_192
-        assert shot.sort == "worst" or len(raw) - len(parsed.body) < 4_096
+        assert template.sort == "worst" or len(raw) - len(parsed.body) < 4_096
         if parsed.method == "POST":
             events = msgspec.json.decode(parsed.body)
             events = events if isinstance(events, list) else [events]
@@ -83,7 +83,7 @@ def test_a_new_visitor_learns_a_cookie_and_carries_it_along() -> None:
 
 def test_profiles_have_their_character() -> None:
     def sorts(profile: str) -> Counter[str]:
-        return Counter(shot.sort for shot in profiles.pool(profile, 3, SURFACE, 3_000))
+        return Counter(template.sort for template in profiles.pool(profile, 3, SURFACE, 3_000))
 
     assert {"browse", "tag", "purchase", "server", "click", "mail", "bot", "refused", "nonsense"} <= sorts(
         "shop"
