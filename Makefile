@@ -57,6 +57,8 @@ check: setup  ## Look only: formatting, lint, types, generated pages
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/deptry . && $(BIN)/deptry tests --ignore DEP002,DEP004 --exclude '\.venv'
+	$(BIN)/codespell $$(git ls-files | grep -v '[.]lock$$')
+	$(BIN)/python -m tests.words
 	$(BIN)/python -m tests.deploy.metrics_page
 	$(BIN)/python -m deploy.grafana.dashboards
 
