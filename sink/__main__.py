@@ -1,4 +1,4 @@
-"""`python -m sink`: hits.enriched into ClickHouse; and its tools. The only module here that reads the environment."""
+"""`python -m sink`: hits.enriched into ClickHouse, and commands. The only module here that reads the environment."""
 
 import argparse
 import os
@@ -24,18 +24,22 @@ def parser() -> argparse.ArgumentParser:
     )
     version.add_option(made)
     commands = made.add_subparsers(dest="command", metavar="COMMAND", help="without one: run")
-    migrate = commands.add_parser("migrate", help="apply outstanding migrations and end")
-    migrate.add_argument("--dry-run", action="store_true", help="print the SQL that would run, and run none")
+    migrate = commands.add_parser("migrate", help="apply outstanding migrations and exit")
+    migrate.add_argument("--dry-run", action="store_true", help="print the SQL and do not run it")
     forget = commands.add_parser("erase", help="delete a person's events, or old ones, from storage, and prove it")
     forget.add_argument("--site", required=True)
-    whom = forget.add_mutually_exclusive_group(required=True)
-    whom.add_argument("--visitor", metavar="ID", help="every event of this visitor_id")
-    whom.add_argument("--user", metavar="ID", help="every event of this user_id")
-    whom.add_argument("--before", metavar="DATE", type=date.fromisoformat, help="every event before this day (UTC)")
+    target = forget.add_mutually_exclusive_group(required=True)
+    target.add_argument("--visitor", metavar="ID", help="every event of this visitor_id")
+    target.add_argument("--user", metavar="ID", help="every event of this user_id")
+    target.add_argument("--before", metavar="DATE", type=date.fromisoformat, help="every event before this day (UTC)")
     forget.add_argument(
-        "--and-visitors", action="store_true", help="with --user: also all of the visitors it was seen as"
+        "--and-visitors",
+        action="store_true",
+        help="with --user: also every event of the visitor ids that the user was seen with",
     )
-    compare = commands.add_parser("reconcile", help="compare what was consumed with what is stored; 1 if they differ")
+    compare = commands.add_parser(
+        "reconcile", help="compare the consumed records with the stored rows; exit code 1 if they differ"
+    )
     compare.add_argument("--since", required=True, metavar="T", type=moment, help="RFC 3339, UTC without a zone")
     return made
 
@@ -46,23 +50,25 @@ def moment(text: str) -> datetime:
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
-def work(given: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, int]:
-    """Return what the command line asks for."""
-    match given.command:
+def work(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, int]:
+    """Return the coroutine of the chosen command."""
+    match arguments.command:
         case "migrate":
-            return migrations.command(settings, dry_run=given.dry_run)
+            return migrations.command(settings, dry_run=arguments.dry_run)
         case "erase":
-            whom = erase.Whom(given.site, given.visitor or "", given.user or "", given.before, given.and_visitors)
-            return erase.command(settings, whom)
+            target = erase.Target(
+                arguments.site, arguments.visitor or "", arguments.user or "", arguments.before, arguments.and_visitors
+            )
+            return erase.command(settings, target)
         case "reconcile":
-            return reconcile.command(settings, given.since)
+            return reconcile.command(settings, arguments.since)
         case _:
             return run.serve(settings)
 
 
 def main() -> int:
-    """Run the sink or one of its tools; return the exit code: 0 drained, 2 wrong settings, 1 anything else."""
-    given = parser().parse_args()
+    """Run the sink or one of its commands; return the exit code: 0 drained, 2 wrong settings, 1 anything else."""
+    arguments = parser().parse_args()
     log.take_over_libraries()
     try:
         settings = read(os.environ)
@@ -72,8 +78,8 @@ def main() -> int:
         print(f"sink: {error}", file=sys.stderr)
         return 2
     try:
-        return uvloop.run(work(given, settings))
-    except (Stop, UnknownMetadata, Retry) as error:  # a tool does not wait for ClickHouse: it says so
+        return uvloop.run(work(arguments, settings))
+    except (Stop, UnknownMetadata, Retry) as error:  # a command does not wait for ClickHouse: it reports
         log.line("error", f"stopped: {error}")
         return 1
     finally:

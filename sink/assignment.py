@@ -1,4 +1,4 @@
-"""The sink's one loop: join the group, give each assigned partition a worker, stop in order."""
+"""Membership in the consumer group: a worker for each assigned partition, an orderly stop."""
 
 import asyncio
 import time
@@ -11,25 +11,25 @@ from aiokafka.errors import KafkaError
 from sink import metrics, protocol
 from sink.batch import Limits
 from sink.clickhouse import Connection
-from sink.group_consumer import Member
-from sink.insert_slots import Pace, Turns
+from sink.group_consumer import GroupConsumer
+from sink.insert_slots import InsertSlots, Pace
 from sink.kafka import access
 from sink.log import line
-from sink.partition_worker import Worker
+from sink.partition_worker import PartitionWorker
 from sink.settings import Settings
-from sink.storage import Store
+from sink.storage import Storage
 
 STALLED_S: Final = 30.0
-"""After so long without a record, the log's end is asked for. A consumer may hang after a broker's restart (aiokafka
-#1154); one that is behind and gets nothing is built anew."""
+"""Seconds without a record after which the end of the log is read. A consumer may hang after a broker's restart
+(aiokafka #1154); one that is behind and gets nothing is replaced."""
 
 
 class Stalled(KafkaError):  # type: ignore[misc]
-    """Records wait in the log, and the consumer does not get them."""
+    """The log has records that the consumer does not get."""
 
 
-class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
-    """The group's side: who has which partition, and what was committed for it."""
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
+    """The partitions that this sink has, each with its worker."""
 
     def __init__(
         self,
@@ -43,19 +43,19 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         self.clock = clock
         self.crash_at = crash_at
         pace = Pace(settings.inserts_per_s, clock())
-        self.turns = Turns(settings.inserts, pace, clock, settings.batch_wait_ms / 1000)
-        self.store = Store(settings, connection, self.turns)
-        self.workers: dict[TopicPartition, Worker] = {}
-        self.store.held = self.held
+        self.slots = InsertSlots(settings.inserts, pace, clock, settings.batch_wait_ms / 1000)
+        self.storage = Storage(settings, connection, self.slots)
+        self.workers: dict[TopicPartition, PartitionWorker] = {}
+        self.storage.bytes_in_hand = self.bytes_in_hand
         self.intents: bool | None = None
         self.joined = False
-        self.away = ""
-        """Who did not answer when asked last."""
+        self.unreachable = ""
+        """Which server did not answer the last check, as text; or ""."""
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._opening: asyncio.Task[None] | None = None
         self._progress: tuple[float, dict[TopicPartition, int]] = (clock(), {})
-        self.consumer = Member(
+        self.consumer = GroupConsumer(
             kafka=settings.kafka,
             access=access(settings),
             group=settings.group,
@@ -67,7 +67,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=max(100, settings.session_timeout_ms // 5),
             rebalance_timeout_ms=max(60_000, settings.session_timeout_ms),
             max_poll_interval_ms=600_000,
-            metadata_max_age_ms=30_000,  # a topic made late, or a new partition, is seen so soon
+            metadata_max_age_ms=30_000,  # a topic or partition made later is noticed after this time
             fetch_max_bytes=16 * 2**20,
             max_partition_fetch_bytes=4 * 2**20,
             fetch_max_wait_ms=200,
@@ -77,7 +77,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         """Consume until `stop`, then drain.
 
         Raises:
-            Stop: the sink must not go on; the text says why.
+            Stop: the sink cannot go on; the text gives the reason.
         """
         try:
             await self.consumer.start()
@@ -89,30 +89,32 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
                 stopped.cancel()
             if self.failed.done():
                 self.failed.result()
-            self.turns.stopping = True
+            self.slots.stopping = True
             await self._end(self.settings.drain_s)
         finally:
             await self._end(0.0)
             try:
-                await self.store.close()
-            finally:  # a consumer left behind would keep its partitions
+                await self.storage.close()
+            finally:  # a consumer that is not stopped would keep its partitions
                 await asyncio.wait_for(self.consumer.stop(), 15)
 
     def not_ready(self) -> str:
-        """Return why no rows are taken now, or ""."""
+        """Return the reason why no rows are taken now, or ""."""
         if not self.joined:
             return f"waiting for partitions of {self.settings.topic_enriched} from Kafka at {self.settings.kafka}"
         if not self.workers and not self.consumer.partitions_for_topic(self.settings.topic_enriched):
             return f"Kafka at {self.settings.kafka} has no topic {self.settings.topic_enriched}"
-        return next((worker.why_waiting for worker in self.workers.values() if worker.why_waiting), "") or self.away
+        return (
+            next((worker.waiting_for for worker in self.workers.values() if worker.waiting_for), "") or self.unreachable
+        )
 
-    async def ask_kafka(self) -> None:
-        """Return once the broker has answered a question about one of our partitions; raises KafkaError."""
+    async def check_kafka(self) -> None:
+        """Return once the broker has answered a request about one of our partitions; raises KafkaError."""
         for tp in list(self.workers)[:1]:
             await self.consumer.end_offsets([tp])
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """End the workers before the group goes on: what is in flight may end, for a while."""
+        """Stop the workers before the rebalance; inserts in flight get half a session timeout to end."""
         inserting = [worker.inserting for worker in self.workers.values() if worker.inserting is not None]
         for worker in self.workers.values():
             worker.leaving = True
@@ -121,9 +123,9 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._end(0.0)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Give each partition a worker, once the group's commits are read."""
+        """Start a worker for each partition, once the group's commits are read."""
         assigned = sorted(assigned)
-        self.joined = not assigned  # one sink more than there are partitions is ready, too
+        self.joined = not assigned  # a sink without a partition is ready too
         self._opening = asyncio.create_task(self._watched(self._open(assigned)))
 
     async def _end(self, patience_s: float) -> None:
@@ -140,14 +142,14 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         await asyncio.gather(*tasks, return_exceptions=True)
         self.workers.clear()
         self._tasks.clear()
-        self.turns.all_back()
+        self.slots.release_all()
         metrics.LAG.clear()
-        metrics.LAG_SECONDS.clear()  # what another sink has now would be old here for ever
+        metrics.LAG_SECONDS.clear()  # partitions of another sink must not keep their last value here
 
     async def _watched(self, work: Awaitable[None]) -> None:
         try:
             await work
-        except Exception as error:  # noqa: BLE001  whatever it is, it ends the sink: `run` raises it
+        except Exception as error:  # noqa: BLE001  any error ends the sink: `run` raises it
             if not self.failed.done():
                 self.failed.set_exception(error)
 
@@ -163,16 +165,16 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             line("info", f"delivering {mode}")
         chosen = self.settings
         each = Limits(chosen.batch_rows, chosen.batch_bytes, chosen.batch_age_ms / 1000)
-        self.turns.share(len(assigned))
+        self.slots.share(len(assigned))
         for tp in assigned:
-            # A broker without metadata (Tansu) tells its log's end wrongly, too; and there is no intent to check.
+            # A broker without metadata (Tansu) reports a wrong end of the log; and there is no intent to check.
             log = await self.consumer.log(tp, found.get(tp)) if self.intents else protocol.Log(0, 2**63)
             state = protocol.resume(found.get(tp), log)
-            worker = Worker(
+            worker = PartitionWorker(
                 tp,
                 state,
                 self.consumer,
-                self.store,
+                self.storage,
                 each,
                 intents=self.intents,
                 stale_after_s=self.settings.session_timeout_ms / 1000,
@@ -184,8 +186,8 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
         self.joined = True
 
     async def measure(self) -> None:
-        """Set the gauges that are read, not counted."""
-        metrics.BUFFER_BYTES.set(self.held())
+        """Set the gauges."""
+        metrics.BUFFER_BYTES.set(self.bytes_in_hand())
         for tp, worker in list(self.workers.items()):
             batches = [rows for rows in worker.in_hand if rows.offsets]
             end = self.consumer.last_stable_offset(tp)
@@ -196,18 +198,18 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             metrics.LAG.labels(label).set(max(0, end - stored_to))
             oldest_ms = min((rows.oldest_ms for rows in batches), default=0)
             metrics.LAG_SECONDS.labels(label).set(max(0.0, time.time() - oldest_ms / 1000) if batches else 0)
-        await self._watch()
+        await self._check_progress()
 
-    def held(self) -> int:
-        """Return the bytes of rows in hand, over all partitions."""
+    def bytes_in_hand(self) -> int:
+        """Return the bytes of all rows fetched and not yet stored."""
         return sum(rows.size for worker in self.workers.values() for rows in worker.in_hand)
 
-    async def _watch(self) -> None:
+    async def _check_progress(self) -> None:
         now = self.clock()
         since, before = self._progress
         positions = {tp: await self.consumer.position(tp) for tp in self.workers}
         waiting = any(
-            worker.why_waiting or worker.in_hand[0].offsets for worker in self.workers.values() if worker.in_hand
+            worker.waiting_for or worker.in_hand[0].offsets for worker in self.workers.values() if worker.in_hand
         )
         if positions != before or waiting or not positions:
             self._progress = (now, positions)
@@ -216,7 +218,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]
             async with asyncio.timeout(10):
                 ends = await self.consumer.end_offsets(list(positions))
             if any(ends[tp] > at for tp, at in positions.items()) and not self.failed.done():
-                self.failed.set_exception(Stalled(f"no record for {STALLED_S:.0f} s, though some wait"))
+                self.failed.set_exception(Stalled(f"no record for {STALLED_S:.0f} s, but the log has some"))
 
 
 async def _until(stop: asyncio.Event) -> None:

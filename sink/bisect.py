@@ -1,7 +1,7 @@
-"""Find the rows that ClickHouse refuses: halve until each stands alone. Pure: the caller asks ClickHouse.
+"""Find the rows that ClickHouse refuses, by bisection. The caller sends each question to ClickHouse.
 
-Asking means inserting into a table on the Null engine, which checks rows and keeps none; so the search leaves no parts
-behind, and the good rows still go into one insert under the one token of their range.
+A question is an insert into a table on the Null engine, which checks rows and stores none: the search leaves no parts,
+and the accepted rows still go into one insert under the one token of their range.
 """
 
 import re
@@ -11,41 +11,41 @@ from typing import Final
 import msgspec
 
 WINDOW: Final = 512
-"""Rows asked about at once: few, so that many questions stay cheap."""
+"""Rows in the first question about them: few, so that many questions stay cheap."""
 
 _AT_ROW: Final = re.compile(r"\bat row (\d+)")
 
 
-class Bad(msgspec.Struct, frozen=True):
-    """A refused row: its index, and ClickHouse's words."""
+class RefusedRow(msgspec.Struct, frozen=True):
+    """A refused row: its index, and ClickHouse's message."""
 
     index: int
-    words: str
+    message: str
 
 
-def sift(count: int, *, careful: bool) -> Generator[tuple[int, int], str | None, list[Bad]]:
-    """Yield (first, end) of the rows to ask about; expect None for good, or ClickHouse's words. Return the bad rows.
+def isolate(count: int, *, careful: bool) -> Generator[tuple[int, int], str | None, list[RefusedRow]]:
+    """Yield (first, end) of the rows to ask about; is sent None (accepted) or the message. Return the refused.
 
-    Where the words name a row ("at row 7"), that row is asked about alone, and those after it; those before it are
-    taken for good, as ClickHouse reads in order. Should the insert of the rest be refused all the same, sift again,
-    `careful`: then every part is asked about.
+    Where the message names a row ("at row 7"), the next questions are that row alone and the rows after it; the rows
+    before it count as accepted, since ClickHouse reads in order. If the insert of the rest is refused nevertheless,
+    isolate again with `careful`: then every part is asked about.
     """
-    bad: list[Bad] = []
+    refused: list[RefusedRow] = []
     todo = [(first, min(first + WINDOW, count)) for first in range(0, count, WINDOW)][::-1]
     while todo:
         first, end = todo.pop()
-        words = yield first, end
-        if words is None:
+        message = yield first, end
+        if message is None:
             continue
         if end - first == 1:
-            bad.append(Bad(first, words))
+            refused.append(RefusedRow(first, message))
             continue
-        todo += reversed(_part(first, end, words, careful))
-    return bad
+        todo += reversed(_part(first, end, message, careful))
+    return refused
 
 
-def _part(first: int, end: int, words: str, careful: bool) -> list[tuple[int, int]]:
-    named = _AT_ROW.search(words)
+def _part(first: int, end: int, message: str, careful: bool) -> list[tuple[int, int]]:
+    named = _AT_ROW.search(message)
     row = first + int(named[1]) - 1 if named else -1
     if first <= row < end:
         parts = [(first, row)] * careful + [(row, row + 1), (row + 1, end)]
@@ -65,7 +65,7 @@ class Brake:
         self.refused = 0
 
     def count(self, taken: int, refused: int) -> bool:
-        """Count a batch; return whether to stop. Older batches weigh half after each `least` rows."""
+        """Count a batch; return whether to stop. After each `least` rows, older batches count half."""
         if self.taken + self.refused >= 2 * self.least:
             self.taken //= 2
             self.refused //= 2

@@ -1,4 +1,4 @@
-"""What the sink says to ClickHouse, and what each answer means for the rows: done, retry, refused, or stop."""
+"""Inserts into ClickHouse, and what each answer means for the rows: stored, retry, refused, or stop."""
 
 import io
 import re
@@ -14,18 +14,18 @@ from sink.settings import Settings
 
 TABLE: Final = "pharos.event_log"
 PROBE_TABLE: Final = "pharos.event_probe"
-"""A twin of TABLE on the Null engine: takes rows, checks them, keeps nothing."""
+"""A copy of TABLE on the Null engine: checks rows and stores none."""
 
 INSERT_SETTINGS: Final[dict[str, object]] = {
     # Older and newer enrichers write shorter and longer rows.
     "input_format_json_compact_allow_variable_number_of_columns": 1,
-    # One insert is one block, so that it stands or falls, and is deduplicated, as a whole; see docs/sink.md.
+    # One insert is one block, so that it is stored, refused and deduplicated as a whole; see docs/sink.md.
     "input_format_parallel_parsing": 0,
     "max_insert_threads": 1,
     "max_insert_block_size": 1_000_000_000,
     "min_insert_block_size_rows": 1_000_000_000,
     "min_insert_block_size_bytes": 1_000_000_000_000,
-    # A batch after a long standstill may span many months.
+    # A batch after a long outage may span many months.
     "max_partitions_per_insert_block": 0,
     # The answer is the insert's own, after the last row is on disk.
     "async_insert": 0,
@@ -35,15 +35,15 @@ INSERT_SETTINGS: Final[dict[str, object]] = {
 
 
 class Retry(Exception):
-    """Not known whether the rows are stored, or not now: the same insert again, later."""
+    """The rows may be stored or not, or cannot be stored now: repeat the same insert later."""
 
 
 class Refused(Exception):
-    """ClickHouse cannot read these rows; the text is its own."""
+    """ClickHouse cannot read these rows; the text is ClickHouse's message."""
 
 
 class Stop(Exception):
-    """No row would be taken: schema, rights or settings are wrong. The text is one line that says which."""
+    """No row would be accepted: schema, rights or settings are wrong. The text is one line that says which."""
 
 
 _REFUSED: Final = frozenset({
@@ -60,19 +60,19 @@ _STOP: Final = frozenset({
 _AROUND: Final = re.compile(
     r"^Received ClickHouse exception, code: \d+, server response: | \(version .*$| \(for url .*$"
 )
-"""What clickhouse-connect puts around ClickHouse's own words."""
+"""Text that clickhouse-connect adds around ClickHouse's message."""
 
 
 _VALUE: Final = re.compile(r"""\s*(?:['"`]|\bbefore\b|\bparsed text\b|\bColumn values\b).*""", re.DOTALL)
 
 
-def without_values(words: str) -> str:
-    """Return the beginning of ClickHouse's words, up to where they begin to quote the row: for the log."""
-    return _VALUE.sub(" ...", words, count=1)[:300]
+def without_row_values(message: str) -> str:
+    """Return ClickHouse's message up to the point where it quotes the row: for the log."""
+    return _VALUE.sub(" ...", message, count=1)[:300]
 
 
-def meaning(code: int | None, text: str) -> Exception:
-    """Return what an error means for the rows. What is not known to be hopeless is tried again."""
+def classify(code: int | None, text: str) -> Exception:
+    """Return what an error means for the rows. Errors that are not known to be permanent are retried."""
     line = _AROUND.sub("", " ".join(text.split()))
     if code in _REFUSED:
         return Refused(line[:1000])
@@ -82,7 +82,7 @@ def meaning(code: int | None, text: str) -> Exception:
 
 
 class Connection(Protocol):
-    """What the sink uses of clickhouse-connect's asynchronous client."""
+    """The part of clickhouse-connect's asynchronous client that the sink uses."""
 
     async def raw_insert(
         self, table: str, column_names: Sequence[str], insert_block: io.BytesIO, settings: dict[str, object], fmt: str
@@ -98,11 +98,11 @@ class Connection(Protocol):
 
 
 async def connect(settings: Settings, timeout_s: float | None = None) -> Connection:
-    """Open a client: no session, so that inserts may run side by side.
+    """Open a client without a session, so that inserts may run at the same time.
 
     Raises:
         Retry: ClickHouse cannot be reached now.
-        Stop: it refuses this user.
+        Stop: ClickHouse refuses this user.
     """
     # clickhouse-connect reads no TLS out of the URL's scheme.
     options: dict[str, Any] = {"dsn": settings.clickhouse, "secure": settings.clickhouse.startswith("https:")}
@@ -123,7 +123,7 @@ async def connect(settings: Settings, timeout_s: float | None = None) -> Connect
             client_name="pharos-sink",
         )
     except (ClickHouseError, OSError, TimeoutError) as error:
-        raise meaning(getattr(error, "code", None), str(error)) from error
+        raise classify(getattr(error, "code", None), str(error)) from error
     return cast("Connection", connection)
 
 
@@ -131,16 +131,16 @@ async def insert(connection: Connection, body: bytes, token: str | None, table: 
     """Insert rows; returns when they are stored, by this call or by an earlier one with the same token.
 
     Raises:
-        Retry, Refused, Stop: see there. After Refused and Stop nothing of `body` is stored.
+        Retry, Refused, Stop: see these. After Refused and Stop nothing of `body` is stored.
     """
     settings = dict(INSERT_SETTINGS)
     if table not in (TABLE, PROBE_TABLE):
-        settings["distributed_foreground_insert"] = 1  # the answer of every shard, each told the token
+        settings["distributed_foreground_insert"] = 1  # waits for every shard, and passes the token on
     if token is not None:
         settings["insert_deduplication_token"] = token
     try:
         await connection.raw_insert(table, COLUMNS, io.BytesIO(body), settings, ROW_FORMAT)  # bytes would be copied
     except Error as error:
-        raise meaning(error.code, str(error)) from error
+        raise classify(error.code, str(error)) from error
     except (ClickHouseError, OSError, TimeoutError) as error:
         raise Retry(f"{type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""Rows that ClickHouse refuses go, whole and with its words, to `hits.dead`."""
+"""Rows that ClickHouse refuses go to `hits.dead`, whole and with ClickHouse's message."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,18 +8,18 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from enricher.contract import DeadHit, encode_dead
 from sink.batch import Batch, is_row
-from sink.bisect import WINDOW, Bad, sift
+from sink.bisect import WINDOW, RefusedRow, isolate
 from sink.clickhouse import Refused
 
 AT_ONCE: Final = 8
-"""Questions to ClickHouse side by side."""
+"""Questions to ClickHouse in flight."""
 
 
-def letter(partition: TopicPartition, rows: Batch, bad: Bad) -> DeadHit:
+def letter(partition: TopicPartition, rows: Batch, bad: RefusedRow) -> DeadHit:
     """Return the dead letter of one row."""
     return DeadHit(
         reason="refused_by_clickhouse",
-        detail=bad.words,
+        detail=bad.message,
         stage="sink",
         topic=partition.topic,
         partition=partition.partition,
@@ -31,36 +31,34 @@ def letter(partition: TopicPartition, rows: Batch, bad: Bad) -> DeadHit:
 
 async def find(
     rows: Sequence[bytes], ask: Callable[[bytes], Awaitable[None]], *, careful: bool = False, most: int = 2**62
-) -> list[Bad]:
-    """Return the bad rows, in order; once `most` are found, no more are looked for.
+) -> list[RefusedRow]:
+    """Return the refused rows, in order; stop the search once `most` are found.
 
-    `ask` inserts where nothing is kept, and raises Refused, Retry or Stop. `careful`: see sift. AT_ONCE windows of the
-    rows are asked about side by side: each question waits for ClickHouse far longer than it keeps it busy.
+    `ask` inserts into a table that stores nothing, and raises Refused, Retry or Stop. `careful`: see `isolate`. AT_ONCE
+    windows are asked about at the same time: a question waits for ClickHouse far longer than it keeps it busy.
     """
     formed = [index for index, row in enumerate(rows) if is_row(row)]
-    bad = [
-        Bad(index, "not a row: one line with brackets around it") for index, row in enumerate(rows) if not is_row(row)
-    ]
+    bad = [RefusedRow(index, "not a row: one line in brackets") for index, row in enumerate(rows) if not is_row(row)]
     windows = iter(range(0, len(formed), WINDOW))
 
     async def work() -> None:
         for first in windows:
             window = formed[first : first + WINDOW]
-            search = sift(len(window), careful=careful)
-            words: str | None = None
+            search = isolate(len(window), careful=careful)
+            message: str | None = None
             start = end = 0
             while len(bad) < most:
                 try:
-                    start, end = next(search) if end == 0 else search.send(words)
+                    start, end = next(search) if end == 0 else search.send(message)
                 except StopIteration:
                     break
                 try:
                     await ask(b"".join([rows[index] for index in window[start:end]]))
-                    words = None
+                    message = None
                 except Refused as error:
-                    words = str(error)
+                    message = str(error)
                     if end - start == 1:
-                        bad.append(Bad(window[start], words))
+                        bad.append(RefusedRow(window[start], message))
 
     workers = [asyncio.create_task(work()) for _ in range(AT_ONCE)]
     try:
@@ -73,9 +71,9 @@ async def find(
 
 
 async def send(
-    producer: AIOKafkaProducer, topic: str, partition: TopicPartition, rows: Batch, bad: Sequence[Bad]
+    producer: AIOKafkaProducer, topic: str, partition: TopicPartition, rows: Batch, bad: Sequence[RefusedRow]
 ) -> None:
-    """Send the letters; returns when the broker has them all. The key names the record, to tell a repeat by."""
+    """Send the dead letters; return when the broker has them all. The key names the record, to recognise a repeat."""
     sent = [
         await producer.send(
             topic,

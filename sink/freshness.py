@@ -1,22 +1,21 @@
-"""When a batch's hits were received, by few of its rows: pure, for the metric alone.
+"""When a batch's hits were received, from a sample of its rows: for the freshness metric alone.
 
-Rule: rows stay unread but for these, few of what comes at once and not many of a batch. The first four columns need no
-escapes, so that the fifth stands between the ninth quote and the tenth.
+The sink reads no other rows. The first four columns need no escapes, so the fifth is between the ninth and tenth quote.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 MOST: Final = 16
-"""Rows that are looked at, of what comes at once."""
+"""Rows sampled of one fetch."""
 KEPT: Final = 128
-"""Rows that stand for a batch."""
+"""Rows that represent a batch."""
 
 
 def sample(rows: Sequence[bytes]) -> list[tuple[float, int]]:
-    """Return (`received_at` in seconds since the epoch, how many rows it stands for), evenly spread, MOST at most.
+    """Return (`received_at` in seconds since the epoch, rows that it represents), evenly spread, at most MOST.
 
-    A row that tells none, being broken, is left out with what it stands for.
+    A broken row is left out with the rows that it represents.
     """
     pieces = min(MOST, len(rows))
     found: list[tuple[float, int]] = []
@@ -31,10 +30,10 @@ def sample(rows: Sequence[bytes]) -> list[tuple[float, int]]:
 
 
 def thinned(found: list[tuple[float, int]]) -> list[tuple[float, int]]:
-    """Return `found`, or where that is more than KEPT, fewer: neighbours become one, as old as the older of them.
+    """Return `found`, merged where it is more than KEPT: neighbours become one, as old as the older of them.
 
-    None that is put together stands for more than a small share of all rows: what waits longest would else be lost
-    among what came last.
+    A merged sample represents a small share of all rows at most: otherwise the oldest rows would be lost among the
+    newest.
     """
     if len(found) <= KEPT:
         return found

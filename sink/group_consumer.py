@@ -1,4 +1,4 @@
-"""The sink as a member of its consumer group: commits with metadata, read back, and what the log holds."""
+"""A consumer of the sink's group: commits with metadata, reads them back, and finds the bounds of the log."""
 
 import asyncio
 import time
@@ -14,8 +14,8 @@ from sink import metrics, protocol
 from sink.log import line
 
 
-class Member(AIOKafkaConsumer):  # type: ignore[misc]
-    """A consumer whose commits count only while it is a member of its group."""
+class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """A consumer whose commits are refused unless it is a member of its group."""
 
     def __init__(self, *, kafka: str, access: Mapping[str, Any], group: str, **settings: Any) -> None:
         super().__init__(bootstrap_servers=kafka, **access, group_id=group, **settings)
@@ -37,8 +37,8 @@ class Member(AIOKafkaConsumer):  # type: ignore[misc]
     async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         """Commit as a member.
 
-        Once the coordinator has told aiokafka that its generation is stale, it commits as nobody in particular until
-        it has joined again; Kafka takes that when the group happens to be empty, and a zombie could move offsets back.
+        After the coordinator has reported a stale generation, aiokafka commits without membership until it has joined
+        again. Kafka accepts that while the group is empty, so a zombie could move offsets back.
 
         Raises:
             CommitFailedError: not a member now.
@@ -50,7 +50,7 @@ class Member(AIOKafkaConsumer):  # type: ignore[misc]
                 await super().commit(offsets)
 
     async def read_commits(self, partitions: list[TopicPartition]) -> dict[TopicPartition, protocol.Committed]:
-        """Return what the group has committed, with metadata; asks until the broker answers.
+        """Return the group's commits with their metadata; repeats until the broker answers.
 
         Raises:
             UnknownMetadata: see protocol.committed.
@@ -71,7 +71,7 @@ class Member(AIOKafkaConsumer):  # type: ignore[misc]
                 await admin.close()
 
     async def keeps_metadata(self, tp: TopicPartition, found: protocol.Committed | None) -> bool:
-        """Write and read back: commit again what is committed, with its intent or with metadata that means none."""
+        """Return whether the broker keeps commit metadata: commit again what is committed, and read it back."""
         offset = found.offset if found else (await self.beginning_offsets([tp]))[tp]
         text = protocol.metadata(found.intent) if found and found.intent else protocol.PROBE
         while True:
@@ -79,7 +79,7 @@ class Member(AIOKafkaConsumer):  # type: ignore[misc]
                 await self.commit({tp: OffsetAndMetadata(offset, text)})
                 break
             except (CommitFailedError, IllegalStateError):
-                raise asyncio.CancelledError from None  # a rebalance came in between; the next assignment asks again
+                raise asyncio.CancelledError from None  # a rebalance came in between; the next assignment repeats this
             except KafkaError as error:
                 line("warning", "waiting for a commit", why=str(error))
                 await asyncio.sleep(0.5)
@@ -92,7 +92,7 @@ class Member(AIOKafkaConsumer):  # type: ignore[misc]
         return bool(answer[tp].metadata == text)
 
     async def log(self, tp: TopicPartition, found: protocol.Committed | None) -> protocol.Log:
-        """Return the log's bounds; after a change of leader its end may lag behind what was committed: wait a while."""
+        """Return the log's bounds; waits up to 30 s for an end that lags after a change of leader."""
         for _ in range(30):
             starts = await self.beginning_offsets([tp])
             ends = await self.end_offsets([tp])

@@ -1,6 +1,6 @@
-"""Whose turn it is to insert: so many at once, no more small batches a second than ClickHouse likes, the oldest first.
+"""Slots for inserts: a bounded number at once, a bounded rate of small batches, the oldest batch first.
 
-Rule: the pace follows the number of partitions, so that no batch waits longer for its turn than the operator said.
+The rate follows the number of partitions, so that no batch waits longer for a slot than the operator's setting.
 """
 
 import asyncio
@@ -8,15 +8,15 @@ from collections.abc import Callable, Hashable
 
 
 class Pace:
-    """How many inserts age may start: `per_s`, and up to `burst` saved up while there was nothing to do."""
+    """Rate limit of inserts that age makes due: `per_s` a second, up to `burst` saved while idle."""
 
     def __init__(self, per_s: float, now: float) -> None:
         self.per_s = per_s
-        self.saved = float("inf")  # cut to `burst` at the first question
+        self.saved = float("inf")  # cut to `burst` at the first call
         self.at = now
 
     def wait_s(self, now: float, burst: int, ahead: int = 0) -> float:
-        """Return the seconds until the next insert may start, with so many `ahead` of it; 0 takes it."""
+        """Return the seconds until the next insert may start, behind `ahead` others; 0 means it may, and is counted."""
         self._save(now, burst)
         if self.saved >= 1.0 + ahead:
             self.saved -= 1.0
@@ -24,7 +24,7 @@ class Pace:
         return (1.0 + ahead - self.saved) / self.per_s
 
     def spend(self, now: float, burst: int) -> None:
-        """Count an insert that did not have to wait: full batches leave less for those that age starts."""
+        """Count an insert that did not wait: full batches leave less for those that age makes due."""
         self._save(now, burst)
         self.saved = max(0.0, self.saved - 1.0)
 
@@ -33,8 +33,8 @@ class Pace:
         self.at = now
 
 
-class Turns:
-    """Who may insert now: at most `slots` at once, and no more small batches a second than the pace allows."""
+class InsertSlots:
+    """Decides who may insert now: at most `slots` at once, small batches no faster than the pace."""
 
     def __init__(self, slots: int, pace: Pace, clock: Callable[[], float], most_wait_s: float = float("inf")) -> None:
         self.slots = slots
@@ -46,18 +46,18 @@ class Turns:
         self.stopping = False
         self._least_per_s = pace.per_s
         self._waiting: dict[Hashable, float] = {}
-        """Who was told to wait, and since when its rows do."""
-        self._given_back = asyncio.Event()
+        """Who waits for a slot, and since when its first row waits."""
+        self._released = asyncio.Event()
 
     def share(self, partitions: int) -> None:
-        """Have so many partitions take turns from now on."""
+        """Set the number of partitions that share the slots."""
         self.burst = partitions
         self.pace.per_s = max(self._least_per_s, partitions / self.most_wait_s)
 
-    def take(self, *, full: bool, of: Hashable = None, since: float = 0.0) -> float:
-        """Take a turn and return 0, or return the seconds after which to ask again.
+    def acquire(self, *, full: bool, of: Hashable = None, since: float = 0.0) -> float:
+        """Take a slot and return 0, or return the seconds after which to ask again.
 
-        `of` asks for a batch whose first row has waited since `since`: those that have waited longer go first.
+        `of` names the caller, whose first row has waited since `since`: longer waits go first.
         """
         if full or self.stopping:
             if not self.free:
@@ -74,21 +74,21 @@ class Turns:
         self.free -= 1
         return 0.0
 
-    def give_back(self) -> None:
-        """End a turn."""
+    def release(self) -> None:
+        """Release a slot."""
         self.free += 1
-        self._given_back.set()
+        self._released.set()
 
-    def all_back(self) -> None:
-        """End every turn: nobody is left who could have one, or wait for it."""
+    def release_all(self) -> None:
+        """Release every slot and forget who waits: no worker is left."""
         self.free = self.slots
         self._waiting.clear()
 
-    async def given_back(self, wait_s: float) -> None:
-        """Return when a turn ends, or after so many seconds."""
-        self._given_back.clear()
+    async def released(self, wait_s: float) -> None:
+        """Return when a slot is released, or after `wait_s` seconds."""
+        self._released.clear()
         try:
             async with asyncio.timeout(wait_s):
-                await self._given_back.wait()
+                await self._released.wait()
         except TimeoutError:
             return

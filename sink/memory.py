@@ -1,20 +1,20 @@
-"""Large buffers are given back to the system as soon as they are let go of.
+"""Return large buffers to the system as soon as they are freed.
 
-Reason: glibc takes the size of each large buffer that is freed, up to 32 MiB, as its new bound of "large", and puts
-what is smaller on its heap, which cannot shrink below whatever small thing lies on top. Batches are such buffers:
-without this the sink takes 50 to 70 MB more.
+Reason: glibc takes the size of each large buffer that is freed, up to 32 MiB, as its new threshold, and puts smaller
+buffers on its heap, which cannot shrink below the last object on it. Batches are such buffers: without this the sink
+takes 50 to 70 MB more.
 """
 
 import ctypes
 from typing import Final
 
 _M_MMAP_THRESHOLD: Final = -3
-"""In <malloc.h>. Once it is set, glibc leaves it alone."""
+"""From <malloc.h>. Once it is set, glibc does not move it."""
 _LARGE: Final = 1 << 20
 
 
 def give_back_large_buffers() -> bool:
-    """From now on; return whether the C library has heard it (glibc does)."""
+    """Set glibc's threshold to 1 MiB; return whether the C library accepted it."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

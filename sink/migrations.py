@@ -1,9 +1,9 @@
 """Numbered SQL files, applied once, in order, by one sink at a time; an edited old file stops the start.
 
-The lock is a table: CREATE TABLE of a name of one's own, then a look at whether another lock stands. Whoever sees
-another one takes its own away and waits a moment; whoever sees only its own has the lock, for the next to come will
-see it. Its holder renews its comment; a lock not renewed for LOCK_STALE_S was a dead sink's: it is dropped by its name.
-Nothing but CREATE, ALTER and DROP TABLE is asked of ClickHouse: so it works on a server, in a cluster and in chDB.
+The lock is a table: a sink creates one under a unique name, then looks for others. A sink that sees another one drops
+its own and waits; a sink that sees only its own has the lock, since the next one will see it. The holder renews the
+table's comment; a lock not renewed for LOCK_STALE_S belongs to a dead sink and is dropped by its name.
+This needs CREATE, ALTER and DROP TABLE only: it works on a server, in a cluster and in chDB.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Migration(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.text.replace("\r\n", "\n").encode()).hexdigest()
 
     def statements(self, cluster: str) -> list[str]:
-        """Return what to run, in order."""
+        """Return the statements to run, in order."""
         return [sql_text.for_cluster(statement, cluster) for statement in sql_text.split(self.text)]
 
 
@@ -81,7 +81,7 @@ def load(folder: Path = FOLDER) -> list[Migration]:
 def outstanding(files: Sequence[Migration], applied: dict[int, tuple[str, str]]) -> list[Migration]:
     """Return what is still to be applied; `applied` gives name and checksum by number.
 
-    A database with more migrations than there are files is of a newer sink, and fits an older one: migrations add.
+    A database with more migrations than there are files belongs to a newer sink. It fits an older one: migrations add.
 
     Raises:
         Stop: a file was edited after it was applied.
@@ -115,7 +115,7 @@ async def apply(
     tell: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> list[Migration]:
-    """Apply what is outstanding, alone; return it. `tell` hears of each one applied.
+    """Apply the outstanding migrations, alone; return them. `tell` is called with the name of each.
 
     Raises:
         Stop: see `load` and `outstanding`; or ClickHouse's own error, when a statement fails.

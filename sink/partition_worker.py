@@ -1,6 +1,6 @@
-"""Works one partition while it is ours: gather, declare, insert, close. The protocol decides, this acts.
+"""One partition while it is assigned to this sink: fetch, declare, insert, close. The protocol decides, this acts.
 
-One class, longer than most: a batch, its turn and its state stay together from the first record to the commit.
+Longer than most modules: a batch, its insert slot and its state belong together from the first record to the commit.
 """
 
 import asyncio
@@ -13,44 +13,43 @@ from typing import Any, Final, Protocol
 from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from sink import fetch as gather
-from sink import metrics, protocol
+from sink import fetch, metrics, protocol
 from sink.batch import Batch, Limits
-from sink.clickhouse import Refused, Retry, without_values
+from sink.clickhouse import Refused, Retry, without_row_values
 from sink.fetch import Consumer
 from sink.log import line
 from sink.protocol import Intent
 
 POLL_S: Final = 0.05
-"""How often a due batch looks whether the one before it is stored, while it goes on growing."""
+"""Seconds between two looks whether the batch before is stored, while a due batch keeps growing."""
 
 BACKOFF_S: Final = (0.1, 10.0)
-"""Between attempts: from, doubling, to; each with up to half of it at random on top."""
+"""Seconds between attempts: the first pause and the longest. Pauses double, plus up to half of each at random."""
 
 
-class Storage(Protocol):
-    """Where rows go."""
+class RowStorage(Protocol):
+    """Where rows go; `storage.Storage` in the program."""
 
     async def insert(self, body: bytes, token: str) -> None:
         """Store rows; raises Retry, Refused or Stop."""
 
-    async def sift(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
-        """Send the bad rows to the dead letters; return their indexes. Raises Retry or Stop."""
+    async def isolate(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
+        """Send the refused rows to the dead letters; return their indexes. Raises Retry or Stop."""
 
     def room(self, begun: bool) -> int:
-        """Return how many more bytes may be taken, into a batch that is begun or into a new one."""
+        """Return how many more bytes may be taken; `begun`: into a batch that has rows already."""
 
-    def turn(self, *, full: bool, of: TopicPartition | None = None, since: float = 0.0) -> float:
-        """Take a turn to insert and return 0, or return the seconds after which to ask again; see Turns.take."""
+    def acquire(self, *, full: bool, of: TopicPartition | None = None, since: float = 0.0) -> float:
+        """Take an insert slot and return 0, or return the seconds after which to ask again; see InsertSlots."""
 
-    async def turn_given_back(self, wait_s: float) -> None:
-        """Return when another insert has ended, or after so many seconds."""
+    async def slot_released(self, wait_s: float) -> None:
+        """Return when another insert has ended, or after `wait_s` seconds."""
 
-    def give_back(self) -> None:
-        """End the turn."""
+    def release_slot(self) -> None:
+        """Release the insert slot."""
 
 
-class Worker:
+class PartitionWorker:
     """One partition, from assignment to revocation."""
 
     def __init__(
@@ -58,7 +57,7 @@ class Worker:
         partition: TopicPartition,
         state: protocol.State,
         consumer: Consumer,
-        storage: Storage,
+        storage: RowStorage,
         limits: Limits,
         *,
         intents: bool,
@@ -72,41 +71,41 @@ class Worker:
         self.storage = storage
         self.limits = limits
         self.intents = intents
-        # Without an intent a later sink may cut the same offsets otherwise: the token must not outlive this one.
+        # Without intents, a later sink may cut the same offsets differently: the token must not outlive this process.
         self.salt = "" if intents else f":{secrets.token_hex(8)}"
         self.stale_after_s = stale_after_s
         self.clock = clock
         self.crash_at = crash_at
         self.stopping = False
-        """Set to end the batch in hand and stop."""
+        """Set to finish the batch in hand and stop."""
         self.leaving = False
-        """Set to start nothing more: what was not declared is the next owner's."""
+        """Set to start nothing more: rows without an intent belong to the next owner."""
         self.inserting: asyncio.Task[None] | None = None
-        self.why_waiting = ""
+        self.waiting_for = ""
         self.in_hand: list[Batch] = []
-        """Batches taken and not yet stored, the oldest first: at most one inserting and one gathering."""
+        """Batches fetched and not yet stored, the oldest first: at most one being inserted and one being filled."""
         self._committed_at = clock()
 
     async def run(self) -> None:
-        """Work until told to stop (then end the batch in hand) or until the partition is gone.
+        """Work until `stopping` is set (then finish the batch in hand) or until the partition is gone.
 
-        While one batch is inserted the next one is gathered, so that consuming and inserting overlap.
+        The next batch is fetched while one is inserted, so consuming and inserting overlap.
         """
         match self.state:
-            case protocol.Refetching(intent, fetch):
+            case protocol.Refetching(intent, offsets):
                 line("info", "intent found, repeating its insert", **self._named(intent))
                 metrics.REDONE.inc()
-                rows = await gather.exactly(self.consumer, self.partition, fetch, self.clock)
+                rows = await fetch.exactly(self.consumer, self.partition, offsets, self.clock)
                 self.in_hand.append(rows)
-                while wait_s := self.storage.turn(full=True):
-                    await self.storage.turn_given_back(wait_s)
+                while wait_s := self.storage.acquire(full=True):
+                    await self.storage.slot_released(wait_s)
                 self.crash_at("fetched again")
                 await self._store(rows, intent)
             case protocol.Idle(offset):
                 self.consumer.seek(self.partition, offset)
         try:
             while not (self.stopping or self.leaving or isinstance(self.state, protocol.Gone)):
-                rows = await self._gather()
+                rows = await self._next_batch()
                 if rows.offsets:
                     self.inserting = asyncio.create_task(self._store(rows, rows.intent()))
             if self.inserting is not None:
@@ -116,10 +115,10 @@ class Worker:
                 self.inserting.cancel()
                 await asyncio.gather(self.inserting, return_exceptions=True)
 
-    async def _gather(self) -> Batch:
-        """Return the next batch, with the turn to insert it, once it is due and the one before is stored.
+    async def _next_batch(self) -> Batch:
+        """Return the next batch, with an insert slot for it, once it is due and the one before is stored.
 
-        Until then it grows, as far as its limits let it. Returns an empty one when the work here has ended.
+        Until then the batch grows up to its limits. Returns an empty batch when the work here has ended.
         """
         rows = Batch(self.limits)
         self.in_hand.append(rows)
@@ -132,34 +131,34 @@ class Worker:
             now = self.clock()
             full = rows.is_full() or self.stopping
             if full and not rows.rows:
-                rows.pack()  # now, while another batch is inserted
+                rows.pack()  # while another batch is inserted
             wait_s = rows.wait_s(now) if rows.offsets else 0.5
             if rows.is_due(now) or full:
                 wait_s = POLL_S
                 if self.inserting is None:
-                    wait_s = self.storage.turn(full=full, of=self.partition, since=rows.since)
+                    wait_s = self.storage.acquire(full=full, of=self.partition, since=rows.since)
                 if not wait_s:
                     return rows
             if not full:
                 room = self.storage.room(bool(rows.offsets))
                 if room:
-                    await gather.take(self.consumer, self.partition, rows, room, wait_s, self.clock)
+                    await fetch.take(self.consumer, self.partition, rows, room, wait_s, self.clock)
                 elif rows.offsets:
                     rows.cut()  # what is in hand must be inserted before there is room again
                 else:
-                    await self.storage.turn_given_back(POLL_S)
+                    await self.storage.slot_released(POLL_S)
             elif self.inserting is not None:
                 await asyncio.wait([self.inserting], timeout=1.0)
             else:
-                await self.storage.turn_given_back(wait_s)
+                await self.storage.slot_released(wait_s)
         self.in_hand.remove(rows)
         return Batch(self.limits)
 
     async def _store(self, rows: Batch, intent: Intent) -> None:
-        """Bring one batch through the protocol, from its intent to its commit; ends the turn."""
-        self.state = protocol.step(self.state, protocol.Batch(intent), intents=self.intents)
+        """Bring one batch through the protocol, from its intent to its commit; release the insert slot at the end."""
+        self.state = protocol.step(self.state, protocol.BatchReady(intent), intents=self.intents)
         left_out: frozenset[int] = frozenset()
-        turn = True
+        has_slot = True
         token = protocol.token(self.partition.topic, self.partition.partition, intent) + self.salt
         try:
             attempt = 0
@@ -169,7 +168,7 @@ class Worker:
                         event = await self._commit(intent.first, protocol.metadata(intent), "intent")
                     case protocol.Inserting():
                         if self.intents and self.clock() - self._committed_at > self.stale_after_s:
-                            # Perhaps another sink has the partition by now: the broker knows, and refuses this.
+                            # Another sink may have the partition by now: then the broker refuses this commit.
                             refused = await self._commit(intent.first, protocol.metadata(intent), "intent again")
                             if isinstance(refused, protocol.CommitRefused):
                                 self.state = protocol.step(self.state, refused, intents=self.intents)
@@ -182,22 +181,24 @@ class Worker:
                         if isinstance(event, protocol.InsertUnknown):
                             attempt += 1
                             await self._back_off(attempt)
-                    case protocol.Sifting():
+                    case protocol.Isolating():
                         try:
-                            if turn:  # others may insert meanwhile
-                                turn = False
-                                self.storage.give_back()
-                            left_out |= await self.storage.sift(self.partition, rows.unpack(), careful=bool(left_out))
-                            while wait_s := self.storage.turn(full=True):
-                                await self.storage.turn_given_back(wait_s)
-                            turn = True
+                            if has_slot:  # others may insert meanwhile
+                                has_slot = False
+                                self.storage.release_slot()
+                            left_out |= await self.storage.isolate(
+                                self.partition, rows.unpack(), careful=bool(left_out)
+                            )
+                            while wait_s := self.storage.acquire(full=True):
+                                await self.storage.slot_released(wait_s)
+                            has_slot = True
                         except Retry as error:
                             attempt += 1
-                            self.why_waiting = f"ClickHouse: {error}"
+                            self.waiting_for = f"ClickHouse: {error}"
                             await self._back_off(attempt)
                             continue
                         self.crash_at("dead letters sent")
-                        event = protocol.Sifted(len(left_out) < len(rows.offsets))
+                        event = protocol.Isolated(len(left_out) < len(rows.offsets))
                     case protocol.Closing():
                         event = await self._commit(intent.last + 1, "", "close")
                         if isinstance(event, protocol.CommitDone):
@@ -207,12 +208,12 @@ class Worker:
                 self.state = protocol.step(self.state, event, intents=self.intents)
         finally:
             self.in_hand.remove(rows)
-            if turn:
-                self.storage.give_back()
+            if has_slot:
+                self.storage.release_slot()
 
     async def _insert(self, rows: Batch, left_out: frozenset[int], token: str) -> protocol.Event:
         if not rows.offsets:
-            return protocol.Stored()  # retention took every record of an intent
+            return protocol.Stored()  # retention deleted every record of the intent
         if left_out:
             body = b"".join([row for index, row in enumerate(rows.unpack().rows) if index not in left_out])
         elif (packed := rows.pack()) is None:
@@ -223,20 +224,20 @@ class Worker:
         try:
             await self.storage.insert(body, token)
         except Retry as error:
-            self.why_waiting = f"ClickHouse: {error}"
+            self.waiting_for = f"ClickHouse: {error}"
             line("warning", "insert is repeated", partition=self.partition.partition, why=str(error))
             return protocol.InsertUnknown()
         except Refused as error:
-            why = without_values(str(error))
+            why = without_row_values(str(error))
             line("warning", "insert refused", partition=self.partition.partition, why=why)
             return protocol.InsertRefused()
-        self.why_waiting = ""
+        self.waiting_for = ""
         metrics.BATCH_ROWS.observe(len(rows.offsets) - len(left_out))
         self.crash_at("after insert")
         return protocol.Stored()
 
     async def _commit(self, offset: int, text: str, step: str) -> protocol.Event:
-        """Commit, for as long as it takes."""
+        """Commit; try again until Kafka accepts or refuses."""
         self.crash_at(f"before {step}")
         attempt = 0
         while True:
@@ -248,12 +249,12 @@ class Worker:
             except KafkaError as error:
                 metrics.kafka_error(error)
                 attempt += 1
-                self.why_waiting = f"Kafka: {error}"
+                self.waiting_for = f"Kafka: {error}"
                 await self._back_off(attempt)
             else:
                 break
         self._committed_at = self.clock()
-        self.why_waiting = ""
+        self.waiting_for = ""
         self.crash_at(f"after {step}")
         return protocol.CommitDone()
 

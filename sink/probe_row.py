@@ -1,4 +1,4 @@
-"""A row that ClickHouse must take: when it refuses even this one, the schema is wrong and not the rows."""
+"""A row that ClickHouse must accept: if it refuses this one, the schema is wrong, not the rows."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from enricher.contract import Event, encode_row
 
 EVENT: Final = Event(
     event_id="019aa0b1-c2d3-7e4f-8a9b-acbdcedfe0f1",
-    site="canary",
+    site="probe",
     event="pageview",
     kind="tag",
     received_at="1795334400.123",

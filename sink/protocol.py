@@ -1,19 +1,19 @@
-"""Exactly once from Kafka to ClickHouse: the protocol of one partition as a pure state machine.
+"""Exactly once from Kafka to ClickHouse: the protocol of one partition as a state machine.
 
-Rule: before offsets [first, last] are inserted, the group's committed offset is `first` and its metadata says `last`.
-Whoever finds such an intent inserts exactly these offsets under the token made of them, before anything else.
-The timestamp of the first record is part of both: a topic that was deleted and made anew counts its offsets from 0
-again, and its rows must not be taken for the old ones.
+Before offsets [first, last] are inserted, the group's committed offset is `first` and its metadata says `last`.
+A sink that finds such an intent first inserts exactly these offsets under the token made of them.
+The timestamp of the first record is part of both: a topic that was deleted and created again counts its offsets from 0
+again, and its rows must not be mistaken for the old ones.
 
     Idle --batch--> Declaring --committed--> Inserting --stored--> Closing --committed--> Idle
                                                |    ^                 (any commit refused: Gone)
-                                          refused  sifted
+                                          refused  isolated
                                                v    |
-                                              Sifting
+                                              Isolating
     at assignment:  resume() -> Idle, or Refetching --batch--> Inserting
 
 A broker that keeps no metadata can hold no intent: Declaring is left out, and a crash between Inserting and Closing
-repeats rows (at least once; ReplacingMergeTree shows each event once all the same).
+repeats rows (at least once; ReplacingMergeTree still shows each event once).
 """
 
 from typing import Final
@@ -46,7 +46,7 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class Log(msgspec.Struct, frozen=True):
-    """What the broker holds of a partition: offsets `start` up to, but without, `end`."""
+    """The offsets of a partition that the broker holds: from `start` up to, but without, `end`."""
 
     start: int
     end: int
@@ -59,7 +59,7 @@ class Idle(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refetching(msgspec.Struct, frozen=True, tag=True):
-    """An intent was found; `fetch` is what the log still holds of it. Not known whether it was inserted."""
+    """An intent was found; `fetch` is the part that the log still holds. It may have been inserted or not."""
 
     intent: Intent
     fetch: Range
@@ -72,13 +72,13 @@ class Declaring(msgspec.Struct, frozen=True, tag=True):
 
 
 class Inserting(msgspec.Struct, frozen=True, tag=True):
-    """The intent stands; ClickHouse has not said yes. Any number of attempts under the one token."""
+    """The intent is committed; ClickHouse has not confirmed. Any number of attempts under the one token."""
 
     intent: Intent
 
 
-class Sifting(msgspec.Struct, frozen=True, tag=True):
-    """ClickHouse refused the rows: the bad ones are sought, and go to the dead letters before the rest is inserted."""
+class Isolating(msgspec.Struct, frozen=True, tag=True):
+    """ClickHouse refused the rows: the refused ones go to the dead letters before the rest is inserted."""
 
     intent: Intent
 
@@ -90,15 +90,15 @@ class Closing(msgspec.Struct, frozen=True, tag=True):
 
 
 class Gone(msgspec.Struct, frozen=True, tag=True):
-    """The partition is another sink's now (or nobody's): nothing is committed any more."""
+    """The partition is no longer assigned to this sink: nothing is committed any more."""
 
     why: str
 
 
-State = Idle | Refetching | Declaring | Inserting | Sifting | Closing | Gone
+State = Idle | Refetching | Declaring | Inserting | Isolating | Closing | Gone
 
 
-class Batch(msgspec.Struct, frozen=True, tag=True):
+class BatchReady(msgspec.Struct, frozen=True, tag=True):
     """Rows of these offsets are in hand."""
 
     intent: Intent
@@ -119,28 +119,28 @@ class Stored(msgspec.Struct, frozen=True, tag=True):
 
 
 class InsertUnknown(msgspec.Struct, frozen=True, tag=True):
-    """No answer, or a passing trouble: the rows may be stored or not."""
+    """No answer, or a temporary error: the rows may be stored or not."""
 
 
 class InsertRefused(msgspec.Struct, frozen=True, tag=True):
-    """ClickHouse cannot take these rows as they are."""
+    """ClickHouse refuses these rows."""
 
 
-class Sifted(msgspec.Struct, frozen=True, tag=True):
-    """The bad rows are in the dead letters; the rest is ready. `rest` is False when no row is left."""
+class Isolated(msgspec.Struct, frozen=True, tag=True):
+    """The refused rows are in the dead letters; the rest is ready. `rest` is False when no row is left."""
 
     rest: bool
 
 
 class Revoked(msgspec.Struct, frozen=True, tag=True):
-    """The group takes the partition away."""
+    """The group has revoked the partition."""
 
 
-Event = Batch | CommitDone | CommitRefused | Stored | InsertUnknown | InsertRefused | Sifted | Revoked
+Event = BatchReady | CommitDone | CommitRefused | Stored | InsertUnknown | InsertRefused | Isolated | Revoked
 
 
 class Impossible(Exception):
-    """An event that cannot happen in this state: a mistake of the program, never of the world."""
+    """An event that cannot happen in this state: an error of the program, never of its surroundings."""
 
 
 def step(state: State, event: Event, *, intents: bool) -> State:
@@ -156,9 +156,9 @@ def step(state: State, event: Event, *, intents: bool) -> State:
             return Gone(why)
         case _, Revoked():
             return Gone("revoked")
-        case Idle(offset), Batch(rows) if rows.first >= offset:
+        case Idle(offset), BatchReady(rows) if rows.first >= offset:
             return Declaring(rows) if intents else Inserting(rows)
-        case Refetching(intent), Batch(rows) if rows == intent:
+        case Refetching(intent), BatchReady(rows) if rows == intent:
             return Inserting(intent)
         case Declaring(intent), CommitDone():
             return Inserting(intent)
@@ -167,8 +167,8 @@ def step(state: State, event: Event, *, intents: bool) -> State:
         case Inserting(intent), Stored():
             return Closing(intent)
         case Inserting(intent), InsertRefused():
-            return Sifting(intent)
-        case Sifting(intent), Sifted(rest):
+            return Isolating(intent)
+        case Isolating(intent), Isolated(rest):
             return Inserting(intent) if rest else Closing(intent)
         case Closing(intent), CommitDone():
             return Idle(intent.last + 1)
@@ -178,8 +178,8 @@ def step(state: State, event: Event, *, intents: bool) -> State:
 def resume(committed: Committed | None, log: Log) -> State:
     """Return where to begin with a partition just assigned.
 
-    An intent that the log no longer holds whole (retention took its start, or the log lost its end) is inserted as far
-    as it is there, under its own token: had it been stored before, ClickHouse drops it, and nothing is doubled.
+    Of an intent that the log no longer holds whole (retention deleted its start, or the log lost its end), the rest is
+    inserted under the intent's token: if it was stored before, ClickHouse drops it, and nothing is doubled.
     An offset past the log's end means another log under the old name: it is read from its start.
     """
     if committed is None:
@@ -202,7 +202,7 @@ def whole(committed: Committed | None, log: Log) -> bool:
 
 
 def token(topic: str, partition: int, intent: Intent) -> str:
-    """Return the deduplication token: the same rows, the same token, whoever inserts them and however often."""
+    """Return the deduplication token: the same for the same rows, for every sink and every attempt."""
     return f"{topic}:{partition}:{intent.first}-{intent.last}:{intent.at}"
 
 
@@ -216,11 +216,11 @@ _decoder = msgspec.json.Decoder(_Metadata)
 
 
 class UnknownMetadata(Exception):
-    """A commit's metadata that this version cannot read: going on could double rows."""
+    """Commit metadata that this version cannot read: to continue could double rows."""
 
 
 def metadata(intent: Intent | None) -> str:
-    """Return a commit's metadata: where the intent that starts at the committed offset ends, or nothing."""
+    """Return a commit's metadata: the end of the intent that starts at the committed offset, or "" without one."""
     return "" if intent is None else f'{{"v":{METADATA_VERSION},"to":{intent.last},"at":{intent.at}}}'
 
 
@@ -228,7 +228,7 @@ def committed(offset: int, text: str) -> Committed:
     """Read a commit back.
 
     Raises:
-        UnknownMetadata: written by something else than a sink of this version.
+        UnknownMetadata: not written by a sink of this version.
     """
     if not text:
         return Committed(offset)
@@ -246,4 +246,4 @@ def committed(offset: int, text: str) -> Committed:
 
 
 PROBE: Final = f'{{"v":{METADATA_VERSION}}}'
-"""Metadata without an intent, which the sink writes and reads back to find out whether the broker keeps it."""
+"""Metadata without an intent: the sink writes it and reads it back, to learn whether the broker keeps metadata."""

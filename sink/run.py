@@ -1,4 +1,4 @@
-"""The sink as a service: wait for ClickHouse and Kafka, run the stream, say how it is, stop in order."""
+"""The sink as a service: wait for ClickHouse and Kafka, consume, report health, stop in order."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from sink import admin, clickhouse, metrics, migrations
-from sink.assignment import Stream
+from sink.assignment import Assignment
 from sink.clickhouse import Connection, Retry, Stop
 from sink.log import line
 from sink.memory import give_back_large_buffers
@@ -24,7 +24,7 @@ PROBE_ANSWER_S: Final = 5.0
 
 
 async def serve(settings: Settings, crash_at: Callable[[str], None] = lambda _: None) -> int:
-    """Run until SIGTERM or SIGINT, then drain. `crash_at` hears of each step of the protocol: tests stop there."""
+    """Run until SIGTERM or SIGINT, then drain. `crash_at` is called with the name of each step: tests crash there."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,9 +72,9 @@ async def prepared(settings: Settings) -> Connection:
 async def until(
     stop: asyncio.Event, why: list[str], what: str, attempt: Callable[[], Awaitable[Result]]
 ) -> Result | None:
-    """Attempt until it works, or `stop`; one line says what is waited for."""
+    """Repeat `attempt` until it succeeds or `stop` is set (then None); log what it waits for, once."""
     pause_s = 0.2
-    said = False
+    logged = False
     while not stop.is_set():
         try:
             return await attempt()
@@ -82,9 +82,9 @@ async def until(
             if isinstance(error, KafkaError):
                 metrics.kafka_error(error)
             why[0] = f"waiting for {what}: {error}"
-            if not said:
+            if not logged:
                 line("warning", f"waiting for {what}", why=str(error)[:300])
-                said = True
+                logged = True
         try:
             async with asyncio.timeout(pause_s):
                 await stop.wait()
@@ -96,15 +96,18 @@ async def until(
 async def consume(
     settings: Settings, connection: Connection, stop: asyncio.Event, why: list[str], crash_at: Callable[[str], None]
 ) -> None:
-    """Run the stream; a stream that Kafka ends is built anew."""
+    """Consume; after an error of Kafka, with a new consumer."""
 
     async def attempt() -> bool:
-        stream = Stream(settings, connection, crash_at=crash_at)
-        beside = [asyncio.create_task(measure(stream, why)), asyncio.create_task(probe(stream, settings, connection))]
+        assignment = Assignment(settings, connection, crash_at=crash_at)
+        background = [
+            asyncio.create_task(measure(assignment, why)),
+            asyncio.create_task(probe(assignment, settings, connection)),
+        ]
         try:
-            await stream.run(stop)
+            await assignment.run(stop)
         finally:
-            for task in beside:
+            for task in background:
                 task.cancel()
         return True
 
@@ -112,8 +115,8 @@ async def consume(
         await until(stop, why, f"Kafka at {settings.kafka}", attempt)
 
 
-async def probe(stream: Stream, settings: Settings, connection: Connection) -> None:
-    """Ask ClickHouse and Kafka now and then whether they are there, so that readiness does not wait for a batch."""
+async def probe(assignment: Assignment, settings: Settings, connection: Connection) -> None:
+    """Check every PROBE_EVERY_S seconds that ClickHouse and Kafka answer: readiness does not wait for a batch."""
     while True:
         away = ""
         try:
@@ -121,20 +124,20 @@ async def probe(stream: Stream, settings: Settings, connection: Connection) -> N
                 away = f"ClickHouse at {settings.clickhouse.split('@')[-1]}"
                 await connection.command("SELECT 1")
                 away = f"Kafka at {settings.kafka}"
-                await stream.ask_kafka()
+                await assignment.check_kafka()
                 away = ""
         except (ClickHouseError, IllegalStateError, KafkaError, OSError, TimeoutError):
-            pass  # `away` says who did not answer; when it is there again nothing needs to be begun anew
-        stream.away = away and f"no answer from {away}"
+            pass  # `away` names the server; no reconnect is needed once it answers again
+        assignment.unreachable = away and f"no answer from {away}"
         await asyncio.sleep(PROBE_EVERY_S)
 
 
-async def measure(stream: Stream, why: list[str]) -> None:
-    """Keep the gauges and the readiness up to date."""
+async def measure(assignment: Assignment, why: list[str]) -> None:
+    """Update the gauges and the readiness four times a second."""
     while True:
-        why[0] = stream.not_ready()
-        # A rebalance may take a partition between two lines; a broker that is away answers nothing.
+        why[0] = assignment.not_ready()
+        # A rebalance may revoke a partition between two lines; an unreachable broker answers nothing.
         with contextlib.suppress(IllegalStateError, KafkaError, TimeoutError):
             async with asyncio.timeout(10):
-                await stream.measure()
+                await assignment.measure()
         await asyncio.sleep(0.25)

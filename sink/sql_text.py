@@ -1,6 +1,6 @@
-"""SQL files as texts: split into statements, and told to a cluster. Pure.
+"""SQL files as text: split into statements, and rewritten for a cluster.
 
-Rule for whoever writes a file: plain ClickHouse SQL that a client could run by hand. A statement ends with `;` at the
+A file is plain ClickHouse SQL that a client could run by hand. A statement ends with `;` at the
 end of a line (blanks and a `--` comment may follow); a `;` inside a string, a quoted name or a comment ends nothing.
 Every statement can be run again after a crash in the middle of its file: IF NOT EXISTS, IF EXISTS, OR REPLACE.
 """
@@ -17,7 +17,7 @@ _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def split(text: str) -> list[str]:
-    """Return the statements of a file, without their semicolons; what holds only comments is none."""
+    """Return the statements of a file, without their semicolons; a part that holds only comments is left out."""
     statements, begin = [], 0
     for match in _TOKEN.finditer(text):
         if match.lastgroup == "end":
@@ -44,7 +44,7 @@ _ENGINE: Final = re.compile(
 
 
 def for_cluster(statement: str, cluster: str) -> str:
-    """Return the statement as every node of `cluster` should run it; unchanged where `cluster` is empty.
+    """Return the statement for every node of `cluster`; unchanged where `cluster` is empty.
 
     DDL gets ON CLUSTER; a MergeTree becomes its Replicated kind, its path made of the server's macros `shard` and
     `replica`. SELECT and INSERT stay as they are: replication carries rows.

@@ -1,4 +1,4 @@
-"""ClickHouse and the dead letters, as a partition's worker sees them."""
+"""ClickHouse and the dead letters as one place: what a partition's worker inserts into."""
 
 import asyncio
 import time
@@ -9,22 +9,22 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from sink import clickhouse, dead_letters, metrics
 from sink.batch import Batch
 from sink.bisect import Brake
-from sink.clickhouse import PROBE_TABLE, Connection, Refused, Stop, without_values
-from sink.insert_slots import Turns
+from sink.clickhouse import PROBE_TABLE, Connection, Refused, Stop, without_row_values
+from sink.insert_slots import InsertSlots
 from sink.kafka import access
 from sink.probe_row import ROW
 from sink.settings import Settings
 
 
-class Store:
-    """ClickHouse and the dead letters, as a partition's worker sees them."""
+class Storage:
+    """ClickHouse and the dead letters as one place: what a partition's worker inserts into."""
 
-    def __init__(self, settings: Settings, connection: Connection, turns: Turns) -> None:
+    def __init__(self, settings: Settings, connection: Connection, slots: InsertSlots) -> None:
         self.settings = settings
         self.connection = connection
-        self.turns = turns
-        self.held: Callable[[], int] = lambda: 0
-        """Tells the bytes of rows in hand, over all partitions."""
+        self.slots = slots
+        self.bytes_in_hand: Callable[[], int] = lambda: 0
+        """Returns the bytes of all rows fetched and not yet stored."""
         self.brake = Brake(settings.dead_ratio, settings.dead_least_rows)
         self.producer: AIOKafkaProducer | None = None
 
@@ -42,12 +42,12 @@ class Store:
         metrics.INSERTS.labels("stored").inc()
         metrics.INSERT_SECONDS.observe(time.monotonic() - began)
 
-    async def sift(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
-        """Send the bad rows to the dead letters; return their indexes."""
+    async def isolate(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
+        """Send the refused rows to the dead letters; return their indexes."""
         try:
             await self._ask(ROW)
         except Refused as error:
-            raise Stop(f"{PROBE_TABLE} refuses a sound row, so the schema does not fit: {error}") from None
+            raise Stop(f"{PROBE_TABLE} refuses a valid row, so the schema does not fit: {error}") from None
         most = max(self.brake.least, int(self.brake.ratio * len(rows.rows))) + 1
         bad = await dead_letters.find(rows.rows, self._ask, careful=careful, most=most)
         if not bad:
@@ -55,7 +55,7 @@ class Store:
         if self.brake.count(len(rows.rows) - len(bad), len(bad)) or len(bad) >= most:
             raise Stop(
                 f"ClickHouse refuses {self.brake.refused} of {self.brake.taken + self.brake.refused} rows, more than "
-                f"PHAROS_SINK_DEAD_RATIO={self.settings.dead_ratio}; the last: {without_values(bad[-1].words)}"
+                f"PHAROS_SINK_DEAD_RATIO={self.settings.dead_ratio}; the last: {without_row_values(bad[-1].message)}"
             )
         if self.producer is None:
             producer = AIOKafkaProducer(
@@ -77,19 +77,19 @@ class Store:
     def room(self, begun: bool) -> int:
         """Return how many more bytes may be taken: new batches begin only while half of the buffer is free."""
         most = self.settings.buffer_bytes if begun else self.settings.buffer_bytes // 2
-        return max(0, most - self.held())
+        return max(0, most - self.bytes_in_hand())
 
-    def turn(self, *, full: bool, of: TopicPartition | None = None, since: float = 0.0) -> float:
-        """See Turns.take."""
-        return self.turns.take(full=full, of=of, since=since)
+    def acquire(self, *, full: bool, of: TopicPartition | None = None, since: float = 0.0) -> float:
+        """See InsertSlots.acquire."""
+        return self.slots.acquire(full=full, of=of, since=since)
 
-    async def turn_given_back(self, wait_s: float) -> None:
-        """See Turns.given_back."""
-        await self.turns.given_back(wait_s)
+    async def slot_released(self, wait_s: float) -> None:
+        """See InsertSlots.released."""
+        await self.slots.released(wait_s)
 
-    def give_back(self) -> None:
-        """See Turns.give_back."""
-        self.turns.give_back()
+    def release_slot(self) -> None:
+        """See InsertSlots.release."""
+        self.slots.release()
 
     async def close(self) -> None:
         """Close the producer of dead letters, if there is one."""

@@ -1,4 +1,4 @@
-"""`python -m sink erase`: delete events in storage, wait until they are gone, prove it, leave a note without a name."""
+"""`python -m sink erase`: delete events in storage, wait until they are gone, prove it, record it."""
 
 from collections.abc import Callable
 from datetime import date
@@ -8,19 +8,19 @@ import msgspec
 from clickhouse_connect.driver.exceptions import Error
 
 from sink import sql_text
-from sink.clickhouse import TABLE, Connection, Stop, connect, meaning
+from sink.clickhouse import TABLE, Connection, Stop, classify, connect
 from sink.settings import Settings
 
 STILL_HELD: Final = """\
-Copies that ClickHouse does not know of, and until when:
-  Kafka topics hits.raw, hits.enriched, hits.dead   each topic's retention.ms; a replay would bring events back
-  the collectors' spools                            until forwarded, and as long as sent segments are kept
-  ClickHouse's own inactive parts                   old_parts_lifetime, 8 minutes by default
+Copies outside of ClickHouse, and how long they are kept:
+  Kafka topics hits.raw, hits.enriched, hits.dead   each topic's retention.ms; a replay would store the events again
+  the collectors' spools                            until forwarded, and as long as acknowledged segments are kept
+  ClickHouse's inactive parts                       old_parts_lifetime, 8 minutes by default
   backups and exports                               as you made them"""
 
 
-class Whom(msgspec.Struct, frozen=True):
-    """Whose events of a site: one of `visitor`, `user`, `before`."""
+class Target(msgspec.Struct, frozen=True):
+    """Which events of a site to erase: exactly one of `visitor`, `user`, `before` is set."""
 
     site: str
     visitor: str = ""
@@ -31,54 +31,54 @@ class Whom(msgspec.Struct, frozen=True):
 
     @property
     def what(self) -> str:
-        """Which of the three, for the note."""
+        """Which of the three is set, for the record in `pharos.erasures`."""
         return "visitor" if self.visitor else "user" if self.user else "before"
 
 
-def condition(whom: Whom, visitors: list[str]) -> tuple[str, dict[str, object]]:
+def condition(target: Target, visitors: list[str]) -> tuple[str, dict[str, object]]:
     """Return a WHERE condition and its parameters; `visitors` are more visitor ids to erase."""
-    parameters: dict[str, object] = {"site": whom.site}
-    if whom.visitor:
-        parameters["visitor"] = whom.visitor
+    parameters: dict[str, object] = {"site": target.site}
+    if target.visitor:
+        parameters["visitor"] = target.visitor
         return "site = {site:String} AND visitor_id = {visitor:String}", parameters
-    if whom.user:
-        parameters["user"] = whom.user
+    if target.user:
+        parameters["user"] = target.user
         if not visitors:
             return "site = {site:String} AND user_id = {user:String}", parameters
         parameters["visitors"] = visitors
         theirs = "user_id = {user:String} OR has({visitors:Array(String)}, visitor_id)"
         return f"site = {{site:String}} AND ({theirs})", parameters
-    parameters["before"] = str(whom.before)
+    parameters["before"] = str(target.before)
     day = "toDateTime64({before:String}, 3, 'UTC')"
     return f"site = {{site:String}} AND (occurred_at < {day} OR received_at < {day})", parameters
 
 
-async def command(settings: Settings, whom: Whom, say: Callable[[str], None] = print) -> int:
+async def command(settings: Settings, target: Target, say: Callable[[str], None] = print) -> int:
     """Erase; return 0 when the proof query finds nothing, else 1.
 
     Raises:
-        Stop, Retry: ClickHouse refuses, or is away.
+        Stop, Retry: ClickHouse refuses, or cannot be reached.
     """
-    if whom.and_visitors and not whom.user:
+    if target.and_visitors and not target.user:
         raise Stop("--and-visitors goes with --user")
-    if not whom.site or (whom.what == "before" and whom.before is None):
+    if not target.site or (target.what == "before" and target.before is None):
         raise Stop("neither a visitor, nor a user, nor a day is given")
     connection = await connect(settings, timeout_s=86_400)
     try:
-        return await _erase(connection, settings, whom, say)
+        return await _erase(connection, settings, target, say)
     except Error as error:
-        raise meaning(error.code, str(error)) from error
+        raise classify(error.code, str(error)) from error
     finally:
         await connection.close()
 
 
-async def _erase(connection: Connection, settings: Settings, whom: Whom, say: Callable[[str], None]) -> int:
+async def _erase(connection: Connection, settings: Settings, target: Target, say: Callable[[str], None]) -> int:
     async def count(where: str, parameters: dict[str, object]) -> int:
         found = await connection.query(f"SELECT count() FROM {TABLE} WHERE {where}", parameters=parameters)  # noqa: S608
         return int(found.result_rows[0][0])
 
-    visitors = await _visitors(connection, whom) if whom.user else []
-    where, parameters = condition(whom, visitors if whom.and_visitors else [])
+    visitors = await _visitors(connection, target) if target.user else []
+    where, parameters = condition(target, visitors if target.and_visitors else [])
     events = await count(where, parameters)
     say(f"{events:,} rows of {TABLE} to delete")
     if events:
@@ -87,21 +87,22 @@ async def _erase(connection: Connection, settings: Settings, whom: Whom, say: Ca
         await connection.command(statement, parameters=parameters, settings={"mutations_sync": 2})
     left = await count(where, parameters)
     say(f"proof: {left} rows of {TABLE} WHERE {where}")
-    note = f"{{site:String}}, '{whom.what}', {events}, {left}, currentUser()"
+    note = f"{{site:String}}, '{target.what}', {events}, {left}, currentUser()"
     await connection.command(
-        f"INSERT INTO pharos.erasures (site, what, events, left, done_by) SELECT {note}", parameters={"site": whom.site}
+        f"INSERT INTO pharos.erasures (site, what, events, left, done_by) SELECT {note}",
+        parameters={"site": target.site},
     )
-    if visitors and not whom.and_visitors:
+    if visitors and not target.and_visitors:
         say(f"the user was seen as {len(visitors)} visitor(s), whose other events stay: --and-visitors erases them too")
     say(STILL_HELD)
     return 1 if left else 0
 
 
-async def _visitors(connection: Connection, whom: Whom) -> list[str]:
-    """Return the visitor ids that the user was seen with; asked first, for a mutation changes the answer."""
+async def _visitors(connection: Connection, target: Target) -> list[str]:
+    """Return the visitor ids that the user was seen with; call it before the mutation, which changes the answer."""
     found = await connection.query(
         f"SELECT DISTINCT visitor_id FROM {TABLE} "  # noqa: S608
         "WHERE site = {site:String} AND user_id = {user:String} AND visitor_id != ''",
-        parameters={"site": whom.site, "user": whom.user},
+        parameters={"site": target.site, "user": target.user},
     )
     return [str(visitor) for (visitor,) in found.result_rows]

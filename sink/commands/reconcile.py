@@ -1,8 +1,8 @@
-"""`python -m sink reconcile`: what was consumed of hits.enriched against what is stored, by partition and hour.
+"""`python -m sink reconcile`: compare consumed records with stored rows, by partition and hour.
 
-It reads the topic again, from T to what the group has committed, into a table of its own, and lets ClickHouse compare:
-missing (neither stored nor in hits.dead), doubled (more rows in storage than records came), refused (in hits.dead).
-Rows that an erasure or a TTL has deleted since are missing, too.
+It reads the topic again, from T to the group's commit, into a table of its own, and ClickHouse compares:
+missing (neither stored nor in hits.dead), doubled (more stored rows than records), refused (in hits.dead).
+Rows that an erasure or a TTL has deleted are missing too.
 """
 
 import io
@@ -23,7 +23,7 @@ from sink.kafka import access
 from sink.settings import Settings
 
 KEY: Final = COLUMNS[: COLUMNS.index("received_at") + 1]
-"""The first columns of a row: enough to know the event."""
+"""The first columns of a row: enough to identify the event."""
 CHUNK: Final = 20_000
 
 
@@ -69,13 +69,13 @@ def table(lines: Iterable[Line]) -> str:
     """Return the report as text."""
     form = "{:>9}  {:<16}  {:>12} {:>12} {:>9} {:>9} {:>9}"
     lines = sorted(lines)
-    told = [form.format("partition", "hour (UTC)", "consumed", "stored", "refused", "missing", "doubled")]
+    text = [form.format("partition", "hour (UTC)", "consumed", "stored", "refused", "missing", "doubled")]
     for one in lines:
         counts = (one.consumed, one.stored, one.refused, one.missing, one.doubled)
-        told.append(form.format(one.partition, f"{one.hour:%Y-%m-%d %H:%M}", *(f"{count:,}" for count in counts)))
+        text.append(form.format(one.partition, f"{one.hour:%Y-%m-%d %H:%M}", *(f"{count:,}" for count in counts)))
     names = ("consumed", "stored", "refused", "missing", "doubled")
     sums = [sum(getattr(one, name) for one in lines) for name in names]
-    return "\n".join([*told, form.format("all", "", *(f"{count:,}" for count in sums))])
+    return "\n".join([*text, form.format("all", "", *(f"{count:,}" for count in sums))])
 
 
 async def _read_again(settings: Settings, connection: Connection, name: str, since: datetime) -> Counter[Place]:
@@ -90,7 +90,7 @@ async def _read_again(settings: Settings, connection: Connection, name: str, sin
                 rows.append(head + record.value[1:])
         chosen: dict[str, object] = {
             "input_format_json_compact_allow_variable_number_of_columns": 1,
-            "input_format_allow_errors_ratio": 1.0,  # what was refused is found in hits.dead
+            "input_format_allow_errors_ratio": 1.0,  # refused rows are counted from hits.dead
             "async_insert": 0,
         }
         await connection.raw_insert(name, ["p", "o", "t", *KEY], io.BytesIO(b"".join(rows)), chosen, ROW_FORMAT)
@@ -158,7 +158,7 @@ def _ms(at: datetime) -> int:
 
 
 async def _compare(connection: Connection, name: str, consumed: Counter[Place], refused: Counter[Place]) -> list[Line]:
-    # A record is stored if its event is; where an event has more rows than records, the rest are doubles, told once.
+    # A record is stored if its event is; where an event has more rows than records, the rest are doubles, text once.
     found = await connection.query(
         f"""
         SELECT p, toUnixTimestamp(toStartOfHour(toDateTime(t, 'UTC'))), countIf(rows > 0),

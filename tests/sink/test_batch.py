@@ -1,4 +1,4 @@
-"""Batches, turns and pace, with a given clock."""
+"""Batches, slots and pace, with a given clock."""
 
 from heapq import heapify, heappop, heappush
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sink.batch import Batch, Limits, is_row, malformed
-from sink.insert_slots import Pace, Turns
+from sink.insert_slots import InsertSlots, Pace
 from sink.protocol import Intent
 
 
@@ -99,7 +99,7 @@ def test_sound_rows_are_not_looked_at_one_by_one() -> None:
     assert malformed(rows, b"".join(rows)) == []
 
 
-def test_room_is_told_by_the_size_of_the_rows_there_are() -> None:
+def test_room_follows_the_mean_size_of_the_rows_so_far() -> None:
     batch = Batch(Limits(rows=1000, bytes=10_000, age_s=1.0))
     assert batch.room(5_000) == 5  # nothing known: a thousand bytes each
     batch.add([Record(1, b"[" + b"1" * 97 + b"]\n")], now=0.0)
@@ -158,22 +158,22 @@ def test_a_lone_hit_does_not_wait() -> None:
 
 async def test_no_more_inserts_at_once_than_there_are_slots() -> None:
     now = 0.0
-    turns = Turns(2, Pace(1.0, now), lambda: now)
-    turns.burst = 4
-    assert turns.take(full=False) == 0.0
-    assert turns.take(full=True) == 0.0
-    assert turns.take(full=True) > 0.0
-    turns.give_back()
-    await turns.given_back(0.01)
-    assert turns.take(full=True) == 0.0
+    slots = InsertSlots(2, Pace(1.0, now), lambda: now)
+    slots.burst = 4
+    assert slots.acquire(full=False) == 0.0
+    assert slots.acquire(full=True) == 0.0
+    assert slots.acquire(full=True) > 0.0
+    slots.release()
+    await slots.released(0.01)
+    assert slots.acquire(full=True) == 0.0
 
 
 async def test_full_batches_do_not_wait_for_the_pace() -> None:
-    turns = Turns(100, Pace(1.0, 0.0), lambda: 0.0)
-    assert [turns.take(full=True) for _ in range(10)] == [0.0] * 10
-    assert turns.take(full=False) > 0.0
-    turns.stopping = True
-    assert turns.take(full=False) == 0.0
+    slots = InsertSlots(100, Pace(1.0, 0.0), lambda: 0.0)
+    assert [slots.acquire(full=True) for _ in range(10)] == [0.0] * 10
+    assert slots.acquire(full=False) > 0.0
+    slots.stopping = True
+    assert slots.acquire(full=False) == 0.0
 
 
 @given(
@@ -185,34 +185,34 @@ async def test_full_batches_do_not_wait_for_the_pace() -> None:
 def test_no_partition_waits_longer_for_its_turn_than_was_said(
     partitions: int, most_wait_s: float, firsts: list[float], late: list[float]
 ) -> None:
-    """However many there are, and though each asks a little later than it was told to: no starving, no drift."""
+    """With any number of batches, each asking a little later than it should: no starvation, no drift."""
     now, age_s = 0.0, 1.0
-    turns = Turns(partitions, Pace(1.0, 0.0), lambda: now, most_wait_s)
-    turns.share(partitions)
+    slots = InsertSlots(partitions, Pace(1.0, 0.0), lambda: now, most_wait_s)
+    slots.share(partitions)
     since = {n: firsts[n] for n in range(partitions)}
     asks = [(firsts[n] + age_s, n) for n in range(partitions)]
     heapify(asks)
     inserted = 0
     while now < 60.0:
         now, n = heappop(asks)
-        if wait_s := turns.take(full=False, of=n, since=since[n]):
+        if wait_s := slots.acquire(full=False, of=n, since=since[n]):
             heappush(asks, (now + max(0.001, wait_s) + late[n] / 10, n))  # the worker waits a millisecond at least
             continue
-        turns.give_back()
+        slots.release()
         inserted += 1
-        slack_s = 0.02 * partitions + 0.02 + 2 / turns.pace.per_s
+        slack_s = 0.02 * partitions + 0.02 + 2 / slots.pace.per_s
         assert now - since[n] - age_s <= max(1.0 * partitions, most_wait_s) + slack_s
-        assert turns.pace.per_s < 1.01 or now - since[n] - age_s <= most_wait_s + slack_s
+        assert slots.pace.per_s < 1.01 or now - since[n] - age_s <= most_wait_s + slack_s
         since[n] = now
         heappush(asks, (now + age_s, n))
-    assert inserted <= partitions + 61 * turns.pace.per_s
+    assert inserted <= partitions + 61 * slots.pace.per_s
 
 
 def test_one_that_is_gone_is_not_waited_for() -> None:
-    turns = Turns(2, Pace(1.0, 0.0), lambda: 0.0)
-    turns.share(1)
-    assert turns.take(full=False, of="a", since=1.0) == 0.0
-    assert turns.take(full=False, of="gone", since=1.0) == 1.0
-    assert turns.take(full=False, of="later", since=2.0) == 2.0
-    turns.all_back()
-    assert turns.take(full=False, of="later", since=2.0) == 1.0
+    slots = InsertSlots(2, Pace(1.0, 0.0), lambda: 0.0)
+    slots.share(1)
+    assert slots.acquire(full=False, of="a", since=1.0) == 0.0
+    assert slots.acquire(full=False, of="gone", since=1.0) == 1.0
+    assert slots.acquire(full=False, of="later", since=2.0) == 2.0
+    slots.release_all()
+    assert slots.acquire(full=False, of="later", since=2.0) == 1.0

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from enricher.contract import decode_dead, encode_dead
 from sink.batch import Batch, Limits
-from sink.bisect import Bad, Brake
-from sink.clickhouse import Refused, Stop, without_values
+from sink.bisect import Brake, RefusedRow
+from sink.clickhouse import Refused, Stop, without_row_values
 from sink.dead_letters import find, letter
 from tests.sink.rows import BAD, row
 from tests.sink.test_batch import Record
 
 
 class Asked:
-    """ClickHouse as the sift sees it: refuses bodies with a bad line; may name the row, or a wrong one."""
+    """A ClickHouse that refuses bodies with a bad line, and may name the row, or a wrong one."""
 
     def __init__(self, names: str) -> None:
         self.names = names
@@ -76,7 +76,7 @@ async def test_other_trouble_is_not_taken_for_a_bad_row() -> None:
 def test_a_dead_letter_keeps_the_record_whole() -> None:
     rows = Batch(Limits(10, 1000, 1.0))
     rows.add([Record(41, row(1), 7), Record(43, BAD, 8)], now=0.0)
-    made = letter(TopicPartition("hits.enriched", 2), rows, Bad(1, "Cannot parse UUID"))
+    made = letter(TopicPartition("hits.enriched", 2), rows, RefusedRow(1, "Cannot parse UUID"))
     assert (made.record, made.offset, made.partition, made.at) == (BAD, 43, 2, 8)
     assert decode_dead(encode_dead(made)) == made
 
@@ -112,4 +112,4 @@ def test_the_brake_forgets() -> None:
     ],
 )
 def test_the_log_gets_clickhouses_words_without_the_row(words: str, kept: str) -> None:
-    assert without_values(words) == kept
+    assert without_row_values(words) == kept

@@ -1,4 +1,4 @@
-"""The freshness of a batch, told by few of its rows, is that of all."""
+"""The freshness of a batch, computed from a sample of its rows, is that of all rows."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_of_a_batch_that_comes_by_and_by_few_rows_stand_for_all(counts: list[int
         first += rows
 
 
-def test_a_batch_that_grows_for_long_is_told_as_old_as_it_is() -> None:
+def test_a_batch_that_grows_for_long_keeps_its_age() -> None:
     """A thousand takes of 50 rows in 50 s, as behind an insert that hangs: nine rows in ten are older than 5 s."""
     found: list[tuple[float, int]] = []
     for take in range(1000):

@@ -28,12 +28,12 @@ print(heard, resident_mib() - before)
 
 
 def grown_mib(how: str) -> int:
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", _PROGRAM, how], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    if told[0] != "True":
+    if output[0] != "True":
         needs.missing("the C library is not glibc")
-    return int(told[1])
+    return int(output[1])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

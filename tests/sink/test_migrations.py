@@ -69,9 +69,9 @@ async def test_many_that_start_together_apply_each_once(storage: ClickHouse, tmp
     )
     sinks = [await connection(storage) for _ in range(4)]
     try:
-        told: list[str] = []
-        await asyncio.gather(*(migrations.apply(one, folder=tmp_path, tell=told.append) for one in sinks))
-        assert told == ["0001_event_log", "0002_count"]
+        names: list[str] = []
+        await asyncio.gather(*(migrations.apply(one, folder=tmp_path, tell=names.append) for one in sinks))
+        assert names == ["0001_event_log", "0002_count"]
         assert (await sinks[0].query("SELECT count() FROM pharos.counted")).result_rows == [(1,)]
         assert await migrations.applied(sinks[0]) == as_applied(*load(tmp_path))
         locks = "SELECT count() FROM system.tables WHERE database = 'pharos' AND startsWith(name, 'migration_lock')"

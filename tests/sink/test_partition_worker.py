@@ -9,7 +9,7 @@ from aiokafka.errors import CommitFailedError
 
 from sink.batch import Batch, Limits, is_row
 from sink.clickhouse import Retry
-from sink.partition_worker import Worker
+from sink.partition_worker import PartitionWorker
 from sink.protocol import Gone, Idle, Intent, Range, Refetching, State
 from tests.waiting import until
 
@@ -58,7 +58,7 @@ class Rows:
     def __init__(self, fail: int = 0) -> None:
         self.inserted: list[tuple[bytes, str]] = []
         self.fail = fail
-        self.turns = 0
+        self.slots = 0
         self.most = 10**6
 
     async def insert(self, body: bytes, token: str) -> None:
@@ -67,30 +67,32 @@ class Rows:
             self.fail -= 1
             raise Retry("no answer")
 
-    async def sift(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
+    async def isolate(self, partition: TopicPartition, rows: Batch, *, careful: bool) -> frozenset[int]:
         return frozenset(index for index, row in enumerate(rows.rows) if not is_row(row))
 
     def room(self, begun: bool) -> int:
         return self.most
 
-    def turn(self, *, full: bool, of: TopicPartition | None = None, since: float = 0.0) -> float:
-        self.turns += 1
+    def acquire(self, *, full: bool, of: TopicPartition | None = None, since: float = 0.0) -> float:
+        self.slots += 1
         return 0.0
 
-    async def turn_given_back(self, wait_s: float) -> None:
+    async def slot_released(self, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
 
-    def give_back(self) -> None:
-        self.turns -= 1
+    def release_slot(self) -> None:
+        self.slots -= 1
 
 
-def worker(log: Log, rows: Rows, state: State, *, intents: bool = True, limit: int = 4, stale: float = 100) -> Worker:
-    return Worker(
+def worker(
+    log: Log, rows: Rows, state: State, *, intents: bool = True, limit: int = 4, stale: float = 100
+) -> PartitionWorker:
+    return PartitionWorker(
         TP, state, log, rows, Limits(limit, 10**6, 0.01), intents=intents, stale_after_s=stale, clock=time.monotonic
     )
 
 
-async def drained(one: Worker, log: Log) -> None:
+async def drained(one: PartitionWorker, log: Log) -> None:
     task = asyncio.create_task(one.run())
     await until(lambda: log.at > log.offsets[-1] and not any(rows.offsets for rows in one.in_hand), "all stored", 10)
     one.stopping = True
@@ -105,7 +107,7 @@ async def test_each_batch_is_declared_inserted_and_closed() -> None:
         (b"[0]\n[1]\n[2]\n[3]\n", "hits.enriched:0:0-3:7"),
         (b"[5]\n[6]\n", "hits.enriched:0:5-6:7"),
     ]
-    assert rows.turns == 0
+    assert rows.slots == 0
 
 
 async def test_without_metadata_there_is_no_intent_and_no_token_outlives_the_sink() -> None:
@@ -144,7 +146,7 @@ async def test_before_a_late_retry_the_broker_is_asked_whose_partition_it_is() -
     await asyncio.wait_for(one.run(), 10)
     assert isinstance(one.state, Gone)
     assert log.commits == [(0, '{"v":1,"to":1,"at":7}')]
-    assert rows.turns == 0
+    assert rows.slots == 0
 
 
 async def test_an_intent_is_fetched_again_exactly() -> None:

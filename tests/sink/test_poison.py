@@ -1,4 +1,4 @@
-"""Bad rows among good ones: a few, and one in ten. PHAROS_TEST_SCALE=full for the whole measure."""
+"""RefusedRow rows among good ones: a few, and one in ten. PHAROS_TEST_SCALE=full for the whole measure."""
 
 import asyncio
 import os

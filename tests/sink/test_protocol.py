@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sink.protocol import (
     PROBE,
-    Batch,
+    BatchReady,
     Closing,
     CommitDone,
     CommitRefused,
@@ -22,12 +22,12 @@ from sink.protocol import (
     InsertRefused,
     InsertUnknown,
     Intent,
+    Isolated,
+    Isolating,
     Log,
     Range,
     Refetching,
     Revoked,
-    Sifted,
-    Sifting,
     State,
     Stored,
     UnknownMetadata,
@@ -43,15 +43,15 @@ ROWS = Intent(10, 19, 1_000)
 FENCED = CommitRefused("another generation")
 
 TABLE: list[tuple[str, bool, State, Event, State]] = [
-    ("a batch is declared before anything else", True, Idle(10), Batch(ROWS), Declaring(ROWS)),
-    ("a batch may start past offsets without a record", True, Idle(7), Batch(ROWS), Declaring(ROWS)),
-    ("without metadata there is nothing to declare", False, Idle(10), Batch(ROWS), Inserting(ROWS)),
+    ("a batch is declared before anything else", True, Idle(10), BatchReady(ROWS), Declaring(ROWS)),
+    ("a batch may start past offsets without a record", True, Idle(7), BatchReady(ROWS), Declaring(ROWS)),
+    ("without metadata there is nothing to declare", False, Idle(10), BatchReady(ROWS), Inserting(ROWS)),
     ("declared: now insert", True, Declaring(ROWS), CommitDone(), Inserting(ROWS)),
     ("an insert without an answer stays open", True, Inserting(ROWS), InsertUnknown(), Inserting(ROWS)),
     ("stored but not committed", True, Inserting(ROWS), Stored(), Closing(ROWS)),
-    ("refused: the bad rows are sought", True, Inserting(ROWS), InsertRefused(), Sifting(ROWS)),
-    ("the rest is inserted under the same intent", True, Sifting(ROWS), Sifted(rest=True), Inserting(ROWS)),
-    ("no good row is left: close", True, Sifting(ROWS), Sifted(rest=False), Closing(ROWS)),
+    ("refused: the bad rows are sought", True, Inserting(ROWS), InsertRefused(), Isolating(ROWS)),
+    ("the rest is inserted under the same intent", True, Isolating(ROWS), Isolated(rest=True), Inserting(ROWS)),
+    ("no good row is left: close", True, Isolating(ROWS), Isolated(rest=False), Closing(ROWS)),
     ("committed", True, Closing(ROWS), CommitDone(), Idle(20)),
     ("fenced at the intent", True, Declaring(ROWS), FENCED, Gone("another generation")),
     ("fenced while inserting", True, Inserting(ROWS), FENCED, Gone("another generation")),
@@ -60,8 +60,8 @@ TABLE: list[tuple[str, bool, State, Event, State]] = [
     ("rebalanced away with an intent open", True, Inserting(ROWS), Revoked(), Gone("revoked")),
     ("rebalanced away before the last commit", True, Closing(ROWS), Revoked(), Gone("revoked")),
     ("what is gone stays gone", True, Gone("revoked"), CommitDone(), Gone("revoked")),
-    ("an intent that was found is inserted", True, Refetching(ROWS, Range(10, 19)), Batch(ROWS), Inserting(ROWS)),
-    ("also where the log has lost its start", True, Refetching(ROWS, Range(15, 19)), Batch(ROWS), Inserting(ROWS)),
+    ("an intent that was found is inserted", True, Refetching(ROWS, Range(10, 19)), BatchReady(ROWS), Inserting(ROWS)),
+    ("also where the log has lost its start", True, Refetching(ROWS, Range(15, 19)), BatchReady(ROWS), Inserting(ROWS)),
 ]
 
 
@@ -74,11 +74,11 @@ def test_the_table(shows: str, intents: bool, state: State, event: Event, next_s
     ("state", "event"),
     [
         (Idle(10), CommitDone()),
-        (Idle(15), Batch(ROWS)),
+        (Idle(15), BatchReady(ROWS)),
         (Declaring(ROWS), Stored()),
         (Closing(ROWS), Stored()),
-        (Sifting(ROWS), Stored()),
-        (Refetching(ROWS, Range(10, 19)), Batch(Intent(10, 18, 1_000))),
+        (Isolating(ROWS), Stored()),
+        (Refetching(ROWS, Range(10, 19)), BatchReady(Intent(10, 18, 1_000))),
     ],
 )
 def test_what_cannot_happen_is_a_mistake_of_the_program(state: State, event: Event) -> None:
@@ -177,10 +177,10 @@ def one_life(world: World, draw: st.DataObject, bad: set[int]) -> None:
             case Idle(offset):
                 last = draw.draw(st.integers(offset, world.end - 1), label="last")
                 rows = list(range(offset, last + 1))
-                event = Batch(Intent(offset, last, 0))
+                event = BatchReady(Intent(offset, last, 0))
             case Refetching(intent, fetch):
                 rows = list(range(fetch.first, fetch.last + 1))
-                event = Batch(intent)
+                event = BatchReady(intent)
             case Declaring(intent):
                 world.commit = (intent.first, metadata(intent))
                 event = CommitDone()
@@ -190,10 +190,10 @@ def one_life(world: World, draw: st.DataObject, bad: set[int]) -> None:
                 else:
                     world.insert(token("t", 0, intent), rows)
                     event = Stored() if draw.draw(st.booleans(), label="answered") else InsertUnknown()
-            case Sifting():
+            case Isolating():
                 world.dead |= bad & set(rows)
                 rows = [row for row in rows if row not in bad]
-                event = Sifted(bool(rows))
+                event = Isolated(bool(rows))
             case Closing(intent):
                 world.commit = (intent.last + 1, "")
                 event = CommitDone()

@@ -19,7 +19,8 @@ async def test_every_row_is_stored_once_and_a_stop_drains(bench: Bench) -> None:
     sink = bench.sink()
     await until(lambda: asyncio.to_thread(lambda: bench.count() == (2000, 2000)), "2000 rows")
     port = bench.ports[sink.pid]
-    assert (await asyncio.to_thread(bench.get, f"http://127.0.0.1:{port}/readyz"))[0] == 200
+    ready = f"http://127.0.0.1:{port}/readyz"
+    await until(lambda: asyncio.to_thread(lambda: bench.get(ready)[0] == 200), "readiness, updated every 0.25 s")
     assert (await asyncio.to_thread(bench.get, f"http://127.0.0.1:{port}/healthz"))[0] == 200
     await until(
         lambda: asyncio.to_thread(

@@ -1,4 +1,4 @@
-"""SQL files: split into statements, and told to a cluster."""
+"""SQL files: split into statements, and rewritten for a cluster."""
 
 import pytest
 
@@ -34,7 +34,7 @@ ON = "ON CLUSTER 'main'"
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "rewritten"),
     [
         ("SELECT 1", "SELECT 1"),
         ("INSERT INTO pharos.t SELECT 1", "INSERT INTO pharos.t SELECT 1"),
@@ -61,12 +61,12 @@ ON = "ON CLUSTER 'main'"
         ("CREATE TABLE pharos.t (a UInt8) ENGINE = Null", f"CREATE TABLE pharos.t {ON} (a UInt8) ENGINE = Null"),
     ],
 )
-def test_a_cluster_is_told_everything(statement: str, told: str) -> None:
-    assert for_cluster(statement, "main") == told
+def test_a_cluster_gets_every_statement(statement: str, rewritten: str) -> None:
+    assert for_cluster(statement, "main") == rewritten
     assert for_cluster(statement, "") == statement
 
 
-def test_every_statement_of_every_migration_is_told_to_the_cluster() -> None:
+def test_every_statement_of_every_migration_is_rewritten_for_the_cluster() -> None:
     for migration in migrations.load():
         for statement in migration.statements("main"):
             assert ON in statement, f"{migration.name}: {statement[:200]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sink.commands.erase import Whom, condition
+from sink.commands.erase import Target, condition
 from sink.sql_text import split
 from tests.clickhouse import ClickHouse
 from tests.processes import Program
@@ -41,7 +41,7 @@ def test_the_sink_may_insert_and_the_analyst_may_not() -> None:
 
 
 def test_conditions_name_the_site_and_bind_what_was_given() -> None:
-    for whom in (Whom("shop", visitor="v' OR 1"), Whom("shop", user="v' OR 1"), Whom("shop", user="u")):
+    for whom in (Target("shop", visitor="v' OR 1"), Target("shop", user="v' OR 1"), Target("shop", user="u")):
         where, parameters = condition(whom, [])
         assert where.startswith("site = {site:String} AND ")
         assert "OR 1" not in where

@@ -75,8 +75,8 @@ def test_another_password_stops_it_with_one_line(
     }
     program = start([sys.executable, "-m", "sink", *command], env=env, cwd=ROOT)
     assert program.wait(60) == 1, program.output()
-    told = program.output()
-    assert "s3cret" not in told
-    (line,) = [line for line in told.splitlines() if "stopped" in line]
+    output = program.output()
+    assert "s3cret" not in output
+    (line,) = [line for line in output.splitlines() if "stopped" in line]
     assert "Authentication failed" in line
-    assert "Traceback" not in told
+    assert "Traceback" not in output
