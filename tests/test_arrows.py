@@ -1,4 +1,4 @@
-"""The arrows of docs/architecture.md: which package may import which."""
+"""The arrows of docs/code.md: which package may import which."""
 
 import ast
 from collections.abc import Iterator

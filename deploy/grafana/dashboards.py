@@ -150,7 +150,7 @@ PIPELINE: Final = Dashboard(
         ),
         Panel(
             title="Alerts",
-            says="What fires now. docs/operations.md has a runbook for each.",
+            says="Alerts that fire now. docs/runbooks.md has a section for each.",
             queries={"{{alertname}} ({{severity}})": 'sum by (alertname, severity) (ALERTS{alertstate="firing"})'},
             kind="table",
         ),

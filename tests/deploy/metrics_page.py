@@ -25,7 +25,7 @@ Of several collector workers the numbers are added up before they are served. La
 of `sites.toml` have a label of their own, in its order; all others share `_other`. A site keeps its label until the
 next start.
 
-Alerts and recording rules built on these: `deploy/prometheus/`. What to do about an alert: docs/operations.md.
+Alerts and recording rules built on these: `deploy/prometheus/`. What to do about an alert: docs/runbooks.md.
 """
 
 _Row = tuple[str, str, Iterable[str], str]

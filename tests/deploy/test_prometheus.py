@@ -84,7 +84,7 @@ def test_the_links_are_made_of_an_address_that_ops_sets_in_one_place(name: str) 
 
 
 def test_every_alert_has_a_runbook() -> None:
-    headings = re.findall(r"^#+ (Pharos\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    headings = re.findall(r"^#+ (Pharos\w+)$", (ROOT / "docs/runbooks.md").read_text(), re.MULTILINE)
     alerts = [rule["alert"] for rule in rules("alerts.yml")]
     assert sorted(headings) == sorted(alerts)
     for rule in rules("alerts.yml"):
