@@ -20,7 +20,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     event_id: str
-    """UUID with dashes: of the hit's id, or version 5 of (site, event, client_event_id) where the sender gave an id.
+    """UUID with dashes: the hit's id, or a function of (site, event, client_event_id) where the sender gave an id.
+    Its version says whether it begins with a time (7) or not (5): `enricher/rules/event_id.py`.
     Example: "019aa0b1-c2d3-7e4f-8a9b-acbdcedfe0f1"."""
     site: str
     """Site key. Example: "shop"."""
