@@ -15,17 +15,20 @@ from enricher.admin import Health, serve
 from enricher.commands import explain, measure, replay
 from enricher.kafka import access
 from enricher.metrics import Metrics
-from enricher.row.enrich import Enricher, load
+from enricher.mmdb import MmdbFile
+from enricher.row.enrich import Enricher
 from enricher.rules.sent_fields import milliseconds
 from enricher.settings import Settings, read
-from enricher.stream import loop as stream
+from enricher.stream.loop import TooManyDead
+from enricher.stream.loop import run as run_stream
+from enricher.tables import load_enricher, open_mmdb
 from stage import version
 
 GC_ALLOCATIONS: Final = 50_000
-"""Allocations between two collections of the youngest generation; Python's default of 700 costs 4 % here."""
+"""Allocations between two collections of the youngest generation; Python's default of 700 costs 4 % more CPU."""
 
 
-async def _run(settings: Settings, enricher: Enricher) -> int:
+async def _run(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None) -> int:
     metrics, health, stopping = Metrics(), Health(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,10 +45,10 @@ async def _run(settings: Settings, enricher: Enricher) -> int:
         return 2
     log.line("info", "admin port open", host=settings.admin_host, port=port)
     health.waits_for = f"Kafka at {settings.kafka}"
-    watching = asyncio.create_task(_watch_locations(settings, enricher))
+    watching = asyncio.create_task(_watch_mmdb(settings, enricher, mmdb))
     try:
-        drained = await stream.run(settings, enricher, metrics, health, stopping)
-    except stream.Brakes as error:
+        drained = await run_stream(settings, enricher, metrics, health, stopping)
+    except TooManyDead as error:
         log.line("error", f"stopped: {error}")
         return 1
     finally:
@@ -55,17 +58,20 @@ async def _run(settings: Settings, enricher: Enricher) -> int:
     return 0
 
 
-async def _watch_locations(settings: Settings, enricher: Enricher) -> None:
-    """Open the MMDB file anew when it changes."""
-    while enricher.locations is not None:
+async def _watch_mmdb(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None) -> None:
+    """Open the MMDB file again when it has changed."""
+    while mmdb is not None:
         await asyncio.sleep(settings.geo_check_s)
         try:
-            if enricher.locations.reload():
+            if mmdb.reload():
                 enricher.forget_places()
-                log.line("info", "MMDB file changed, opened anew", path=settings.geo_mmdb)
+                log.line("info", "MMDB file changed, opened again", path=settings.geo_mmdb)
         except (OSError, ValueError) as error:
             log.line(
-                "warning", "MMDB file cannot be opened, the old one stands", path=settings.geo_mmdb, error=repr(error)
+                "warning",
+                "MMDB file cannot be opened, the old one stays in use",
+                path=settings.geo_mmdb,
+                error=repr(error),
             )
 
 
@@ -81,9 +87,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m enricher", description=__doc__)
     version.add_option(parser)
     commands = parser.add_subparsers(dest="command")
-    commands.add_parser("explain", help="JSON lines of hits in, the events they would become out")
-    commands.add_parser("measure", help="JSON lines of hits.raw in, what each step costs out")
-    again = commands.add_parser("replay", help="feed hits through today's rules again")
+    commands.add_parser("explain", help="read hits as JSON lines, print the events that they become")
+    commands.add_parser("measure", help="read records of hits.raw as JSON lines, print the cost of each step")
+    again = commands.add_parser("replay", help="enrich hits again with today's rules")
     again.add_argument("--from", dest="origin", choices=("hits.raw", "hits.dead"), required=True)
     again.add_argument("--since", type=_moment, required=True, help="RFC 3339 with a zone, or epoch milliseconds")
     again.add_argument("--until", type=_moment, required=True, help="not included")
@@ -98,11 +104,12 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     try:
-        enricher = load(settings.geo_mmdb)
+        mmdb = open_mmdb(settings.geo_mmdb)
+        enricher = load_enricher(mmdb)
     except (OSError, ValueError, RuntimeError) as error:
         sys.stderr.write(f"PHAROS_ENRICHER_GEO_MMDB: {settings.geo_mmdb}: {error}\n")
         return 2
-    # The tables stay for good, and records hold no cycles: collect rarely, and never look through the tables.
+    # The tables stay in memory and records make no cycles: collect rarely, and never scan the tables.
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 50)
     if arguments.command == "explain":
@@ -115,7 +122,7 @@ def main() -> int:
         return replay.run(settings, wanted, enricher.enrich)
     log.take_over_libraries()
     try:
-        return uvloop.run(_run(settings, enricher))
+        return uvloop.run(_run(settings, enricher, mmdb))
     finally:
         log.settle()
 

@@ -50,7 +50,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     path: str = ""
     """Path of `url`. Example: "/p/1"."""
     title: str = ""
-    """Page title. Example: "Blue mug"."""
+    """PageColumns title. Example: "Blue mug"."""
     referrer: str = ""
     """Example: "https://www.youtube.com/watch?v=1"."""
     referrer_host: str = ""

@@ -33,7 +33,7 @@ class Metrics:
             self.hits.labels(result)
         self.lag = Gauge(
             "pharos_enricher_lag_records",
-            "Records of hits.raw not yet taken. Rising: add an enricher, up to one a partition.",
+            "BatchWriter of hits.raw not yet taken. Rising: add an enricher, up to one a partition.",
             registry=self._registry,
         )
         self.lag_seconds = Gauge(

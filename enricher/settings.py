@@ -51,8 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     compression: Literal["none", "lz4", "zstd", "gzip", "snappy"] = "zstd"
     """Of what is produced. aiokafka knows lz4 at level 9 only: 5.3 µs a row, against 1.1 for a smaller zstd."""
     chunk_records: Positive = 16_000
-    """Most records taken at once, which are one transaction; fewer where they are large (`fetched.MOST_BYTES`). With
-    many waiting, new user agents in them are judged together (`judge.py`); with 4,000 a hit costs a twentieth more."""
+    """Most records taken at once, which are one transaction; fewer if they are large (`column_fetch.MOST_BYTES`). New
+    user agents of a chunk are read together (`stream/chunk.py`); with 4,000 records a hit costs a twentieth more."""
     batch_bytes: Positive = 900_000
     """Most bytes, uncompressed, of one Kafka batch; the broker's `message.max.bytes` bounds it."""
     fetch_bytes: Positive = 4_194_304

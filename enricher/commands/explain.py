@@ -1,4 +1,4 @@
-"""`python -m enricher explain`: what a hit would become, for whoever wonders why.
+"""`python -m enricher explain`: shows the row that a hit becomes.
 
 JSON lines in, with any of `url`, `referrer`, `user_agent`, `headers`, `query`, `event`, `site`; JSON lines out.
 """
@@ -38,14 +38,14 @@ EXAMPLE_MS: Final = 1_795_334_400_123
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One line: a hit, as far as it matters to whoever asks."""
+    """One input line: the parts of a hit that matter for the question."""
 
     url: str = ""
     referrer: str = ""
     user_agent: str = ""
     headers: dict[str, str] = {}
     query: str = ""
-    """A pixel's query string, percent-encoded; then `url`, `referrer` and `event` stand in it."""
+    """A pixel's query string, percent-encoded; `url`, `referrer` and `event` are added to it."""
     event: str = ""
     site: str = "example"
     kind: Kind = "pixel"
@@ -53,7 +53,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def to_hit(question: Question) -> Hit:
-    """Return the hit that the question means."""
+    """Return the hit of the question."""
     fields = {"user_agent": question.user_agent} if question.user_agent else {}
     for name, value in question.headers.items():
         if name.lower() in _HEADERS:

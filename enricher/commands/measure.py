@@ -1,8 +1,8 @@
-"""`python -m enricher measure`: what enriching costs, of hits given as JSON lines, without Kafka.
+"""`python -m enricher measure`: the cost of enrichment without Kafka, of hits given as JSON lines.
 
-CPU microseconds a hit: decoding; the rest of the way to the row; the latter once more, when everything is remembered.
-Hits and rows are let go a turn at a time, as in the stream; but each turn judges its own new user agents, which the
-stream puts off to the end of a chunk (cheaper), and nothing is written into batches.
+CPU microseconds a hit: decoding; from the hit to the row; the same again with full caches. Hits and rows are freed in
+blocks of 500, as in the stream. Unlike the stream, each block reads its own new user agents (the stream reads those of
+a whole chunk together, which is cheaper), and nothing is written into batches.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""`python -m enricher replay`: feed hits through today's rules again, from `hits.raw` or `hits.dead`.
+"""`python -m enricher replay`: enriches hits of `hits.raw` or `hits.dead` again, with today's rules.
 
-Rule: nothing doubles. A row made again has the event id of the first and a version that depends on the hit and the
-rules alone, so ClickHouse keeps the later rules' row; running it twice writes the same rows. What is still dead is
-counted, not buried a second time.
+Nothing doubles: a new row has the event id of the old one and a version that depends on the hit and the rules alone, so
+ClickHouse keeps the row of the later rules, and a second run writes the same rows. A hit that is still dead is counted
+and gets no second dead letter.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from enricher.contract import decode_dead
 from enricher.kafka import access
 from enricher.rules.sent_fields import Refusal
 from enricher.settings import Settings
-from enricher.stream.chunk import judge
+from enricher.stream.chunk import enrich_record
 from enricher.stream.delivery import stop_producer
-from enricher.stream.record_batch import Records
+from enricher.stream.record_batch import BatchWriter
 
 NOT_A_HIT: Final = "row of the sink, not a hit"
 OTHER_SITE: Final = "another site"
@@ -37,7 +37,7 @@ _CHUNK: Final = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which hits: by the time of their record, milliseconds since the epoch, half open."""
+    """Which hits to enrich again: by the time of their record, milliseconds since the epoch, half open."""
 
     topic: str
     since_ms: int
@@ -48,16 +48,16 @@ class Wanted:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of them."""
+    """How many hits had which result."""
 
     results: Counter[str] = field(default_factory=Counter)
-    """Hits by result: enriched, the reason why still dead, or why passed over."""
+    """Hits by result: enriched, the reason of a dead hit, or the reason why it was skipped."""
     first_reasons: dict[str, str] = field(default_factory=dict)
     """An example of each dead reason's detail."""
 
 
 def original(record: bytes, *, dead: bool) -> bytes | str:
-    """Return the bytes of the hit behind a record; for a dead letter that holds none, why."""
+    """Return the bytes of the hit in a record, or (as str) why a dead letter holds no hit."""
     if not dead:
         return record
     try:
@@ -68,7 +68,7 @@ def original(record: bytes, *, dead: bool) -> bytes | str:
 
 
 def of_site(record: bytes, site: str) -> bool:
-    """Tell whether a record is a hit of `site`; every record is where `site` is empty."""
+    """Return whether a record is a hit of `site`; always true if `site` is empty."""
     if not site:
         return True
     try:
@@ -78,14 +78,14 @@ def of_site(record: bytes, site: str) -> bool:
 
 
 async def _span(consumer: AIOKafkaConsumer, wanted: Wanted, numbers: set[int]) -> dict[TopicPartition, tuple[int, int]]:
-    """Return where to begin and end in each partition; both may be too generous, times are looked at besides."""
+    """Return begin and end offset of each partition. They may include too much: the caller checks each time."""
     partitions = [TopicPartition(wanted.topic, number) for number in sorted(numbers)]
     consumer.assign(partitions)
     begins = await consumer.beginning_offsets(partitions)
     ends = await consumer.end_offsets(partitions)
     try:
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, wanted.since_ms))
-    except KafkaError:  # a broker without an index of times: look at every record
+    except KafkaError:  # a broker without an index of times: read every record
         found = {}
     span = {}
     for each in partitions:
@@ -97,7 +97,7 @@ async def _span(consumer: AIOKafkaConsumer, wanted: Wanted, numbers: set[int]) -
 async def _records(
     consumer: AIOKafkaConsumer, span: dict[TopicPartition, tuple[int, int]]
 ) -> AsyncIterator[tuple[TopicPartition, list[ConsumerRecord]]]:
-    """Yield what lies in the span, and what the broker holds right behind its end (Tansu tells the end too low)."""
+    """Yield the records of the span, and those right behind its end (Tansu reports too low an end)."""
     for source, (start, _) in span.items():
         consumer.seek(source, start)
     while True:
@@ -116,10 +116,10 @@ async def replay(
     enrich: Callable[[Hit], bytes | Refusal],
     progress: Callable[[int, int], None],
 ) -> Outcome:
-    """Enrich what is wanted again and write the rows to `hits.enriched`; `progress` is told records done and in all.
+    """Enrich the wanted hits again and write the rows to `hits.enriched`; `progress` gets records done and in total.
 
     Raises:
-        KafkaError: no such topic, or the broker is not there; begin again, nothing doubles.
+        KafkaError: no such topic, or the broker is not there; start it again, nothing doubles.
     """
     outcome = Outcome()
     consumer = AIOKafkaConsumer(
@@ -161,8 +161,8 @@ def _rows(
     enrich: Callable[[Hit], bytes | Refusal],
     records: list[ConsumerRecord],
     outcome: Outcome,
-) -> Records:
-    rows = Records(settings.compression, settings.batch_bytes, transactional=False)
+) -> BatchWriter:
+    rows = BatchWriter(settings.compression, settings.batch_bytes, transactional=False)
     for record in records:
         if not wanted.since_ms <= record.timestamp < wanted.until_ms:
             continue
@@ -172,25 +172,25 @@ def _rows(
         elif not of_site(hit, wanted.site):
             outcome.results[OTHER_SITE] += 1
         else:
-            judged = judge(enrich, hit)
-            if isinstance(judged, Refusal):
-                outcome.results[f"dead: {judged.reason}"] += 1
-                outcome.first_reasons.setdefault(f"dead: {judged.reason}", judged.detail)
+            made = enrich_record(enrich, hit)
+            if isinstance(made, Refusal):
+                outcome.results[f"dead: {made.reason}"] += 1
+                outcome.first_reasons.setdefault(f"dead: {made.reason}", made.detail)
             else:
                 outcome.results["enriched"] += 1
                 if not wanted.dry_run:
-                    rows.add(judged, record.timestamp)
+                    rows.add(made, record.timestamp)
     return rows
 
 
-async def _write(producer: AIOKafkaProducer, settings: Settings, partition: int, rows: Records) -> None:
+async def _write(producer: AIOKafkaProducer, settings: Settings, partition: int, rows: BatchWriter) -> None:
     topic = settings.topic_enriched
     sent = [await producer.send_batch(batch, topic, partition=partition) for batch in rows.batches()]
     await asyncio.gather(*sent)
 
 
 def run(settings: Settings, wanted: Wanted, enrich: Callable[[Hit], bytes | Refusal]) -> int:
-    """Replay with a progress bar on standard error, then tell the outcome; 0, or 1 where Kafka fails."""
+    """Replay with a progress bar on standard error, then print the outcome; return 0, or 1 if Kafka fails."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:

@@ -1,6 +1,6 @@
-"""How a row is put together: of values, and of pieces, which are columns that go together, encoded beforehand.
+"""Builds a row from values and pieces. A piece is some neighbouring columns, encoded before.
 
-Rule: the bytes are those of `contract.encode_row`. One encoder makes both; a piece it copies as it stands.
+The bytes are those of `contract.encode_row`: one encoder makes both, and it copies a piece unchanged.
 """
 
 from typing import Final, TypeAlias
@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 Piece: TypeAlias = msgspec.Raw
-"""Some neighbouring columns of a row, as they stand in it."""
+"""Some neighbouring columns of a row, encoded."""
 
 Value = str | int | bool | dict[str, str]
 
@@ -18,7 +18,7 @@ _encode_into: Final = _encoder.encode_into
 _LINE_FEED: Final = 10
 _THOUSANDTHS: Final = [f"{number:03}" for number in range(1000)]
 _line: Final = bytearray()
-"""Where a row is put together, by one thread at a time; big enough before long."""
+"""The buffer of the row that is being built, by one thread at a time; it grows to the longest row."""
 
 
 def piece(*columns: Value) -> Piece:
@@ -37,7 +37,7 @@ def start(of: Piece, size: int) -> Piece:
 
 
 def row(columns: tuple[Value | Piece, ...]) -> bytes:
-    """Return the row of these columns, with its line feed; they stand in the order of `contract.COLUMNS`."""
+    """Return the row of these columns, with its line feed; the order is that of `contract.COLUMNS`."""
     _encode_into(columns, _line)
     _line.append(_LINE_FEED)
     return bytes(_line)

@@ -1,34 +1,28 @@
-"""Whether a program sent the hit, and how we know: flagged, never dropped.
+"""Whether a program sent the hit, and which. Such hits are flagged, never dropped.
 
-Rule: the names come from the package `crawler-user-agents`, what it lacks from `bots.toml`; an agent that no browser
-sends is a bot whatever it is called. The first table that knows an agent names it.
+The names are those of the package `crawler-user-agents`; `bots.toml` has more. An agent that no browser sends is a
+bot too. The first pattern that matches gives the name.
 """
 
-import json
 import re
-import tomllib
-from collections.abc import Iterable
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import ua_parser_rs
 
-DATA: Final = Path(__file__).parent / "data" / "bots.toml"
-
 EMPTY: Final = "empty"
 ABSURD: Final = "absurd"
-"""No browser's: too short, too long, no letters, a template left open, or a language's default agent."""
+"""Not a browser's: too short, too long, without letters, an unfilled template, or a language's default agent."""
 
 _SHORTEST: Final = 12
 _LONGEST: Final = 1500
 _WORD: Final = re.compile(r"[A-Za-z]{3}")
 _PERSON: Final = "-"
-"""Name of the patterns that exempt."""
+"""Name of the patterns that exempt an agent."""
 
 
 class Bots:
-    """The patterns, compiled into one matcher, which answers with the first that holds."""
+    """The patterns, compiled into one matcher, which returns the first that matches."""
 
     def __init__(self, named: Iterable[tuple[str, str]]) -> None:
         self._named = ua_parser_rs.UserAgentExtractor(
@@ -36,7 +30,7 @@ class Bots:
         )
 
     def reason(self, user_agent: str) -> str:
-        """Return the bot's name, or the rule that flags `user_agent`; empty for what looks like a person's browser."""
+        """Return the bot's name or the rule that flags `user_agent`; empty if a person's browser may have sent it."""
         agent = user_agent.strip()
         if not agent:
             return EMPTY
@@ -54,15 +48,10 @@ def _name(pattern: str) -> str:
     return re.sub(r"\\(.)", r"\1", plain).strip(" /;:.,-_")[:64] or pattern[:64]
 
 
-def load() -> Bots:
-    """Read both tables."""
-    ours = tomllib.loads(DATA.read_text())
-    spec = find_spec("crawleruseragents")
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("package crawler-user-agents is not installed")
-    listed = json.loads((Path(spec.submodule_search_locations[0]) / "crawler-user-agents.json").read_bytes())
-    named = [(pattern, _PERSON) for pattern in ours["exempt"]]
-    named += [(rule["pattern"], rule["name"]) for rule in ours["first"]]
+def load(table: Mapping[str, Any], listed: Iterable[Mapping[str, Any]]) -> Bots:
+    """Build the matcher from the content of `bots.toml` and of the package's list."""
+    named = [(pattern, _PERSON) for pattern in table["exempt"]]
+    named += [(rule["pattern"], rule["name"]) for rule in table["first"]]
     named += [(entry["pattern"], _name(entry["pattern"])) for entry in listed]
-    named += [(rule["pattern"], rule["name"]) for rule in ours["last"]]
+    named += [(rule["pattern"], rule["name"]) for rule in table["last"]]
     return Bots(named)

@@ -1,7 +1,7 @@
-"""A bounded memory of pure results: a dict that computes what it lacks, and forgets by generations.
+"""A bounded cache of pure results in two generations.
 
-Rule: a hit costs no more than a dict look-up. Entries go into the young generation; once that is full, by count or by
-bytes, it becomes the old one, and the old one is forgotten. What is asked for again moves back to the young one.
+A cached result costs one dict look-up. Entries go into the young generation. When that is full, by count or by bytes,
+it becomes the old generation and the former old one is dropped. An entry of the old one moves back when it is used.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,16 +11,16 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _CAME_PLACES: Final = 1 << 16
-"""Of the latest keys, about so many are known again when they come a second time."""
+"""About this many of the latest keys are recognised when they come a second time."""
 _ENTRY_BYTES = 600
-"""What an entry takes beside its key: the result's objects and two dict slots, measured generously."""
+"""Bytes of an entry without its key: the result's objects and two dict slots, estimated high."""
 
 
 class Memory(Generic[Key, Value]):
-    """Results by key, for whoever works them out: `recall` what is held, `keep` what was not.
+    """Results by key: `recall` returns what is cached, `keep` stores a new result.
 
-    Holds at most `entries` keys and about `max_bytes` bytes; a key above `max_key_bytes` is not kept, nor, if only what
-    `recurs` is wanted, one that comes for the first time: most come never again, and would cost more than they spare.
+    Holds at most `entries` keys and about `max_bytes` bytes, and no key longer than `max_key_bytes`. With `recurs`
+    a key is kept when it comes for the second time: most keys come only once and would cost more than they save.
     """
 
     def __init__(
@@ -88,19 +88,19 @@ class Memory(Generic[Key, Value]):
         return len(self._young) + len(self._old)
 
     def remember_nothing(self) -> None:
-        """From now on, compute each answer anew."""
+        """Cache nothing from now on."""
         self.forget()
         self._max_key_bytes = -1
 
     def forget(self) -> None:
-        """Drop everything: what `compute` reads has changed."""
+        """Drop everything, because the data behind the results has changed."""
         self._young = {}
         self._old = {}
         self._bytes = 0
 
 
 class Cache(Memory[Key, Value], Generic[Key, Value]):
-    """Results of `compute` by key, bounded as Memory is: `cache[key]` always answers, too long a key anew."""
+    """Results of `compute` by key, bounded as Memory is: `cache[key]` computes what is not cached."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Cache(Memory[Key, Value], Generic[Key, Value]):
         return value if value is not None else self._answer(key)
 
     def _answer(self, key: Key) -> Value:
-        """Answer what the young generation does not hold."""
+        """Return the result of a key that is not in the young generation."""
         value = self._recall_old(key)
         if value is None:
             value = self._compute(key)
@@ -128,7 +128,7 @@ class Cache(Memory[Key, Value], Generic[Key, Value]):
         return value
 
     def all_of(self, keys: Sequence[Key], compute_all: Callable[[Sequence[Key]], Sequence[Value]]) -> list[Value]:
-        """Answer many; what nothing is remembered of is computed together, each once."""
+        """Return the results of many keys. Those that are not cached are computed together, each once."""
         found = [self.recall(key) for key in keys]
         new: dict[Key, list[int]] = {}
         for place, value in enumerate(found):

@@ -1,18 +1,14 @@
-"""Which campaign an address names: UTM fields as sent, click ids, and what both mean.
+"""Which campaign an address names: UTM fields as sent, click ids, and normalised source, medium and campaign.
 
-Rule: raw and normalised side by side. A field is taken from the first name that `campaigns.toml` lists for it; where
-source and medium are silent, from the first row of its networks that the address names.
+A field is taken from the first parameter that `campaigns.toml` lists for it. If no parameter gives source or medium,
+they are taken from the first of its networks that the address names.
 """
 
-import tomllib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 from enricher.rules.redaction import mask_email
 from enricher.rules.url import Pairs, decode
-
-DATA: Final = Path(__file__).parent / "data" / "campaigns.toml"
 
 FIELDS: Final = (
     "source",
@@ -30,37 +26,37 @@ _LONGEST: Final = 512
 
 
 class Campaign(NamedTuple):
-    """What an address says; empty means "silent"."""
+    """The campaign of an address; an empty field is not named."""
 
     utm: "Utm"
     """Raw values in the order of FIELDS."""
     click_id_name: str
     click_id: str
     source: str
-    """Normalised; of the network where UTM is silent."""
+    """Normalised; the network's if no parameter names it."""
     medium: str
     campaign: str
-    """Normalised; the campaign's id where its name is silent."""
+    """Normalised; the campaign's id if it has no name."""
 
 
 Utm = tuple[str, str, str, str, str, str, str, str, str]
 
-SILENT: Final = Campaign(("", "", "", "", "", "", "", "", ""), "", "", "", "", "")
+NO_CAMPAIGN: Final = Campaign(("", "", "", "", "", "", "", "", ""), "", "", "", "", "")
 
 
 class Network(NamedTuple):
-    """What a parameter that a network appends implies."""
+    """What a parameter implies that a network adds to its links."""
 
     rank: int
     source: str
-    """Empty: the parameter's value says it, or nobody does."""
+    """Empty if the parameter's value is the source, or if the source is not known."""
     medium: str
     identifies: bool
-    """The value is a click's id; else it tells of the network alone."""
+    """The value is a click's id; else the parameter implies the network only."""
 
 
 class Campaigns:
-    """The tables. Answers are pure."""
+    """The parameters and networks of `campaigns.toml`."""
 
     def __init__(
         self,
@@ -76,7 +72,7 @@ class Campaigns:
         self._known = frozenset(names) | frozenset(networks)
 
     def read(self, params: Pairs) -> Campaign:
-        """Read the campaign that `params` (decoded once) name; of a name given twice the first value stands."""
+        """Return the campaign that `params` (decoded once) name; of a name given twice the first value counts."""
         utm: list[str] = [""] * len(FIELDS)
         rank: list[int] = [1 << 30] * len(FIELDS)
         network: Network | None = None
@@ -95,15 +91,15 @@ class Campaigns:
                 field, order = place
                 if order < rank[field]:
                     utm[field], rank[field] = value, order
-            told = self._networks.get(name)
-            if told is None:
+            implied = self._networks.get(name)
+            if implied is None:
                 continue
-            if network is None or told.rank < network.rank:
-                network, network_value = told, value
-            if told.identifies and (clicked is None or told.rank < clicked.rank):
-                clicked, clicked_name, clicked_value = told, name, value
+            if network is None or implied.rank < network.rank:
+                network, network_value = implied, value
+            if implied.identifies and (clicked is None or implied.rank < clicked.rank):
+                clicked, clicked_name, clicked_value = implied, name, value
         if network is None and not any(utm):
-            return SILENT
+            return NO_CAMPAIGN
         source, medium = self.normal("source", utm[0]), self.normal("medium", utm[1])
         if network is not None:
             by_value = "" if network.identifies else self.normal("source", network_value)
@@ -113,11 +109,11 @@ class Campaigns:
         return tuple.__new__(Campaign, (tuple(utm), clicked_name, clicked_value, source, medium, campaign))
 
     def named_in(self, params: Pairs) -> bool:
-        """Tell whether `params` hold any name of the tables."""
+        """Return whether `params` contain a name of the tables."""
         return any(name.lower() in self._known for name, _ in params)
 
     def normal(self, field: str, raw: str) -> str:
-        """Return the value trimmed, in lower case, and by the name that the table prefers."""
+        """Return the value trimmed, in lower case, and under the name that the table prefers."""
         plain = " ".join(raw.lower().split())
         known = self._aliases.get(field, {}).get(plain)
         if known is None:
@@ -128,14 +124,13 @@ class Campaigns:
 def tidy(value: str) -> str:
     """Return a decoded value as it is stored: decoded again where it was encoded twice, masked, bounded."""
     if "%" in value:
-        value = decode(value)  # no form the second time: a plus that is left stood there encoded, and is meant
+        value = decode(value)  # not as a form the second time: a plus that is still there was encoded, so it is a plus
     value = "".join(each for each in value if each.isprintable()) if not value.isprintable() else value
     return mask_email(value.strip())[:_LONGEST]
 
 
-def load(name_of: Callable[[str], str]) -> Campaigns:
-    """Read the tables; `name_of` gives the name of a source that is a known host."""
-    table = tomllib.loads(DATA.read_text())
+def load(table: Mapping[str, Any], name_of: Callable[[str], str]) -> Campaigns:
+    """Build the tables from the content of `campaigns.toml`; `name_of` names a source that is a known host."""
     names: dict[str, tuple[int, int]] = {}
     for field, listed in table["fields"].items():
         for order, name in enumerate(listed):

@@ -1,23 +1,20 @@
 """Which channel brought the visitor: GA4's default channel groups, in their documented order, plus "AI Assistants".
 
-Rule: the first rule of `channels.toml` that holds. Source: Google Analytics help, "Default channel group"
+The first rule of `channels.toml` that holds gives the channel. Source: Google Analytics help, "Default channel group"
 (support.google.com/analytics/answer/9756891).
 """
 
 import re
-import tomllib
-from pathlib import Path
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from enricher.rules.referrer import Kind
-
-DATA: Final = Path(__file__).parent / "data" / "channels.toml"
 
 UNASSIGNED: Final = "Unassigned"
 
 
 class Rule(NamedTuple):
-    """Holds where one of its alternatives does; an alternative where each of its conditions does."""
+    """A rule holds if one of its alternatives does; an alternative holds if each of its conditions does."""
 
     channel: str
     any_of: tuple["Alternative", ...]
@@ -44,7 +41,7 @@ class Channels:
         return {rule.channel for rule in self._rules} | {UNASSIGNED}
 
     def of(self, source: str, source_kind: Kind, medium: str, campaign: str) -> str:
-        """Return the channel of normalised values; `source_kind` is what the referrer tables say of the source."""
+        """Return the channel of normalised values; `source_kind` is the kind of the source in the referrer tables."""
         for rule in self._rules:
             for each in rule.any_of:
                 if (
@@ -57,8 +54,8 @@ class Channels:
         return UNASSIGNED
 
 
-def load() -> Channels:
-    """Read the rules."""
+def load(table: Mapping[str, Any]) -> Channels:
+    """Build the rules from the content of `channels.toml`."""
     return Channels(
         tuple(
             Rule(
@@ -73,7 +70,7 @@ def load() -> Channels:
                     for each in rule["any_of"]
                 ),
             )
-            for rule in tomllib.loads(DATA.read_text())["rule"]
+            for rule in table["rule"]
         )
     )
 

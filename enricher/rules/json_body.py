@@ -1,6 +1,6 @@
-"""A JSON body's form: the long names, and what each may be. Whether it can be meant is for `said.py` to say.
+"""The fields of a JSON body and their types. `sent_fields.py` reads their values.
 
-Rule: the struct stands apart from the code that reads it, which is also compiled (deploy/native.py); a struct is not.
+The struct has a module of its own, because `sent_fields.py` is compiled (deploy/native.py) and a struct cannot be.
 """
 
 from typing import Annotated, Final
@@ -16,7 +16,7 @@ _PropValue = Annotated[str, msgspec.Meta(max_length=MAX_PROP_VALUE)] | int | flo
 
 
 class Body(msgspec.Struct, frozen=True, gc=False):
-    """One event; what is absent or null is not said."""
+    """One event; a field that is absent or null was not sent."""
 
     event: str | None = None
     url: str | None = None
@@ -33,4 +33,4 @@ class Body(msgspec.Struct, frozen=True, gc=False):
 
 
 decode: Final = msgspec.json.Decoder(Body).decode
-"""Read a body's text; raises msgspec.ValidationError, naming the field, or msgspec.DecodeError."""
+"""Decode a body's text; raises msgspec.ValidationError, naming the field, or msgspec.DecodeError."""

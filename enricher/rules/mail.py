@@ -1,17 +1,13 @@
 """Who opened a mail: a person, a person behind a proxy, a machine that preloads, or a gateway that scans.
 
-Rule: by signature here, as data in `mail.toml`. What only behaviour shows (every link of a mail opened within
-seconds) is the SQL view `mail_opens`'s to say.
+Decided by signatures, which are data in `mail.toml`. The SQL view `mail_opens` decides by behaviour (every link of a
+mail opened within seconds).
 """
 
-import tomllib
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Final, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import ua_parser_rs
-
-DATA: Final = Path(__file__).parent / "data" / "mail.toml"
 
 OpenKind = Literal["human", "proxy", "prefetch", "scanner"]
 
@@ -29,7 +25,7 @@ class Mail:
     def opened_by(self, user_agent: str, bot_reason: str) -> tuple[OpenKind, str]:
         """Return the kind of an open and the rule's name.
 
-        Where no signature matches, what is flagged as a bot is a scanner, and everyone else is human.
+        If no signature matches, an agent with a `bot_reason` is a scanner, and any other agent is a human's.
         """
         found = self._matcher.extract(user_agent.strip())
         if found and found.family:
@@ -37,7 +33,6 @@ class Mail:
         return ("scanner", bot_reason) if bot_reason else ("human", "")
 
 
-def load() -> Mail:
-    """Read the table."""
-    rules = tomllib.loads(DATA.read_text())["rule"]
-    return Mail((rule["pattern"], rule["kind"], rule["name"]) for rule in rules)
+def load(table: Mapping[str, Any]) -> Mail:
+    """Build the matcher from the content of `mail.toml`."""
+    return Mail((rule["pattern"], rule["kind"], rule["name"]) for rule in table["rule"])

@@ -1,6 +1,6 @@
-"""What in an address or a campaign is about a person, and is masked before anything is stored.
+"""Finds personal data in addresses and campaigns, and masks it before anything is stored.
 
-Rule: better one parameter too many masked than one address of a customer kept for years.
+In doubt a parameter is masked: that costs less than a customer's address that is stored for years.
 """
 
 import re
@@ -43,7 +43,7 @@ _EMAIL: Final = re.compile(
 
 
 def is_personal(name: str) -> bool:
-    """Tell whether the parameter `name` (decoded, lower case) carries personal data; `user[email]` counts too."""
+    """Return whether the parameter `name` (decoded, lower case) carries personal data; `user[email]` counts too."""
     plain = name.translate(_DROP)
     if plain in PERSONAL:
         return True
@@ -60,5 +60,5 @@ def mask_email(text: str) -> str:
 
 
 def _masked(found: re.Match[str]) -> str:
-    # What stands right after a percent sign belongs to the escape before the address.
+    # The two digits after a percent sign belong to the escape before the address.
     return (found[1] or "") + MASK

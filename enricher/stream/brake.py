@@ -1,6 +1,6 @@
-"""The brake of the dead letters: past a ratio the stage stops, rather than empties a topic into `hits.dead`.
+"""The brake: above a share of dead hits the stage stops, so that it does not move a whole topic into `hits.dead`.
 
-Rule: pure. It judges before anything of a chunk is written, so that a stage that starts again stops again.
+It is asked before anything of a chunk is written, so that a stage that starts again stops again.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ class Brake:
         self._dead = 0
 
     def add(self, hits: int, dead: int) -> str:
-        """Count a chunk; return why to stop, or "" to go on. Fewer hits than the window never stop the stage."""
+        """Count a chunk; return the reason to stop, or "" to go on. Fewer hits than the window never stop the stage."""
         self._chunks.append((hits, dead))
         self._hits += hits
         self._dead += dead

@@ -17,8 +17,8 @@ MOST_BYTES: Final = 16 << 20
 what is fetched is bounded compressed only."""
 
 
-class Fetched:
-    """Records of one partition, in order."""
+class FetchedColumns:
+    """BatchWriter of one partition, in order."""
 
     def __init__(self, offsets: list[int], timestamps: list[int], values: list[bytes]) -> None:
         self.offsets: Final = offsets
@@ -31,18 +31,18 @@ class Fetched:
         return len(self.values)
 
 
-class _Taker:
+class _ColumnReader:
     """Takes what is in one answer to a fetch, batch by batch; stands for `FetchResult.getall`."""
 
     def __init__(self, result: FetchResult) -> None:
         self._result: Final = result
         result._partition_records._records_iterator = None  # it would keep the whole answer in memory by a cycle
-        self._batch = Fetched([], [], [])
+        self._batch = FetchedColumns([], [], [])
         self._batch_end = 0
         """Offset behind the batch."""
         self._at = 0
 
-    def __call__(self, max_records: int | None = None) -> Fetched:
+    def __call__(self, max_records: int | None = None) -> FetchedColumns:
         """Return the next records, all or at most so many, and move the consumer's position past them.
 
         Fewer where they are large: no further batch is unpacked once MOST_BYTES are taken.
@@ -51,7 +51,7 @@ class _Taker:
             CorruptRecordException: of the next batch; what comes after it is not to be had.
         """
         result = self._result
-        taken = Fetched([], [], [])
+        taken = FetchedColumns([], [], [])
         if not result.has_more() or not result.check_assignment(result._topic_partition):
             self._batch = taken
             return taken
@@ -61,7 +61,7 @@ class _Taker:
             if self._at == len(self._batch) and not self._next(records):
                 result._update_position()
                 result._partition_records = None
-                self._batch = Fetched([], [], [])
+                self._batch = FetchedColumns([], [], [])
                 return taken
             end = len(self._batch)
             if max_records is not None:
@@ -82,7 +82,7 @@ class _Taker:
         while memory.has_next():
             batch = memory.next_batch()
             if records._check_crcs and not batch.validate_crc():
-                records._records = _NOTHING
+                records._records = _NO_BATCHES
                 raise CorruptRecordException(f"Invalid CRC - {records._tp}")
             if not _counts(records, batch):
                 records.next_fetch_offset = batch.next_offset
@@ -91,7 +91,7 @@ class _Taker:
             first_wanted = records.next_fetch_offset
             if found and found[0].offset < first_wanted:
                 found = [record for record in found if record.offset >= first_wanted]
-            self._batch = Fetched(
+            self._batch = FetchedColumns(
                 [record.offset for record in found],
                 [record.timestamp for record in found],
                 [record.value or b"" for record in found],
@@ -104,14 +104,14 @@ class _Taker:
         return False
 
 
-class _Nothing:
+class _NoBatches:
     """Stands for the batches behind a corrupt one."""
 
     def has_next(self) -> bool:
         return False
 
 
-_NOTHING: Final = _Nothing()
+_NO_BATCHES: Final = _NoBatches()
 
 
 def _counts(records: PartitionRecords, batch: Any) -> bool:
@@ -125,12 +125,12 @@ def _counts(records: PartitionRecords, batch: Any) -> bool:
     return not batch.is_control_batch
 
 
-class _Answers(dict[Any, Any]):
+class _FetchResults(dict[Any, Any]):
     """The fetcher's answers by partition, each of which is taken in columns."""
 
     def __setitem__(self, source: Any, answer: Any) -> None:
         if type(answer) is FetchResult:
-            answer.getall = _Taker(answer)
+            answer.getall = _ColumnReader(answer)
         super().__setitem__(source, answer)
 
     def __delitem__(self, source: Any) -> None:
@@ -150,5 +150,5 @@ def _forget(answer: Any) -> None:
 
 
 def take_columns(consumer: AIOKafkaConsumer) -> None:
-    """Have `getmany` of a consumer that has started, and has fetched nothing yet, return Fetched by partition."""
-    consumer._fetcher._records = _Answers()
+    """Make `getmany` of a consumer return FetchedColumns by partition; to be called before the first fetch."""
+    consumer._fetcher._records = _FetchResults()

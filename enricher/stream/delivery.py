@@ -1,7 +1,7 @@
 """How a chunk reaches the output topics together with its offsets: in one transaction, or at least once.
 
-Rule: a lane carries one input partition, one chunk at a time. Under transactions each lane has a producer whose
-transactional id is made of group, topic and partition: whoever opens the lane next fences whoever had it before
+Rule: a writer carries one input partition, one chunk at a time. Under transactions each writer has a producer whose
+transactional id is made of group, topic and partition: whoever opens the writer next fences whoever had it before
 (aiokafka sends offsets without the group's generation, so that the id has to fence).
 """
 
@@ -39,7 +39,7 @@ class Chunk:
     """Hits by result."""
 
 
-class Lane(Protocol):
+class PartitionWriter(Protocol):
     """One input partition's way out."""
 
     producer: AIOKafkaProducer
@@ -62,12 +62,12 @@ class Delivery(Protocol):
 
     exactly_once: bool
 
-    async def open(self, source: TopicPartition) -> Lane:
-        """Take over an input partition. Afterwards its committed offset is final until the lane itself commits."""
+    async def open(self, source: TopicPartition) -> PartitionWriter:
+        """Take over an input partition. Afterwards its committed offset is final until the writer itself commits."""
         ...
 
     async def close(self) -> None:
-        """Let go of what lanes share."""
+        """Let go of what writers share."""
         ...
 
 
@@ -111,7 +111,7 @@ async def _produce(producer: AIOKafkaProducer, chunk: Chunk, took: Histogram) ->
         await asyncio.gather(*sent)
 
 
-class _TransactionalLane:
+class _TransactionalWriter:
     def __init__(self, producer: AIOKafkaProducer, group: str, took: Histogram) -> None:
         self.producer = producer
         self._group = group
@@ -129,7 +129,7 @@ class _TransactionalLane:
 
 
 class Transactional:
-    """One transaction around output and offsets; a producer a lane."""
+    """One transaction around output and offsets; a producer a writer."""
 
     exactly_once = True
 
@@ -137,7 +137,7 @@ class Transactional:
         self._settings = settings
         self._took = took
 
-    async def open(self, source: TopicPartition) -> Lane:
+    async def open(self, source: TopicPartition) -> PartitionWriter:
         name = f"{self._settings.group}-{source.topic}-{source.partition}"
         producer = _producer(self._settings, name)
         try:
@@ -145,13 +145,13 @@ class Transactional:
         except BaseException:
             await stop_producer(producer)
             raise
-        return _TransactionalLane(producer, self._settings.group, self._took)
+        return _TransactionalWriter(producer, self._settings.group, self._took)
 
     async def close(self) -> None:
         return None
 
 
-class _AtLeastOnceLane:
+class _AtLeastOnceWriter:
     def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, took: Histogram) -> None:
         self.producer = producer
         self._consumer = consumer
@@ -176,8 +176,8 @@ class AtLeastOnce:
         self._consumer = consumer
         self._took = took
 
-    async def open(self, source: TopicPartition) -> Lane:
-        return _AtLeastOnceLane(self._producer, self._consumer, self._took)
+    async def open(self, source: TopicPartition) -> PartitionWriter:
+        return _AtLeastOnceWriter(self._producer, self._consumer, self._took)
 
     async def close(self) -> None:
         await stop_producer(self._producer)

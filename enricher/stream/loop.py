@@ -4,7 +4,7 @@ Rule: consuming, enriching and delivering overlap. While a chunk is on its way, 
 after it fetched; each input partition has one chunk on its way at most. Any error of Kafka ends the session; the next
 one begins at the committed offsets, so that there is one way to recover and not many. No wait for Kafka is without
 bounds, since aiokafka tries for ever (#1101): a delivery that takes too long is an error, the end has a deadline, and
-readiness ends before either. Longer than most modules: a session's parts share its lanes, and read best together.
+readiness ends before either. Longer than most modules: a session's parts share its writers, and read best together.
 """
 
 import asyncio
@@ -27,16 +27,16 @@ from enricher.rules.sent_fields import Refusal
 from enricher.settings import Settings
 from enricher.stream import delivery
 from enricher.stream.brake import Brake
-from enricher.stream.chunk import Judging
-from enricher.stream.column_fetch import Fetched, take_columns
-from enricher.stream.delivery import Chunk, Delivery, Lane
-from enricher.stream.record_batch import Records
+from enricher.stream.chunk import ChunkEnrichment
+from enricher.stream.column_fetch import FetchedColumns, take_columns
+from enricher.stream.delivery import Chunk, Delivery, PartitionWriter
+from enricher.stream.record_batch import BatchWriter
 
 _POLL_MS: Final = 200
 _SMALL_TAKE: Final = 1000
-"""Records; fewer than that may wait for company."""
-_TURN_OF_DEAD: Final = 500
-"""Dead letters; a few milliseconds' work."""
+"""BatchWriter; fewer than that may wait for company."""
+_STEP_S: Final = 0.002
+"""Longest time that dead letters are built before other tasks run."""
 _CLOSE_S: Final = 5.0
 _PATIENCE_S: Final = 5.0
 """A wait for Kafka that takes longer ends readiness, long before it ends the session."""
@@ -47,12 +47,12 @@ _STALLED_LOOKS: Final = 6
 """Looks at the lag with records waiting and none taken, after which the consumer counts as hung (aiokafka #1154)."""
 
 
-class Brakes(Exception):
+class TooManyDead(Exception):
     """Too many hits are dead; the message says how many."""
 
 
 class Stalled(Exception):
-    """Records wait, and the consumer takes none."""
+    """BatchWriter wait, and the consumer takes none."""
 
 
 class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -76,8 +76,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._metrics = metrics
         self._health = health
         self._long_waits: set[object] = set()
-        self._lanes: dict[TopicPartition, Lane] = {}
-        self._under_way: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._writers: dict[TopicPartition, PartitionWriter] = {}
+        self._in_delivery: dict[TopicPartition, asyncio.Task[None]] = {}
         self._taken = 0
         self._assignments = 0
         """How often partitions were taken away: what was fetched before is not carried after."""
@@ -88,7 +88,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Finish what is under way before another enricher takes the partitions."""
         self._assignments += 1
-        await self._let_go(revoked, self._settings.drain_timeout_ms / 1000)
+        await self._release(revoked, self._settings.drain_timeout_ms / 1000)
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Lanes are opened with the first record, in the stream's own task, where an error is not swallowed."""
@@ -101,13 +101,13 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         """Work until `stopping`, then deliver what has been taken.
 
         Raises:
-            Brakes: too many dead hits; the chunk that showed it is not written.
+            TooManyDead: too many dead hits; the chunk that showed it is not written.
             KafkaError, Stalled, TimeoutError: begin again.
         """
         looking = asyncio.create_task(self._watch_lag())
         try:
             while not stopping.is_set():
-                for task in [looking, *self._under_way.values()]:
+                for task in [looking, *self._in_delivery.values()]:
                     if task.done():
                         task.result()
                 taken = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=self._settings.chunk_records)
@@ -117,64 +117,66 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
                         self._delivered[source] = records.offsets[0]
                         self._metrics.backlog.waits_since(source.partition, records.timestamps[0] / 1000)
                 for source, records in taken.items():
-                    await self._carry(source, records, assignment)
+                    await self._process(source, records, assignment)
                 if sum(map(len, taken.values())) < min(_SMALL_TAKE, self._settings.chunk_records // 4):
                     await _sleep(self._settings.linger_ms / 1000, stopping)
-            await asyncio.gather(*self._under_way.values())
+            await asyncio.gather(*self._in_delivery.values())
         finally:
             looking.cancel()
             # At the end whoever wants to stop has waited already, or waits no longer.
-            await self._let_go(list(self._lanes), 0 if stopping.is_set() else self._settings.drain_timeout_ms / 1000)
+            await self._release(list(self._writers), 0 if stopping.is_set() else self._settings.drain_timeout_ms / 1000)
             await asyncio.gather(looking, return_exceptions=True)
 
-    async def _carry(self, source: TopicPartition, records: Fetched, assignment: int) -> None:
+    async def _process(self, source: TopicPartition, records: FetchedColumns, assignment: int) -> None:
         if assignment != self._assignments:
             return
-        lane = self._lanes.get(source)
-        if lane is None:
+        writer = self._writers.get(source)
+        if writer is None:
             async with self._bounded():
-                lane = await self._open(source)
+                writer = await self._open(source)
                 committed = await self._consumer.committed(source)
             if committed is not None and committed != records.offsets[0]:
-                # The offset was read before the lane fenced its last owner, who then committed once more.
+                # The offset was read before the writer fenced its last owner, who then committed once more.
                 self._consumer.seek(source, committed)
                 self._delivered.pop(source, None)
                 return
         chunk = await self._build(source, records)
-        before = self._under_way.pop(source, None)
+        before = self._in_delivery.pop(source, None)
         if before is not None:
             await before
         # Else revoked meanwhile: the next owner, perhaps we ourselves, begins at the committed offset. A broker that
         # came back empty would be told an offset of its former life, and hits up to there would be passed over.
-        if self._lanes.get(source) is lane and assignment == self._assignments:
-            self._under_way[source] = asyncio.create_task(self._deliver(lane, chunk))
+        if self._writers.get(source) is writer and assignment == self._assignments:
+            self._in_delivery[source] = asyncio.create_task(self._deliver(writer, chunk))
 
-    async def _open(self, source: TopicPartition) -> Lane:
-        lane = await self._out.open(source)
+    async def _open(self, source: TopicPartition) -> PartitionWriter:
+        writer = await self._out.open(source)
         if source not in self._consumer.assignment():
-            await lane.close()
-            raise KafkaError(f"{source.topic}/{source.partition} revoked while its lane was opened")
+            await writer.close()
+            raise KafkaError(f"{source.topic}/{source.partition} revoked while its writer was opened")
         for topic in (self._settings.topic_enriched, self._settings.topic_dead):
             if topic not in self._partitions:
-                self._partitions[topic] = len(await lane.producer.partitions_for(topic))
-        self._lanes[source] = lane
-        return lane
+                self._partitions[topic] = len(await writer.producer.partitions_for(topic))
+        self._writers[source] = writer
+        return writer
 
-    async def _build(self, source: TopicPartition, records: Fetched) -> Chunk:
-        """Enrich `records` into Kafka batches; the network gets its turn every few milliseconds."""
+    async def _build(self, source: TopicPartition, records: FetchedColumns) -> Chunk:
+        """Enrich `records` into Kafka batches; other tasks run every few milliseconds."""
         good, dead = self._records(), self._records()
-        judging = Judging(self._enricher, records.values, records.timestamps, good)
-        for _ in judging.turns():
+        enrichment = ChunkEnrichment(self._enricher, records.values, records.timestamps, good, time.perf_counter)
+        for _ in enrichment.steps():
             await asyncio.sleep(0)
-        refused = judging.refused
+        refused = enrichment.refused
         results = Counter[str](refusal.reason for refusal in refused.values())
         if why := self._brake.add(len(records), len(refused)):
             common = max(results, key=results.__getitem__)
-            raise Brakes(f"{why}; most of them {common}; nothing of this chunk is written")
-        for number, at in enumerate(sorted(refused)):
-            if number % _TURN_OF_DEAD == 0:
+            raise TooManyDead(f"{why}; most of them {common}; nothing of this chunk is written")
+        pause = time.perf_counter() + _STEP_S
+        for at in sorted(refused):
+            if time.perf_counter() >= pause:
                 await asyncio.sleep(0)
-            letter = bury(refused[at], source, records.offsets[at], records.timestamps[at], records.values[at])
+                pause = time.perf_counter() + _STEP_S
+            letter = dead_letter(refused[at], source, records.offsets[at], records.timestamps[at], records.values[at])
             dead.add(encode_dead(letter), records.timestamps[at])
         if good.count:
             results["enriched"] = good.count
@@ -184,13 +186,13 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             batches += [(topic, partition, batch) for batch in output.batches()]
         return Chunk(source, records.offsets[-1] + 1, batches, records.timestamps[0], results)
 
-    def _records(self) -> Records:
+    def _records(self) -> BatchWriter:
         settings = self._settings
-        return Records(settings.compression, settings.batch_bytes, transactional=self._out.exactly_once)
+        return BatchWriter(settings.compression, settings.batch_bytes, transactional=self._out.exactly_once)
 
-    async def _deliver(self, lane: Lane, chunk: Chunk) -> None:
+    async def _deliver(self, writer: PartitionWriter, chunk: Chunk) -> None:
         async with self._bounded():
-            await lane.deliver(chunk)
+            await writer.deliver(chunk)
         self._delivered[chunk.source] = chunk.next_offset
         self._metrics.backlog.waits_since(chunk.source.partition, chunk.oldest_ms / 1000)
         for result, hits in chunk.results.items():
@@ -199,10 +201,10 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._metrics.deliveries.inc()
         self._metrics.age.observe(max(0.0, time.time() - chunk.oldest_ms / 1000))
 
-    async def _let_go(self, sources: Sequence[TopicPartition], patience_s: float) -> None:
-        """Wait so long for what is under way from `sources`, give up what is late, and close their lanes."""
-        tasks = [self._under_way.pop(source) for source in sources if source in self._under_way]
-        lanes = [self._lanes.pop(source) for source in sources if source in self._lanes]
+    async def _release(self, sources: Sequence[TopicPartition], patience_s: float) -> None:
+        """Wait so long for what is under way from `sources`, give up what is late, and close their writers."""
+        tasks = [self._in_delivery.pop(source) for source in sources if source in self._in_delivery]
+        writers = [self._writers.pop(source) for source in sources if source in self._writers]
         try:
             if tasks and patience_s:
                 await asyncio.wait(tasks, timeout=patience_s)
@@ -213,7 +215,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.gather(*tasks, return_exceptions=True)
             for source in sources:
                 self._delivered.pop(source, None)
-            await asyncio.gather(*(lane.close() for lane in lanes), return_exceptions=True)
+            await asyncio.gather(*(writer.close() for writer in writers), return_exceptions=True)
 
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
@@ -266,7 +268,7 @@ def _kafka(settings: Settings) -> str:
     return f"Kafka at {settings.kafka}"
 
 
-def bury(refusal: Refusal, source: TopicPartition, offset: int, timestamp: int, record: bytes) -> DeadHit:
+def dead_letter(refusal: Refusal, source: TopicPartition, offset: int, timestamp: int, record: bytes) -> DeadHit:
     """Return the dead letter of a record: its reason and its bytes."""
     return DeadHit(
         reason=refusal.reason,
@@ -298,7 +300,7 @@ async def run(
     What is given up then is not committed: the next enricher does it again.
 
     Raises:
-        Brakes: too many dead hits.
+        TooManyDead: too many dead hits.
     """
     try:
         async with asyncio.timeout(None) as bound:

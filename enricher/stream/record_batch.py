@@ -90,7 +90,7 @@ class Batch:
         return len(self._build())
 
 
-class Records:
+class BatchWriter:
     """Values of one topic, each with its timestamp, written into batches as they come."""
 
     def __init__(self, codec: str, most_bytes: int, *, transactional: bool) -> None:
@@ -100,7 +100,7 @@ class Records:
         self._transactional: Final = transactional
         self._batches: list[Batch] = []
         self._open = BytesWriter()
-        """Records of the batch that is not full yet."""
+        """BatchWriter of the batch that is not full yet."""
         self._count: i64 = 0
         self._first: i64 = 0
         self._last: i64 = 0

@@ -20,9 +20,9 @@ import yaml
 
 from collector.contract import Hit, decode, encode
 from enricher.contract import decode_row, encode_row
-from enricher.row.enrich import Enricher
 from enricher.rules.event_id import RULES
 from enricher.rules.sent_fields import Refusal
+from enricher.tables import load_enricher
 
 HERE: Final = Path(__file__).parent
 RECORD: Final = HERE / "rules.json"
@@ -117,7 +117,7 @@ def _answer(row: bytes | Refusal) -> str:
 def today() -> Record:
     """Return what the rules give now."""
     asked = list(hits())
-    rows = Enricher().enrich_all(asked)
+    rows = load_enricher().enrich_all(asked)
     return Record(RULES, tables(), {_digest(encode(hit)): _answer(row) for hit, row in zip(asked, rows, strict=True)})
 
 

@@ -18,7 +18,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from enricher.rules import bots, user_agent
+from enricher import tables
 from enricher.rules.user_agent import Hints
 
 HERE: Final = Path(__file__).parent
@@ -65,7 +65,7 @@ def _plain(name: str) -> str:
 def scores(every: int = 1) -> list[Score]:
     """Judge the fixtures of every nth file."""
     names = tomllib.loads((HERE / "score_names.toml").read_text())
-    agents, robots = user_agent.load(), bots.load()
+    agents, robots = tables.load_user_agents(), tables.load_bots()
     people = fixtures(every)
     wrong: dict[str, list[tuple[str, str, str]]] = {"device": [], "os": [], "browser": [], "person": []}
     counted: Counter[str] = Counter()

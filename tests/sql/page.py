@@ -19,7 +19,7 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.contract import Hit
-from enricher.row.enrich import Enricher
+from enricher.tables import load_enricher
 from loadtest.traffic import story
 from tests.clickhouse import ClickHouse
 from tests.sql.warehouse import Warehouse
@@ -39,7 +39,7 @@ _SETTINGS = {
 
 def rows() -> Iterator[bytes]:
     """Yield the month's events as the enricher writes them; what the collector would refuse is left out."""
-    enricher = Enricher()
+    enricher = load_enricher()
     for number, hit in enumerate(_hits()):
         row = enricher.enrich(hit)
         if not isinstance(row, bytes):

@@ -10,9 +10,10 @@ from collector.contract import Hit
 from collector.contract import encode as encode_hit
 from enricher.commands.replay import Wanted, replay
 from enricher.contract import decode_row, encode_row
-from enricher.row.enrich import Enricher, load
+from enricher.row.enrich import Enricher
 from enricher.rules.event_id import RULES, version
 from enricher.rules.sent_fields import Refusal
+from enricher.tables import load_enricher
 from tests.brokers import Tansu
 from tests.clickhouse import ClickHouse
 from tests.enricher.stream.test_stream import hit, read, running, topics, write
@@ -25,7 +26,7 @@ HITS = 60
 
 @pytest.fixture(scope="module")
 def enricher() -> Enricher:
-    return load("")
+    return load_enricher()
 
 
 @pytest.fixture

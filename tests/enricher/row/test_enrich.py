@@ -1,5 +1,6 @@
 """The whole way from a record to a row: what the steps make together, and that nothing at all breaks them."""
 
+import itertools
 import json
 import string
 from functools import cache
@@ -16,11 +17,12 @@ from collector.contract import Hit, Kind, decode, encode
 from collector.policy.client_address import PRESETS, Cdn
 from enricher.commands.explain import answers
 from enricher.contract import COLUMNS, DeadReason, Event, decode_row, encode_row
-from enricher.row.enrich import Enricher, load
+from enricher.row.enrich import Enricher
 from enricher.rules.event_id import RULES, version
 from enricher.rules.sent_fields import Reader, Refusal
-from enricher.stream.chunk import Judging, judge
-from enricher.stream.record_batch import Records
+from enricher.stream.chunk import ChunkEnrichment, enrich_record
+from enricher.stream.record_batch import BatchWriter
+from enricher.tables import load_enricher
 from tests.enricher.stream.test_record_batch import read as records_of
 
 GOLDEN = Path(__file__).parents[2] / "contracts"
@@ -32,7 +34,7 @@ CHROME = (
 
 @pytest.fixture(scope="module")
 def enricher() -> Enricher:
-    return load("")
+    return load_enricher()
 
 
 def event(enricher: Enricher, **fields: str) -> Event:
@@ -177,20 +179,20 @@ def test_personal_data_is_masked_wherever_a_url_goes(enricher: Enricher) -> None
 
 def test_each_new_user_agent_is_judged_once(enricher: Enricher) -> None:
     hits = [decode(line) for line in (GOLDEN / "hit.jsonl").read_bytes().splitlines()]
-    fresh = load("")
+    fresh = load_enricher()
     assert fresh.enrich_all([*hits, *hits]) == [enricher.enrich(hit) for hit in hits] * 2
     assert fresh.caches["user_agents"].misses == len({(hit.user_agent, hit.sec_ch_ua) for hit in hits})
 
 
 @cache
 def any_enricher() -> Enricher:
-    return load("")
+    return load_enricher()
 
 
 @cache
 def forgetful() -> Enricher:
     """The definition: every answer worked out anew."""
-    return Enricher(remember=False)
+    return load_enricher(remember=False)
 
 
 def sound(judged: bytes | Refusal) -> None:
@@ -203,7 +205,7 @@ def sound(judged: bytes | Refusal) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_an_event_or_a_named_refusal(record: bytes) -> None:
-    sound(judge(any_enricher().enrich, record))
+    sound(enrich_record(any_enricher().enrich, record))
 
 
 @pytest.mark.parametrize("hit_id", ["A" * 32, "0" * 31, "0" * 33, "00 " * 10 + "00", "é" * 16, "g" * 32, "٣" * 32, ""])
@@ -248,24 +250,27 @@ _RECORDS = _HITS.map(encode) | st.sampled_from([b"", b"{", b'{"v":2}', b'{"v":1,
 @settings(max_examples=60, deadline=None)
 @given(records=st.lists(_RECORDS, min_size=1, max_size=12), serial=st.integers(0, 10**9), order=st.randoms())
 def test_a_chunk_becomes_what_each_of_its_records_becomes(records: list[bytes], serial: int, order: Random) -> None:
-    """Two turns and a half, in which some user agents are met for the first time."""
+    """Two blocks and a half; some of the user agents are new. The clock advances by 1.5 ms with each look."""
     chunk = [
         order.choice(records).replace(b"curl/8", b"curl/8.%d" % order.randrange(serial, serial + 9))
         for _ in range(1200)
     ]
-    rows = Records("none", 1 << 20, transactional=False)
-    judging = Judging(any_enricher(), chunk, list(range(1000, 1000 + len(chunk))), rows)
-    assert sum(1 for _ in judging.turns()) >= 3, "it pauses with each turn"
+    rows = BatchWriter("none", 1 << 20, transactional=False)
+    clock = itertools.count(0.0, 0.0015).__next__
+    enrichment = ChunkEnrichment(any_enricher(), chunk, list(range(1000, 1000 + len(chunk))), rows, clock)
+    assert sum(1 for _ in enrichment.steps()) > 60, "it pauses by time"
     made: dict[int, bytes | Refusal] = {
         timestamp - 1000: value for batch in rows.batches() for _, timestamp, _, value in records_of(batch)
     }
     assert rows.count == len(made), "each once"
-    assert made.keys().isdisjoint(judging.refused)
-    assert made | judging.refused == {place: judge(forgetful().enrich, each) for place, each in enumerate(chunk)}
+    assert made.keys().isdisjoint(enrichment.refused)
+    assert made | enrichment.refused == {
+        place: enrich_record(forgetful().enrich, each) for place, each in enumerate(chunk)
+    }
 
 
 def test_a_hit_from_a_stranger_waits_until_it_is_met() -> None:
-    enricher = load("")
+    enricher = load_enricher()
     assert enricher.enrich_familiar(PLAIN) is None
     (row,) = enricher.enrich_all([PLAIN])
     assert enricher.enrich_familiar(PLAIN) == row
@@ -388,7 +393,7 @@ def test_any_hit_gives_an_event_or_a_named_refusal(
         ip=ip,
         geo_country=country,
     )
-    judged = judge(any_enricher().enrich, encode(hit))
+    judged = enrich_record(any_enricher().enrich, encode(hit))
     sound(judged)
     assert judged == forgetful().enrich(hit), "what is remembered changes no answer"
     assert judged == any_enricher().enrich(hit) == any_enricher().enrich(hit), "nor later, when what recurs is"

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enricher.row.enrich import load
+from enricher.mmdb import MmdbFile
 from enricher.rules.cache import _ENTRY_BYTES, Cache, Memory
-from enricher.rules.geo import Locations
 from enricher.rules.url import decode
 from enricher.settings import read
 from enricher.stream.brake import Brake
+from enricher.tables import load_enricher, open_mmdb
 from tests.enricher.rules.mmdb import write
 
 
@@ -157,7 +157,7 @@ def test_a_wrong_setting_is_named(name: str, value: str) -> None:
 def test_a_geo_file_answers_and_is_opened_anew_when_it_changes(tmp_path: Path) -> None:
     path = tmp_path / "geo.mmdb"
     write(path, {"203.0.113.0/24": {"country": {"iso_code": "AT"}, "subdivisions": [{"iso_code": "9"}]}})
-    places = Locations(path)
+    places = MmdbFile(path)
     assert places.find("203.0.113.7") == ("AT", "9", "")
     assert places.find("198.51.100.1") == ("", "", "")
     assert places.find("nonsense") == ("", "", "")
@@ -173,7 +173,7 @@ def test_a_geo_file_answers_and_is_opened_anew_when_it_changes(tmp_path: Path) -
 def test_a_broken_geo_file_never_replaces_a_good_one(tmp_path: Path) -> None:
     path = tmp_path / "geo.mmdb"
     write(path, {"203.0.113.0/24": {"country": {"iso_code": "AT"}}})
-    places = Locations(path)
+    places = MmdbFile(path)
     broken = tmp_path / "broken.mmdb"
     broken.write_bytes(b"no such format")
     broken.replace(path)
@@ -188,7 +188,7 @@ def test_the_cdns_country_stands_before_the_file(tmp_path: Path) -> None:
 
     path = tmp_path / "geo.mmdb"
     write(path, {"203.0.113.0/24": {"country": {"iso_code": "AT"}}})
-    enricher = load(str(path))
+    enricher = load_enricher(open_mmdb(str(path)))
     hit = Hit(id="0" * 32, at=1, kind="pixel", site="shop", ip="203.0.113.0")
     by_file = enricher.enrich(hit)
     by_header = enricher.enrich(Hit(id="0" * 32, at=1, kind="pixel", site="shop", ip="203.0.113.0", geo_country="CH"))

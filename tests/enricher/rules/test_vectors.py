@@ -8,14 +8,14 @@ import pytest
 import yaml
 
 from collector.contract import Kind
+from enricher import tables
 from enricher.rules import bots, campaign, channel, mail, referrer, user_agent
 from enricher.rules.campaign import FIELDS
 from enricher.rules.event_id import event_id
 from enricher.rules.geo import from_headers
 from enricher.rules.language import primary
 from enricher.rules.referrer import Kind as ReferrerKind
-from enricher.rules.registrable_domain import Hosts
-from enricher.rules.sent_fields import NO_REST, SAID, Reader, Refused, tidy_title
+from enricher.rules.sent_fields import NO_EXTRAS, SENT_FIELDS, Reader, Refused, tidy_title
 from enricher.rules.url import BadUrl, clean, pairs
 from enricher.rules.user_agent import Hints
 
@@ -145,32 +145,32 @@ def says(vector: Vector) -> str:
 
 @pytest.fixture(scope="module")
 def referrers() -> referrer.Referrers:
-    return referrer.load(Hosts())
+    return tables.load_referrers(tables.load_hosts())
 
 
 @pytest.fixture(scope="module")
 def campaigns(referrers: referrer.Referrers) -> campaign.Campaigns:
-    return campaign.load(referrers.name_of)
+    return tables.load_campaigns(referrers)
 
 
 @pytest.fixture(scope="module")
 def agents() -> user_agent.UserAgents:
-    return user_agent.load()
+    return tables.load_user_agents()
 
 
 @pytest.fixture(scope="module")
 def robots() -> bots.Bots:
-    return bots.load()
+    return tables.load_bots()
 
 
 @pytest.fixture(scope="module")
 def mails() -> mail.Mail:
-    return mail.load()
+    return tables.load_mail()
 
 
 @pytest.fixture(scope="module")
 def channels() -> channel.Channels:
-    return channel.load()
+    return tables.load_channels()
 
 
 @pytest.mark.parametrize("vector", vectors("url", UrlVector), ids=says)
@@ -232,7 +232,7 @@ def test_mail(vector: MailVector, mails: mail.Mail, robots: bots.Bots) -> None:
 
 @pytest.mark.parametrize("vector", vectors("referrer", ReferrerVector), ids=says)
 def test_referrer(vector: ReferrerVector, referrers: referrer.Referrers) -> None:
-    found = referrers.judge(vector.referrer)
+    found = referrers.classify(vector.referrer)
     assert (found.kind, found.name, found.term) == (vector.kind, vector.name, vector.term)
 
 
@@ -258,9 +258,9 @@ def test_said(vector: SaidVector) -> None:
         assert why.value.refusal.reason == vector.refused
         return
     said = reader.read(kind, vector.query or "", vector.body or "", "")
-    words: dict[str, Any] = dict(zip(SAID, said, strict=True))
+    words: dict[str, Any] = dict(zip(SENT_FIELDS, said, strict=True))
     words |= dict(zip(("page", "referrer", "title"), words.pop("look"), strict=True))
-    words |= (words.pop("rest") or NO_REST)._asdict()
+    words |= (words.pop("rest") or NO_EXTRAS)._asdict()
     words["title"] = tidy_title(words["title"])
     for name in words:
         expected = getattr(vector, name)

@@ -1,4 +1,4 @@
-"""Records taken as columns are those that aiokafka itself would have returned, and leave the consumer at one place."""
+"""Records taken as columns are those that aiokafka itself returns, and the consumer is at the same position after."""
 
 import gc
 import struct
@@ -16,7 +16,7 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enricher.stream.column_fetch import MOST_BYTES, Fetched, _Answers
+from enricher.stream.column_fetch import MOST_BYTES, FetchedColumns, _FetchResults
 
 SOURCE = TopicPartition("hits.raw", 2)
 ATTRIBUTES, CRC = 21, 17
@@ -67,7 +67,7 @@ def answer(data: bytes, begin: int, aborted: list[tuple[int, int]], isolation: i
 
 
 def in_columns(result: FetchResult) -> FetchResult:
-    answers = _Answers()
+    answers = _FetchResults()
     answers[SOURCE] = result
     return answers[SOURCE]
 
@@ -114,7 +114,7 @@ def test_it_takes_what_aiokafka_takes(
         if theirs.has_more():
             expected += theirs.getall(most)
         taken = ours.getall(most)
-        assert isinstance(taken, Fetched)
+        assert isinstance(taken, FetchedColumns)
         assert most is None or len(taken) <= most
         found += zip(taken.offsets, taken.timestamps, taken.values, strict=True)
     assert found == [(each.offset, each.timestamp, each.value or b"") for each in expected]
@@ -187,7 +187,7 @@ def test_large_records_are_taken_few_at_a_time() -> None:
 def test_an_answer_that_is_given_up_is_not_kept_alive() -> None:
     data, _ = three_batches()
     for give_up in ("delete", "clear"):
-        answers = _Answers()
+        answers = _FetchResults()
         answers[SOURCE], _ = answer(b"".join(data), 100, [], READ_COMMITTED)
         answers[SOURCE].getall(1)
         left = weakref.ref(answers[SOURCE])

@@ -23,10 +23,11 @@ from enricher.admin import Health
 from enricher.commands.replay import Wanted, replay
 from enricher.contract import decode_row
 from enricher.metrics import Metrics
-from enricher.row.enrich import Enricher, load
+from enricher.row.enrich import Enricher
 from enricher.settings import Settings
 from enricher.stream.delivery import Chunk, Transactional
-from enricher.stream.loop import Brakes, run
+from enricher.stream.loop import TooManyDead, run
+from enricher.tables import load_enricher
 from tests.brokers import ApacheKafka, Broker
 from tests.enricher.stream.test_stream import hit, read, read_to_end, running, topics, write
 from tests.ports import free_port
@@ -38,7 +39,7 @@ HITS = 40_000 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 2_000
 
 @pytest.fixture(scope="module")
 def enricher() -> Enricher:
-    return load("")
+    return load_enricher()
 
 
 def hits(count: int, start: int = 0) -> list[bytes]:
@@ -85,15 +86,15 @@ async def test_whoever_opens_a_lane_next_fences_its_last_owner(apache_kafka: Apa
         stack.push_async_callback(zombie.close)
         heir = await delivery.open(source)
         stack.push_async_callback(heir.close)
-        for lane, expected in ((heir, None), (zombie, ProducerFenced)):
-            batch = lane.producer.create_batch()
+        for writer, expected in ((heir, None), (zombie, ProducerFenced)):
+            batch = writer.producer.create_batch()
             batch.append(timestamp=1, key=None, value=b"[]")
             chunk = Chunk(source, 1, [(settings.topic_enriched, 0, batch)], 1, {})
             if expected is None:
-                await lane.deliver(chunk)
+                await writer.deliver(chunk)
             else:
                 with pytest.raises(expected):
-                    await asyncio.wait_for(lane.deliver(chunk), 30)
+                    await asyncio.wait_for(writer.deliver(chunk), 30)
     assert await read_to_end(apache_kafka, settings.topic_enriched) == [b"[]"]
 
 
@@ -200,7 +201,7 @@ async def test_the_brake_stops_before_the_topic_is_emptied_into_the_dead_letters
 ) -> None:
     settings = await topics(broker, brake_window_hits=100)
     await write(broker, settings.topic_raw, [b"broken"] * 1_000)
-    with pytest.raises(Brakes, match="most of them undecodable"):
+    with pytest.raises(TooManyDead, match="most of them undecodable"):
         await asyncio.wait_for(run(settings, enricher, Metrics(), Health(), asyncio.Event()), 60)
 
 

@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from enricher.admin import Health
 from enricher.metrics import KAFKA_FAULTS, Metrics
-from enricher.row.enrich import load
 from enricher.stream import delivery, loop
 from enricher.stream.backlog import KNOWN_FOR_S, Backlog
-from enricher.stream.delivery import Chunk, Delivery, Lane
+from enricher.stream.delivery import Chunk, Delivery, PartitionWriter
+from enricher.tables import load_enricher
 from tests.brokers import Tansu
 from tests.enricher.stream.test_faults import hits
 from tests.enricher.stream.test_stream import topics, write
@@ -61,12 +61,12 @@ def test_what_waits_goes_on_waiting_over_a_rebalance_and_what_is_anothers_does_n
 
 
 class _Stuck:
-    """A lane that delivers nothing until it may."""
+    """A writer that delivers nothing until it may."""
 
-    def __init__(self, lane: Lane, may: asyncio.Event) -> None:
-        self.producer = lane.producer
-        self.close = lane.close
-        self._lane = lane
+    def __init__(self, writer: PartitionWriter, may: asyncio.Event) -> None:
+        self.producer = writer.producer
+        self.close = writer.close
+        self._lane = writer
         self._may = may
 
     async def deliver(self, chunk: Chunk) -> None:
@@ -83,7 +83,7 @@ async def test_a_stage_that_stands_still_is_seen_to(tansu: Tansu, monkeypatch: p
         out = await begin(*arguments, **named)  # type: ignore[arg-type]
         open_lane = out.open
 
-        async def open_stuck(source: TopicPartition) -> Lane:
+        async def open_stuck(source: TopicPartition) -> PartitionWriter:
             return _Stuck(await open_lane(source), may)
 
         monkeypatch.setattr(out, "open", open_stuck)
@@ -92,7 +92,7 @@ async def test_a_stage_that_stands_still_is_seen_to(tansu: Tansu, monkeypatch: p
     monkeypatch.setattr(delivery, "begin", begin_stuck)
     monkeypatch.setattr(loop, "_LAG_EVERY_S", 0.2)
     settings = await topics(tansu)
-    task = asyncio.create_task(loop.run(settings, load(""), metrics, Health(), stopping))
+    task = asyncio.create_task(loop.run(settings, load_enricher(), metrics, Health(), stopping))
     try:
         await until(lambda: told(metrics)["pharos_enricher_lag_seconds"] == 0, "an empty topic has no lag")
         await write(tansu, settings.topic_raw, hits(8))
@@ -125,7 +125,7 @@ def test_faults_are_shown_from_the_start_by_names_that_there_are() -> None:
 
 def test_the_misses_of_a_cache_are_counted_on() -> None:
     """A rate can be had of them: with the hits, how much was remembered."""
-    metrics, enricher = Metrics(), load("")
+    metrics, enricher = Metrics(), load_enricher()
     for misses in (3, 3, 10):
         metrics.remembered("pages", held=2, misses=misses)
     assert told(metrics)["pharos_enricher_cache_misses_total{cache=pages}"] == 10

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from librt.strings import BytesWriter
 
-from enricher.stream.record_batch import CODECS, Batch, Records, write_varint
+from enricher.stream.record_batch import CODECS, Batch, BatchWriter, write_varint
 
 HEAD = 61
 """Bytes of a batch before its records."""
@@ -33,7 +33,7 @@ def read(batch: Batch) -> list[tuple[int, int, bytes | None, bytes]]:
 def test_what_goes_into_batches_comes_out(
     given_values: list[tuple[bytes, int]], codec: str, most_bytes: int, transactional: bool
 ) -> None:
-    records = Records(codec, most_bytes, transactional=transactional)
+    records = BatchWriter(codec, most_bytes, transactional=transactional)
     for value, timestamp in given_values:
         records.add(value, timestamp)
     assert records.count == len(given_values)
@@ -49,7 +49,7 @@ def test_what_goes_into_batches_comes_out(
 
 @pytest.mark.parametrize("transactional", [False, True])
 def test_a_batch_says_whose_it_is(transactional: bool) -> None:
-    records = Records("zstd", 1000, transactional=transactional)
+    records = BatchWriter("zstd", 1000, transactional=transactional)
     records.add(b"one", 7)
     records.add(b"two", 5)
     records.add(b"three", 9)
@@ -64,14 +64,14 @@ def test_a_batch_says_whose_it_is(transactional: bool) -> None:
 
 def test_a_batch_is_bounded_with_all_that_stands_around_its_values() -> None:
     for most_bytes in range(100, 140):
-        records = Records("none", most_bytes, transactional=False)
+        records = BatchWriter("none", most_bytes, transactional=False)
         for number in range(9):
             records.add(b"x" * 30, number)
         assert all(batch.size() - HEAD <= most_bytes for batch in records.batches())
 
 
 def test_each_batch_has_its_own_times() -> None:
-    records = Records("none", 40, transactional=False)
+    records = BatchWriter("none", 40, transactional=False)
     for timestamp in (99, 5):
         records.add(b"x" * 30, timestamp)
     found = [MemoryRecords(bytes(batch._build())).next_batch() for batch in records.batches()]
@@ -79,7 +79,7 @@ def test_each_batch_has_its_own_times() -> None:
 
 
 def test_nothing_makes_no_batch() -> None:
-    assert Records("zstd", 1000, transactional=False).batches() == []
+    assert BatchWriter("zstd", 1000, transactional=False).batches() == []
 
 
 @pytest.mark.parametrize(

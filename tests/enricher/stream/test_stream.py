@@ -13,15 +13,16 @@ from collector.contract import encode as encode_hit
 from enricher.admin import Health
 from enricher.contract import decode_dead, decode_row
 from enricher.metrics import Metrics
-from enricher.row.enrich import Enricher, load
+from enricher.row.enrich import Enricher
 from enricher.settings import Settings
 from enricher.stream import loop
+from enricher.tables import load_enricher
 from tests.brokers import Broker, Tansu, unique
 
 
 @pytest.fixture(scope="module")
 def enricher() -> Enricher:
-    return load("")
+    return load_enricher()
 
 
 def hit(number: int, **fields: str) -> Hit:
