@@ -11,7 +11,7 @@ REPORT ?= var/load.html
 
 LOCK := -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: load chaos help setup run test check fmt lock bench demo native
+.PHONY: load chaos help setup run test unit check fmt lock bench demo native
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ run: $(VENV)/.runs  ## Start everything here: broker, ClickHouse, collector, enr
 
 test: setup  ## Run every test (PHAROS_TEST_REQUIRE=all: no skips; PYTEST="-k spool": options)
 	$(BIN)/python -m pytest $(PYTEST)
+
+unit: setup  ## Run the tests that need no process and no network: seconds (PYTEST="-k spool": options)
+	$(BIN)/python -m pytest -q -m unit --hypothesis-profile=unit $(PYTEST)
 
 load: $(VENV)/.runs  ## Load what `make run` runs (or start it for the run), audit every hit, write REPORT
 	@mkdir -p $(dir $(REPORT))

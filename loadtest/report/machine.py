@@ -22,7 +22,7 @@ VERSIONS_OF: Final = (
 
 def facts() -> dict[str, str]:
     """Return what the figures depend on: processor, cores, memory, kernel, versions. No host name."""
-    cpu = platform.processor() or platform.machine()
+    cpu = platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]

@@ -9,6 +9,8 @@ import pytest
 
 from tests.enricher.score import Score, scores
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Score]:

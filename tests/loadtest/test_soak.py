@@ -22,6 +22,7 @@ def test_a_soak_is_cut_into_windows() -> None:
     assert soak.windows(10, 30) == [10]
 
 
+@pytest.mark.system
 def test_each_window_is_audited_on_its_own() -> None:
     collector = Collector()
     with running(collector) as url:
@@ -32,6 +33,7 @@ def test_each_window_is_audited_on_its_own() -> None:
     assert len({one.run for one in done}) == 3
 
 
+@pytest.mark.system
 def test_a_broken_window_ends_it() -> None:
     collector = Collector()
     collector.forget_every = 70
@@ -43,6 +45,7 @@ def test_a_broken_window_ends_it() -> None:
     assert done[1].audit.missing == 1
 
 
+@pytest.mark.system
 def test_the_bound_on_requests_is_one_for_all_windows() -> None:
     collector = Collector()
     bounded = schedule.Schedule(schedule.constant(100, 1.5), at_most=70)
@@ -51,6 +54,7 @@ def test_the_bound_on_requests_is_one_for_all_windows() -> None:
     assert [one.requests for one in done] == [50, 20]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("ends", [driver.TargetUnreachable("no"), KeyboardInterrupt()])
 def test_what_was_measured_is_reported_when_the_target_goes_or_by_ctrl_c(
     ends: BaseException, monkeypatch: pytest.MonkeyPatch
@@ -73,6 +77,7 @@ def test_what_was_measured_is_reported_when_the_target_goes_or_by_ctrl_c(
     assert (done[0].exit_code == result.BROKEN) == gone
 
 
+@pytest.mark.system
 def test_the_command_line_end_to_end(tmp_path: Path) -> None:
     with running(Collector()) as url:
         how = ["--rate", "100", "--duration", "2", "--window", "1", "--connections", "4", "--late-bound-ms", "60000"]

@@ -20,6 +20,7 @@ def settings(folder: Path) -> Settings:
     )
 
 
+@pytest.mark.system
 async def test_a_process_that_cannot_be_made_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tries = asyncio.Queue[int]()
 
@@ -44,6 +45,7 @@ async def test_a_process_that_cannot_be_made_is_tried_again(tmp_path: Path, monk
     assert not kept.failed.is_set()
 
 
+@pytest.mark.system
 async def test_a_fault_of_our_own_shows_in_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def spawn(*_: object, **__: object) -> None:
         raise RuntimeError("a fault")

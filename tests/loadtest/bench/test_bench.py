@@ -56,6 +56,7 @@ def test_the_machine_is_named_without_its_host() -> None:
     assert not {"host", "hostname", "node"} & facts.keys()
 
 
+@pytest.mark.system
 def test_what_cannot_be_compiled_here_is_unavailable_with_the_mend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +65,7 @@ def test_what_cannot_be_compiled_here_is_unavailable_with_the_mend(
         native.compiled(tmp_path / "native")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("part", frame.PARTS)
 def test_a_part_runs_in_miniature(part: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "compiled", lambda _: request.getfixturevalue("native"))  # made once for all tests

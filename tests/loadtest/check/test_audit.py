@@ -1,10 +1,10 @@
 """The audit's arithmetic against a second, plainer one; and the wait for the pipeline to come to rest."""
 
 import itertools
-import time
 from collections import Counter
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,14 +63,40 @@ class Filling:
         return set()
 
 
-def test_it_waits_while_events_come_and_while_the_store_is_away() -> None:
-    heard: list[int] = []
+class Clock:
+    """Stands in for the module `time`: sleeping takes no time."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(audit, "time", found)
+    return found
+
+
+def test_it_waits_while_events_come_and_while_the_store_is_away(clock: Clock) -> None:
+    seen: list[int] = []
     store = Filling(itertools.chain([0, 5, None, 8], itertools.repeat(10)))
-    audit.settle(store, "r", 0, 10, quiet_s=30, at_most_s=60, tell=heard.append)
-    assert heard == [0, 5, 8, 10]
+    settled_s = audit.settle(store, "r", 0, 10, quiet_s=30, at_most_s=60, tell=seen.append)
+    assert seen == [0, 5, 8, 10]
+    assert settled_s == 2.0, "four pauses of half a second before the last event"
+    assert clock.now - 1000 == settled_s + 1, "and a second more, in which a repeat could have come"
 
 
-def test_it_gives_up_on_what_does_not_come() -> None:
-    began = time.monotonic()
-    audit.settle(Filling(itertools.repeat(3)), "r", 0, 10, quiet_s=0.6, at_most_s=60)
-    assert time.monotonic() - began < 30
+def test_it_gives_up_on_what_does_not_come(clock: Clock) -> None:
+    assert audit.settle(Filling(itertools.repeat(3)), "r", 0, 10, quiet_s=30, at_most_s=60) == 0
+    assert clock.now - 1000 == 30
+
+
+def test_it_waits_no_longer_than_its_bound(clock: Clock) -> None:
+    assert audit.settle(Filling(itertools.count()), "r", 0, 10_000, quiet_s=30, at_most_s=60) == 60
+    assert clock.now - 1000 == 60
