@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from collector.policy import cookieless
+from collector.process import daily_salt
 from stage import version
 
 
@@ -26,8 +26,8 @@ def main(argv: Sequence[str]) -> int:
     today = datetime.now(UTC).date()
     try:
         for day in (today, today + timedelta(days=1)):
-            cookieless.take(folder, day, os.urandom)
-        cookieless.destroy_before(folder, today)
+            daily_salt.take(folder, day, os.urandom)
+        daily_salt.destroy_before(folder, today)
     except OSError as problem:
         print(problem, file=sys.stderr)
         return 1

@@ -39,7 +39,7 @@ def client_of(sent: web.Request) -> outcome.Client:
     """Return what the headers say of the client; an address header that is not believed is counted."""
     intake = sent.app[INTAKE]
     peer = peer_of(sent)
-    client = outcome.client(fields_of(sent.headers), intake.door, peer)
+    client = outcome.client(fields_of(sent.headers), intake.ruleset, peer)
     intake.doubt(peer, client.forwarded)
     return client
 
@@ -48,7 +48,7 @@ def request_id_of(sent: web.Request) -> str:
     """Return the request's id, the same at each call."""
     known = sent.get(_REQUEST_ID)
     if known is None:
-        door = sent.app[INTAKE].door
-        said = sent.headers.get(door.request_id_header, "")
-        known = sent[_REQUEST_ID] = request_id.chosen(said, believed=believed(peer_of(sent), door.trusted))
+        ruleset = sent.app[INTAKE].ruleset
+        said = sent.headers.get(ruleset.request_id_header, "")
+        known = sent[_REQUEST_ID] = request_id.chosen(said, believed=believed(peer_of(sent), ruleset.trusted))
     return known

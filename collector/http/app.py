@@ -118,7 +118,7 @@ def pixel_of(kind: Kind) -> Handler:
 
     async def answer(sent: web.Request) -> web.Response:
         intake = sent.app[INTAKE]
-        door = intake.door
+        ruleset = intake.ruleset
         origin = sent.headers.get("Origin", "")
         now_ms = intake.now_ms()
         outcome = request.pixel(
@@ -126,12 +126,12 @@ def pixel_of(kind: Kind) -> Handler:
             sent.rel_url.raw_query_string,
             client_of(sent),
             peer_of(sent),
-            door,
+            ruleset,
             now_ms=now_ms,
             hit_id=intake.ids.hit(now_ms),
             fresh_id=intake.ids.visitor(),
         )
-        if outcome.hit is not None and cors.is_refused(origin, door.sites[outcome.site]):
+        if outcome.hit is not None and cors.is_refused(origin, ruleset.sites[outcome.site]):
             outcome = request.Outcome(None, Refusal.ORIGIN, outcome.site)
         if outcome.hit is not None:
             try:
@@ -143,7 +143,7 @@ def pixel_of(kind: Kind) -> Handler:
             intake.refuse(outcome.site, outcome.refusal)
         response = counted(200, refusal=outcome.refusal, body=pixel.GIF, content_type="image/gif")
         if origin:
-            response.headers.update(cors.headers(origin, [door.sites[outcome.site]] if outcome.site else ()))
+            response.headers.update(cors.headers(origin, [ruleset.sites[outcome.site]] if outcome.site else ()))
         for cookie in outcome.set_cookies:
             response.headers.add("Set-Cookie", cookie)
         return response

@@ -6,21 +6,22 @@ Rule: a person must arrive. Whatever becomes of the hit, a good link is followed
 import orjson
 from aiohttp import web
 
-from collector.contract import Hit
+from collector.contract import Hit, click_ids
 from collector.http import pixel
 from collector.http.aiohttp_request import INTAKE, client_of, peer_of
 from collector.http.ingest import SpoolRefused
 from collector.policy import links
 from collector.policy.client_address import client_address, truncate
 from collector.policy.consent import identify
-from collector.policy.outcome import Client, Door, Outcome
+from collector.policy.outcome import Client, Outcome
 from collector.policy.refusal import Refusal
+from collector.policy.ruleset import Ruleset
 
 
 async def named(sent: web.Request) -> web.Response:
     """Follow a link of `links.toml`."""
     code = sent.match_info["code"]
-    link = sent.app[INTAKE].door.links.get(code)
+    link = sent.app[INTAKE].ruleset.links.get(code)
     if link is None:
         return _nowhere(sent, 404, Refusal.UNKNOWN_LINK)
     added = (*link.utm, *links.passed_on(sent.rel_url.raw_query_string))
@@ -30,26 +31,35 @@ async def named(sent: web.Request) -> web.Response:
 async def signed(sent: web.Request) -> web.Response:
     """Follow a link that carries its destination and a signature."""
     query = sent.rel_url.raw_query_string
-    door = sent.app[INTAKE].door
-    target = links.verify(query, door.link_keys)
-    if target is None or target.site not in door.sites:
+    ruleset = sent.app[INTAKE].ruleset
+    target = links.verify(query, ruleset.link_keys)
+    if target is None or target.site not in ruleset.sites:
         return _nowhere(sent, 403, Refusal.BAD_SIGNATURE)
-    hosts = door.sites[target.site].redirect_hosts
+    hosts = ruleset.sites[target.site].redirect_hosts
     if hosts and links.host_of(target.url) not in hosts:
         return _nowhere(sent, 403, Refusal.BAD_SIGNATURE)
     return await _lead(sent, target.site, links.with_parameters(target.url, links.passed_on(query)), "")
 
 
 def click(
-    site: str, url: str, code: str, sent: Client, peer: str, door: Door, *, now_ms: int, hit_id: str, fresh_id: str
+    site: str,
+    url: str,
+    code: str,
+    sent: Client,
+    peer: str,
+    ruleset: Ruleset,
+    *,
+    now_ms: int,
+    hit_id: str,
+    fresh_id: str,
 ) -> tuple[Outcome, str]:
     """Decide one click: what becomes of it, and the URL to lead to.
 
     A link takes no consent parameter: anyone may write one into a link. The click id is the hit's own id; a visitor who
     has refused gets none, for it would tie the click to the page.
     """
-    policy = door.sites[site]
-    address = client_address(peer, sent.forwarded, door.trusted).ip
+    policy = ruleset.sites[site]
+    address = client_address(peer, sent.forwarded, ruleset.trusted).ip
     who = identify(
         policy,
         cookies=sent.cookies,
@@ -57,14 +67,14 @@ def click(
         dnt=sent.dnt,
         consent_param="",
         fresh_id=fresh_id,
-        domain=door.domain,
-        cookieless=lambda: door.cookieless(site, address, sent.user_agent),
+        domain=ruleset.domain,
+        cookieless=lambda: ruleset.cookieless(site, address, sent.user_agent),
     )
     if not who.recorded:
         return Outcome(None, Refusal(who.refusal), site, who.set_cookies), url
     body = {"event": "click", "link_code": code}
     if who.consent != "refused":
-        url = links.with_parameters(url, ((links.CLICK_ID, hit_id),))
+        url = links.with_parameters(url, ((click_ids.OWN, hit_id),))
         body["click_id"] = hit_id
     hit = Hit(
         id=hit_id,
@@ -93,7 +103,7 @@ async def _lead(sent: web.Request, site: str, url: str, code: str) -> web.Respon
     intake = sent.app[INTAKE]
     if sent.method == "HEAD":  # a link checker's question, not a click
         return web.Response(status=302, headers={**pixel.COUNTED_HEADERS, "Location": url})
-    door = intake.door
+    ruleset = intake.ruleset
     now_ms = intake.now_ms()
     outcome, url = click(
         site,
@@ -101,7 +111,7 @@ async def _lead(sent: web.Request, site: str, url: str, code: str) -> web.Respon
         code,
         client_of(sent),
         peer_of(sent),
-        door,
+        ruleset,
         now_ms=now_ms,
         hit_id=intake.ids.hit(now_ms),
         fresh_id=intake.ids.visitor(),

@@ -61,7 +61,7 @@ class Lane:
         self.server: Final = server
         self.connections: Final[set[Connection]] = set()
         self.turn: Final = intake.turn
-        self.shortcut = Shortcut(intake.door, intake.ids)
+        self.shortcut = Shortcut(intake.ruleset, intake.ids)
         self.now = loop.time()
         self.lent_for: Final = intake.tally.histogram("answer_seconds", "full")
         self._most: Final = most_connections
@@ -73,10 +73,10 @@ class Lane:
         return cast(asyncio.Protocol, Connection(self))
 
     def begin(self) -> None:
-        """Begin a turn: read the clock, follow a door that has been replaced."""
-        if self.shortcut.door is not self.intake.door and not self.intake.draining:
+        """Begin a turn: read the clock, follow a ruleset that has been replaced."""
+        if self.shortcut.ruleset is not self.intake.ruleset and not self.intake.draining:
             self.tell()
-            self.shortcut = Shortcut(self.intake.door, self.intake.ids)
+            self.shortcut = Shortcut(self.intake.ruleset, self.intake.ids)
         self.now = self.loop.time()
         self.shortcut.tick(self.intake.now_ms())
         self.turn.begin()

@@ -56,8 +56,8 @@ async def tell(sent: web.Request) -> web.Response:
     """Answer the doctor; for anybody else there is nothing here."""
     if MARK not in sent.headers:
         return await static.nothing(sent)
-    door = sent.app[INTAKE].door
+    ruleset = sent.app[INTAKE].ruleset
     fields = fields_of(sent.headers)
-    address = client_address(peer_of(sent), fields.get(door.forwarded_header, ""), door.trusted)
-    told = msgspec.json.encode(judged(address, door.forwarded_header, fields))
+    address = client_address(peer_of(sent), fields.get(ruleset.forwarded_header, ""), ruleset.trusted)
+    told = msgspec.json.encode(judged(address, ruleset.forwarded_header, fields))
     return web.Response(body=told, content_type="application/json", headers=COUNTED_HEADERS)

@@ -1,4 +1,4 @@
-"""What every way in shares: the door's knowledge, fresh ids, and `accept`, which returns when hits are written."""
+"""What every way in shares: the ruleset's knowledge, fresh ids, and `accept`, which returns when hits are written."""
 
 import time
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from collector.contract import Hit, encode
 from collector.http.ids import Ids
 from collector.metrics import Tally
 from collector.policy.client_address import client_address
-from collector.policy.outcome import Door
 from collector.policy.refusal import Refusal
+from collector.policy.ruleset import Ruleset
 from collector.spool.group_commit import Turn
 from collector.spool.writer import SpoolRefused
 
@@ -16,10 +16,10 @@ __all__ = ["Intake", "SpoolRefused"]
 
 
 class Intake:
-    """One worker's way in. `door` may be replaced at any time (a new sites.toml): read it once a request."""
+    """One worker's way in. `ruleset` may be replaced at any time (a new sites.toml): read it once a request."""
 
-    def __init__(self, door: Door, turn: Turn, ids: Ids, tally: Tally) -> None:
-        self.door = door
+    def __init__(self, ruleset: Ruleset, turn: Turn, ids: Ids, tally: Tally) -> None:
+        self.ruleset = ruleset
         self.turn = turn
         self.ids = ids
         self.tally = tally
@@ -45,7 +45,7 @@ class Intake:
 
     def doubt(self, peer: str, forwarded: str) -> None:
         """Count an address header that is not believed."""
-        if fault := client_address(peer, forwarded, self.door.trusted).fault:
+        if fault := client_address(peer, forwarded, self.ruleset.trusted).fault:
             self.tally.add("address_faults_total", fault)
 
     def refuse(self, site: str, reason: Refusal) -> None:

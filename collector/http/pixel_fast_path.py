@@ -18,8 +18,9 @@ from collector.http.header_block import Heads, json_text
 from collector.http.ids import Ids
 from collector.policy.client_address import believed, client_address, truncate
 from collector.policy.consent import identify
-from collector.policy.outcome import Door, judge
+from collector.policy.query import judge
 from collector.policy.refusal import Refusal
+from collector.policy.ruleset import Ruleset
 
 _OPEN: Final = "0123456789abcdef" * 2
 """Stands for the visitor's id while an answer is remembered."""
@@ -96,15 +97,15 @@ Decision = tuple[bytes | None, Shape, bytes]
 
 
 class Shortcut:
-    """Decides the pixel requests of one worker; made anew when the door changes. `tick` tells it the time."""
+    """Decides the pixel requests of one worker; made anew when the ruleset changes. `tick` tells it the time."""
 
-    def __init__(self, door: Door, ids: Ids) -> None:
-        self.door: Final = door
+    def __init__(self, ruleset: Ruleset, ids: Ids) -> None:
+        self.ruleset: Final = ruleset
         self._closed = False
         self._ids: Final = ids
-        self._heads: Final = Heads(door.forwarded_header, door.geo_headers)
-        name = door.forwarded_header.encode()
-        self._forwarded_names: Final = (b"\r\n%b: " % name.title(), b"\r\n%b: " % name) if door.trusted else ()
+        self._heads: Final = Heads(ruleset.forwarded_header, ruleset.geo_headers)
+        name = ruleset.forwarded_header.encode()
+        self._forwarded_names: Final = (b"\r\n%b: " % name.title(), b"\r\n%b: " % name) if ruleset.trusted else ()
         self._asked: Final[dict[bytes, Asked]] = {}
         self._shapes: Final[dict[tuple[Kind, str, str], dict[int, Shape]]] = {}
         self._referers: Final[dict[bytes, bytes]] = {}
@@ -195,7 +196,7 @@ class Shortcut:
             fields = self._heads.read(rest)
             if fields is None:
                 return None
-        if fields.placed and not believed(peer, self.door.trusted):
+        if fields.placed and not believed(peer, self.ruleset.trusted):
             return None  # the full lane leaves the place out
 
         shape = asked.shapes.get(state + fields.signals)
@@ -217,8 +218,8 @@ class Shortcut:
             if needs == "fresh":
                 visitor = self._ids.visitor_digits()
             elif needs == "cookieless":
-                address = client_address(peer, forwarded, self.door.trusted).ip
-                visitor = self.door.cookieless(shape.site, address, fields.user_agent).encode()
+                address = client_address(peer, forwarded, self.ruleset.trusted).ip
+                visitor = self.ruleset.cookieless(shape.site, address, fields.user_agent).encode()
             else:
                 visitor = b""
         shape.hits += 1
@@ -261,11 +262,11 @@ class Shortcut:
         elif b"uid" in query:
             return None  # it may have to be left out of the record
         else:
-            judged = judge(query.decode("ascii"), self.door.sites, self._now_ms, self.door.back_ms)
+            judged = judge(query.decode("ascii"), self.ruleset.sites, self._now_ms, self.ruleset.back_ms)
             if isinstance(judged, Refusal):
                 return Asked("pixel", "", "", method == b"GET", b"", {}, judged)
             site, consent = judged.site, judged.consent
-        if site not in self.door.sites:
+        if site not in self.ruleset.sites:
             return Asked("pixel", "", "", method == b"GET", b"", {}, Refusal.UNKNOWN_SITE)
         if consent not in ("", "0", "1"):
             return None  # shapes are remembered by it: only of these there is an end
@@ -292,7 +293,7 @@ class Shortcut:
 
     def _place(self, peer: str, forwarded: str, policy: Policy) -> bytes | None:
         """Return the address's part of the record; None where a header is not to be believed, which is counted."""
-        address = client_address(peer, forwarded, self.door.trusted)
+        address = client_address(peer, forwarded, self.ruleset.trusted)
         if address.fault:
             return None
         ip = truncate(address.ip, policy)
@@ -314,7 +315,7 @@ class Shortcut:
         """Have `identify` decide with the visitor's id left open, and remember it."""
         if asked.refusal is not None:
             return self._refuse(asked.refusal)
-        policy = self.door.sites[asked.site]
+        policy = self.ruleset.sites[asked.site]
         has_id = bool(state & 4)
         remembered = {0: "", 8: "0", 16: "1"}[state & 24]
         sent = [f"_pid={_OPEN}"] * has_id + [f"_pcs={remembered}"] * bool(remembered)
@@ -331,7 +332,7 @@ class Shortcut:
             dnt=bool(signals & 2),
             consent_param=asked.consent,
             fresh_id=_OPEN,
-            domain=self.door.domain,
+            domain=self.ruleset.domain,
             cookieless=cookieless,
         )
         needs = ""

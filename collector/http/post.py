@@ -28,24 +28,24 @@ _STATUS = {
 async def from_tag(sent: web.Request) -> web.Response:
     """Take one event or a batch from a page."""
     intake = sent.app[INTAKE]
-    door = intake.door
+    ruleset = intake.ruleset
     origin = sent.headers.get("Origin", "")
     try:
         events = await _events(sent)
     except (TooLarge, Unreadable) as problem:
         return _refused(sent, problem, cors.headers(origin, ()))
     client = client_of(sent)
-    outcomes = batch.from_tag(events, client, origin, peer_of(sent), door, now_ms=intake.now_ms(), ids=intake.ids)
-    concerned = [door.sites[outcome.site] for outcome in outcomes if outcome.site in door.sites]
+    outcomes = batch.from_tag(events, client, origin, peer_of(sent), ruleset, now_ms=intake.now_ms(), ids=intake.ids)
+    concerned = [ruleset.sites[outcome.site] for outcome in outcomes if outcome.site in ruleset.sites]
     return await _answer(sent, outcomes, cors.headers(origin, concerned))
 
 
 async def from_server(sent: web.Request) -> web.Response:
     """Take one event or a batch from a site's own server."""
     intake = sent.app[INTAKE]
-    door = intake.door
+    ruleset = intake.ruleset
     # Before the body is read: who has no token may not make us read a megabyte.
-    allowed = batch.sites_of(sent.headers.get("Authorization", ""), door.sites)
+    allowed = batch.sites_of(sent.headers.get("Authorization", ""), ruleset.sites)
     if not allowed:
         intake.refuse("", Refusal.UNAUTHORIZED)
         return _json(401, {"accepted": 0, "reason": Refusal.UNAUTHORIZED}, Refusal.UNAUTHORIZED, {})
@@ -53,7 +53,7 @@ async def from_server(sent: web.Request) -> web.Response:
         events = await _events(sent)
     except (TooLarge, Unreadable) as problem:
         return _refused(sent, problem, {})
-    return await _answer(sent, batch.from_server(events, allowed, door, now_ms=intake.now_ms(), ids=intake.ids), {})
+    return await _answer(sent, batch.from_server(events, allowed, ruleset, now_ms=intake.now_ms(), ids=intake.ids), {})
 
 
 async def _events(sent: web.Request) -> list[object]:

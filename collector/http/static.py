@@ -32,7 +32,7 @@ async def preflight(sent: web.Request) -> web.Response:
     """Answer `OPTIONS`; for a path that there is not, as for every other method: 404."""
     if sent.path not in _PATHS and not sent.path.startswith("/c/"):
         return await nothing(sent)
-    sites = sent.app[INTAKE].door.sites.values()
+    sites = sent.app[INTAKE].ruleset.sites.values()
     return web.Response(status=204, headers=cors.preflight(sent.headers.get("Origin", ""), sites))
 
 

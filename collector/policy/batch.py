@@ -13,24 +13,25 @@ from collector.policy import cors, events_body
 from collector.policy.client_address import canonical, client_address, truncate
 from collector.policy.consent import Identity, identify
 from collector.policy.events_body import Event
-from collector.policy.outcome import Client, Door, Outcome
+from collector.policy.outcome import Client, Outcome
 from collector.policy.refusal import Refusal
+from collector.policy.ruleset import Ruleset
 from collector.policy.sites import Site, Sites
 
 
 def from_tag(
-    events: Sequence[object], sent: Client, origin: str, peer: str, door: Door, *, now_ms: int, ids: Ids
+    events: Sequence[object], sent: Client, origin: str, peer: str, ruleset: Ruleset, *, now_ms: int, ids: Ids
 ) -> list[Outcome]:
     """Decide the events of a `POST /e`; `origin` is the header, empty if not sent."""
-    address = client_address(peer, sent.forwarded, door.trusted).ip
+    address = client_address(peer, sent.forwarded, ruleset.trusted).ip
     fresh_id = ids.visitor()
     outcomes = []
     for raw in events:
-        event = _judged(raw, door, now_ms, server=False)
+        event = _judged(raw, ruleset, now_ms, server=False)
         if isinstance(event, Outcome):
             outcomes.append(event)
             continue
-        policy = door.sites[event.site]
+        policy = ruleset.sites[event.site]
         if cors.is_refused(origin, policy):
             outcomes.append(Outcome(None, Refusal.ORIGIN, event.site))
             continue
@@ -41,15 +42,15 @@ def from_tag(
             dnt=sent.dnt,
             consent_param="" if sent.navigates else event.consent,  # a form of a stranger's page, see request.pixel
             fresh_id=fresh_id,
-            domain=door.domain,
-            cookieless=lambda site=event.site: door.cookieless(site, address, sent.user_agent),  # type: ignore[misc]
+            domain=ruleset.domain,
+            cookieless=lambda site=event.site: ruleset.cookieless(site, address, sent.user_agent),  # type: ignore[misc]
         )
         outcomes.append(_outcome("tag", event, policy, who, sent, address, ids.hit(now_ms), now_ms))
     return outcomes
 
 
 def from_server(
-    events: Sequence[object], allowed: Mapping[str, Site], door: Door, *, now_ms: int, ids: Ids
+    events: Sequence[object], allowed: Mapping[str, Site], ruleset: Ruleset, *, now_ms: int, ids: Ids
 ) -> list[Outcome]:
     """Decide the events of a `POST /v1/events` whose token is good for the sites in `allowed`.
 
@@ -58,7 +59,7 @@ def from_server(
     """
     outcomes = []
     for raw in events:
-        event = _judged(raw, door, now_ms, server=True)
+        event = _judged(raw, ruleset, now_ms, server=True)
         if isinstance(event, Outcome):
             outcomes.append(event)
             continue
@@ -79,7 +80,7 @@ def from_server(
             fresh_id=event.visitor_id,
             domain="",
             cookieless=lambda site=event.site, ip=address, browser=event.user_agent: (  # type: ignore[misc]
-                door.cookieless(site, ip, browser) if ip else ""
+                ruleset.cookieless(site, ip, browser) if ip else ""
             ),
         )
         if not who.visitor_id:
@@ -105,13 +106,13 @@ def cookies_of(outcomes: Sequence[Outcome]) -> list[str]:
     return list(last.values())
 
 
-def _judged(raw: object, door: Door, now_ms: int, *, server: bool) -> Event | Outcome:
-    event = events_body.judge(raw, now_ms, back_ms=door.back_ms, server=server)
+def _judged(raw: object, ruleset: Ruleset, now_ms: int, *, server: bool) -> Event | Outcome:
+    event = events_body.judge(raw, now_ms, back_ms=ruleset.back_ms, server=server)
     if isinstance(event, Refusal):
         # Named where it can be, so that the metric tells the operator whose events are refused.
         site = raw.get("site") if isinstance(raw, dict) else None
-        return Outcome(None, event, site if isinstance(site, str) and site in door.sites else "")
-    if event.site not in door.sites:
+        return Outcome(None, event, site if isinstance(site, str) and site in ruleset.sites else "")
+    if event.site not in ruleset.sites:
         return Outcome(None, Refusal.UNKNOWN_SITE, "")
     return event
 

@@ -4,22 +4,18 @@ Rule: one bad event never costs its neighbours, and nothing that has no name in 
 """
 
 import zlib
-from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import orjson
 
-from collector.policy import fields
+from collector.contract.fields import BY_NAME, MAX_PROPS, TABLE, is_prop, problem_with, text_of
+from collector.policy.query import is_recent
 from collector.policy.refusal import Refusal
 
 MOST_BYTES: Final = 1 << 20
 """Of a body, as sent and inflated."""
 MOST_EVENTS: Final = 500
-LONGEST_TEXT: Final = 8192
-"""Characters of a URL, referrer or title: as many as fit a pixel's request line."""
-LONGEST_VISITOR_ID: Final = 128
-DEEPEST: Final = 16
-"""Levels of JSON; an event has three."""
+_NOT_STORED: Final = tuple(field.name for field in TABLE if not field.stored)
 
 
 class Event(NamedTuple):
@@ -93,7 +89,7 @@ def split(text: bytes) -> list[object]:
 
 
 def judge(event: object, now_ms: int, *, back_ms: int, server: bool) -> Event | Refusal:
-    """Judge one event's form. Total: any JSON value gives an answer.
+    """Judge one event by the table of fields. Any JSON value gives an answer.
 
     `server`: it came to `/v1/events`, and may name the visitor.
     """
@@ -110,15 +106,18 @@ def judge(event: object, now_ms: int, *, back_ms: int, server: bool) -> Event | 
             if props:
                 good["props"] = props
             continue
-        check = _CHECKS.get(name) or (_OF_SERVERS.get(name) if server else None)
-        text = _text(name, value)
-        if check is None or text is None:
-            return _OF_TYPE.get(name, Refusal.BAD_BODY)
-        refusal = fields.time(text, now_ms, back_ms) if name == "time" else check(text)
-        if refusal:
-            return refusal
+        field = BY_NAME.get(name)
+        if field is None or (field.server_only and not server):
+            return Refusal.BAD_BODY
+        text = text_of(field, value)
+        if text is None:
+            return Refusal(field.type_reason)
+        if problem := problem_with(field, text):
+            return Refusal(problem)
+        if name == "time" and not is_recent(text, now_ms, back_ms):
+            return Refusal.BAD_TIME
         good[name] = text
-    named = {name: str(good.pop(name, "")) for name in ("site", "consent", "visitor_id", "ip", "user_agent")}
+    named = {name: str(good.pop(name, "")) for name in _NOT_STORED}
     return Event(**named, user_id=str(good.get("user_id", "")), body=orjson.dumps(good).decode())
 
 
@@ -129,22 +128,8 @@ def without_user_id(body: str) -> str:
     return orjson.dumps(event).decode()
 
 
-def _text(name: str, value: object) -> str | None:
-    """Return a scalar as the text that a query string would carry; None for what is none."""
-    if isinstance(value, str):
-        return value
-    if name == "consent" and isinstance(value, bool):
-        return "1" if value else "0"
-    if name == "value" and isinstance(value, float):
-        # A sum such as 0.1 + 0.2 is money all the same: what a float is beyond the fourth decimal is noise.
-        return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) < 1e15 else None
-    if name in ("value", "time", "id", "user_id") and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return None
-
-
 def _props(value: object) -> dict[str, str] | Refusal:
-    if not isinstance(value, dict) or len(value) > fields.MOST_PROPS:
+    if not isinstance(value, dict) or len(value) > MAX_PROPS:
         return Refusal.BAD_PROPS
     good: dict[str, str] = {}
     for name, prop in value.items():
@@ -154,47 +139,7 @@ def _props(value: object) -> dict[str, str] | Refusal:
             prop = "true" if prop else "false"
         if not isinstance(prop, (str, int, float)):
             return Refusal.BAD_PROPS
-        if refusal := fields.prop(name, str(prop)):
-            return refusal
+        if not is_prop(name, str(prop)):
+            return Refusal.BAD_PROPS
         good[name] = str(prop)
     return good
-
-
-def _bounded(text: str) -> Refusal | None:
-    return Refusal.TOO_LONG if len(text) > LONGEST_TEXT else None
-
-
-def _visitor_id(text: str) -> Refusal | None:
-    if len(text) > LONGEST_VISITOR_ID:
-        return Refusal.TOO_LONG
-    return fields.user_id(text)
-
-
-_CHECKS: Final[Mapping[str, Callable[[str], Refusal | None]]] = {
-    "site": _bounded,
-    "event": fields.event,
-    "url": _bounded,
-    "referrer": _bounded,
-    "title": _bounded,
-    "id": fields.client_id,
-    "value": fields.value,
-    "currency": fields.currency,
-    "user_id": fields.user_id,
-    "consent": _bounded,
-    "time": _bounded,
-}
-
-_OF_SERVERS: Final[Mapping[str, Callable[[str], Refusal | None]]] = {
-    "visitor_id": _visitor_id,
-    "ip": _bounded,
-    "user_agent": _bounded,
-}
-
-_OF_TYPE: Final[Mapping[str, Refusal]] = {
-    "event": Refusal.BAD_EVENT,
-    "value": Refusal.BAD_VALUE,
-    "currency": Refusal.BAD_CURRENCY,
-    "user_id": Refusal.BAD_USER_ID,
-    "time": Refusal.BAD_TIME,
-}
-"""What a value of a wrong JSON type is refused as."""

@@ -14,18 +14,10 @@ from urllib.parse import quote, unquote, unquote_plus
 
 import msgspec
 
+from collector.contract import click_ids
 from collector.policy.sites import Sites
 
-CLICK_ID: Final = "_pcl"
-"""The parameter that ties a click to the page view it leads to."""
-
 LONGEST_URL: Final = 4096
-
-PASSED_ON: Final = re.compile(
-    "gclid|gbraid|wbraid|dclid|gclsrc|srsltid|fbclid|msclkid|ttclid|twclid|li_fat_id|epik|ScCid|rdt_cid|irclickid|"
-    "yclid|mc_eid"
-)
-"""Click ids that ad platforms append to a link by themselves: they are handed on to the destination."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,8 +114,8 @@ def wrong_with(url: str) -> str:
         return f"not a plain http or https URL (no userinfo, no space, no backslash, no control character): {url!r}"
     if found["port"] and not 0 < int(found["port"]) < 65536:
         return f"port out of range: {url!r}"
-    if any(pair.partition("=")[0] == CLICK_ID for pair in _query_of(url).split("&")):
-        return f"the destination already carries a click id: take {CLICK_ID} out of it"
+    if any(pair.partition("=")[0] == click_ids.OWN for pair in _query_of(url).split("&")):
+        return f"the destination already carries a click id: take {click_ids.OWN} out of it"
     return ""
 
 
@@ -165,7 +157,7 @@ def passed_on(query: str) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
-        if PASSED_ON.fullmatch(name) and 0 < len(text) <= 512:
+        if name.lower() in click_ids.PASSED_ON and 0 < len(text) <= 512:
             found.setdefault(name, unquote_plus(text))
     return tuple(found.items())
 

@@ -15,7 +15,7 @@ from collector.http.connection import Lane
 from collector.http.ids import Ids
 from collector.http.ingest import Intake
 from collector.metrics import Tally
-from collector.policy.outcome import Door
+from collector.policy.ruleset import Ruleset
 from collector.spool.group_commit import Turn
 from collector.spool.inventory import Chunk
 from collector.spool.spool import Spool
@@ -37,7 +37,7 @@ class Bounds(NamedTuple):
 
 
 def ingest(
-    door: Door,
+    ruleset: Ruleset,
     spool: Spool,
     fsync: Fsync,
     disk: ThreadPoolExecutor,
@@ -46,7 +46,7 @@ def ingest(
 ) -> Intake:
     """Return the path from a decided hit to the spool; `on_written` is called with each write, before its answers."""
     turn = Turn(asyncio.get_running_loop(), spool, fsync, disk, on_written, tally)
-    return Intake(door, turn, Ids(os.urandom), tally)
+    return Intake(ruleset, turn, Ids(os.urandom), tally)
 
 
 class Frontend:

@@ -1,4 +1,4 @@
-"""The Door of a running worker: made of settings and files, and made anew when the files change."""
+"""The Ruleset of a running worker: made of settings and files, and made anew when the files change."""
 
 import asyncio
 import os
@@ -10,8 +10,8 @@ from collector import log
 from collector.http.ingest import Intake
 from collector.metrics import Tally
 from collector.policy.client_address import PRESETS, Cdn, Trusted
-from collector.policy.cookieless import DailySalt
-from collector.policy.outcome import Door
+from collector.policy.ruleset import Ruleset
+from collector.process.daily_salt import DailySalt
 from collector.process.site_files import BadFile, Rules, SiteFiles, watch
 from collector.settings import Settings
 
@@ -29,11 +29,11 @@ def salt_of(settings: Settings, now_ms: Callable[[], int]) -> DailySalt:
     return DailySalt(folder, now_ms, os.urandom, lambda why: log.line("warning", why))
 
 
-def build(settings: Settings, rules: Rules, salt: DailySalt) -> Door:
-    """Return the Door."""
+def build(settings: Settings, rules: Rules, salt: DailySalt) -> Ruleset:
+    """Return the Ruleset."""
     cdn = Cdn(settings.client_ip_header.lower(), "single") if settings.client_ip_header else PRESETS[settings.cdn]
     named = PRESETS[settings.cdn]
-    return Door(
+    return Ruleset(
         sites=rules.sites,
         domain=settings.cookie_domain,
         trusted=Trusted([text for text in settings.trusted_proxies.split(",") if text.strip()], cdn.form),
@@ -53,7 +53,7 @@ def tending(
     """Return what must run beside a worker: the look at the files, and the end of yesterday's salt."""
 
     def adopt(rules: Rules) -> None:
-        intake.door = intake.door._replace(sites=rules.sites, links=rules.links)
+        intake.ruleset = intake.ruleset._replace(sites=rules.sites, links=rules.links)
         tally.name_sites(rules.sites)
         tally.set("files_stale", 0)
         log.line("info", "sites and links read again", sites=len(rules.sites), links=len(rules.links))
@@ -62,7 +62,7 @@ def tending(
         tally.set("files_stale", 1)
         log.line("error", "the old sites and links stay in force", problem=str(problem))
 
-    tally.name_sites(intake.door.sites)
+    tally.name_sites(intake.ruleset.sites)
     tally.set("files_stale", 0)
     return [watch(files, hangup, adopt, complain), _forget(salt, tally)]
 

@@ -1,12 +1,13 @@
 """Which campaign an address names: UTM fields as sent, click ids, and normalised source, medium and campaign.
 
 A field is taken from the first parameter that `campaigns.toml` lists for it. If no parameter gives source or medium,
-they are taken from the first of its networks that the address names.
+they are taken from the first of the contract's networks that the address names.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from collector.contract.click_ids import NETWORKS
 from enricher.rules.redaction import mask_email
 from enricher.rules.url import Pairs, decode
 
@@ -135,10 +136,7 @@ def load(table: Mapping[str, Any], name_of: Callable[[str], str]) -> Campaigns:
     for field, listed in table["fields"].items():
         for order, name in enumerate(listed):
             names[name] = (FIELDS.index(field), order)
-    networks = {
-        row["name"]: Network(rank, row.get("source", ""), row.get("medium", ""), row.get("identifies", True))
-        for rank, row in enumerate(table["network"])
-    }
+    networks = {row.name: Network(rank, row.source, row.medium, row.identifies) for rank, row in enumerate(NETWORKS)}
     aliases = {
         field: {alias: name for name, listed in entries.items() for alias in listed}
         for field, entries in table["aliases"].items()

@@ -16,9 +16,9 @@ from collector.http.ingest import Intake
 from collector.metrics import Tally
 from collector.policy import links, sites
 from collector.policy.client_address import Trusted
-from collector.policy.cookieless import DailySalt
-from collector.policy.outcome import Door
+from collector.policy.ruleset import Ruleset
 from collector.process import frontend
+from collector.process.daily_salt import DailySalt
 from collector.spool.block import unpack
 from collector.spool.inventory import Chunk, Limits
 from collector.spool.spool import Spool
@@ -87,7 +87,7 @@ class Surface:
 async def running(folder: Path, most_bytes: int = 1 << 30) -> AsyncIterator[Surface]:
     """Run the full lane with SITES and LINKS; the test client is the trusted proxy 127.0.0.1."""
     known = sites.parse(SITES.encode())
-    door = Door(
+    ruleset = Ruleset(
         sites=known,
         trusted=Trusted(["127.0.0.1"]),
         cookieless=DailySalt(folder / "salt", Intake.now_ms, os.urandom, lambda why: None),
@@ -101,7 +101,7 @@ async def running(folder: Path, most_bytes: int = 1 << 30) -> AsyncIterator[Surf
         def written(chunks: list[Chunk]) -> None:
             surface.hits.extend(decode(payload) for chunk in chunks for payload in unpack(chunk.block))
 
-        intake = frontend.ingest(door, spool, "never", disk, written, tally)
+        intake = frontend.ingest(ruleset, spool, "never", disk, written, tally)
         server = TestServer(app.build(intake), skip_url_asserts=True)
         await server.start_server(auto_decompress=False)
         async with TestClient(server, auto_decompress=False) as client:

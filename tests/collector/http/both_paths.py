@@ -16,7 +16,7 @@ from collector.contract import Hit
 from collector.metrics import Tally
 from collector.policy import sites
 from collector.policy.client_address import Trusted
-from collector.policy.outcome import Door
+from collector.policy.ruleset import Ruleset
 from collector.process import frontend
 from collector.process.frontend import Bounds, Frontend
 from collector.spool.block import unpack
@@ -25,7 +25,7 @@ from collector.spool.spool import Spool
 from collector.spool.writer import Fsync
 from tests.collector.running import SITES
 
-DOOR = Door(
+RULESET = Ruleset(
     sites.parse(SITES.encode()),
     domain="example.com",
     trusted=Trusted(["127.0.0.0/8"]),
@@ -57,7 +57,7 @@ class One:
         folder: Path,
         *,
         blind: bool,
-        door: Door = DOOR,
+        ruleset: Ruleset = RULESET,
         fsync: Fsync = "never",
         body_timeout_s: float = 0.2,
     ) -> None:
@@ -69,13 +69,13 @@ class One:
         bounds = Bounds(connections=100, body_timeout_s=body_timeout_s)
         listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = listener.getsockname()[1]
-        self._frontend = loop.run_until_complete(self._serve(door, fsync, bounds, listener))
+        self._frontend = loop.run_until_complete(self._serve(ruleset, fsync, bounds, listener))
         self.intake, self.app, self.lane = self._frontend.intake, self._frontend.app, self._frontend.lane
         if blind:
             self.lane.shortcut.close()
 
-    async def _serve(self, door: Door, fsync: Fsync, bounds: Bounds, listener: socket.socket) -> Frontend:
-        intake = frontend.ingest(door, self.spool, fsync, self._disk, self._note, self.tally)
+    async def _serve(self, ruleset: Ruleset, fsync: Fsync, bounds: Bounds, listener: socket.socket) -> Frontend:
+        intake = frontend.ingest(ruleset, self.spool, fsync, self._disk, self._note, self.tally)
         served = Frontend(intake, bounds)
         await served.listen(listener)
         return served
@@ -164,7 +164,7 @@ def complete(received: bytes, expected: int) -> bool:
 
 @contextlib.contextmanager
 def both(
-    folder: Path, door: Door = DOOR, fsync: Fsync = "never", body_timeout_s: float = 0.2
+    folder: Path, ruleset: Ruleset = RULESET, fsync: Fsync = "never", body_timeout_s: float = 0.2
 ) -> Iterator[tuple[One, One]]:
     """Yield the collector with its fast lane, and one that goes the full way with everything."""
     loop = uvloop.new_event_loop()
@@ -172,7 +172,9 @@ def both(
     lanes = []
     try:
         for name, blind in (("fast", False), ("full", True)):
-            lanes.append(One(loop, folder / name, blind=blind, door=door, fsync=fsync, body_timeout_s=body_timeout_s))
+            lanes.append(
+                One(loop, folder / name, blind=blind, ruleset=ruleset, fsync=fsync, body_timeout_s=body_timeout_s)
+            )
         yield lanes[0], lanes[1]
     finally:
         for one in lanes:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from collector.contract import Hit
 from collector.policy.client_address import Trusted
 from tests.collector import scale
-from tests.collector.http.both_paths import DOOR, Answer, One, both
+from tests.collector.http.both_paths import RULESET, Answer, One, both
 
 UA = b"Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 ID = b"9f86d081884c7d659a2feaa0c55ad015"
@@ -225,7 +225,7 @@ def test_under_always_answers_wait_for_the_disk(
 @pytest.mark.parametrize(("proxies", "country"), [(["127.0.0.0/8"], "AT"), (["192.0.2.0/24"], ""), ([], "")])
 def test_a_place_counts_only_from_a_trusted_proxy(tmp_path: Path, proxies: list[str], country: str) -> None:
     raw = request(b"/p.gif?s=shop", b"User-Agent: " + UA, b"CF-IPCountry: AT")
-    with both(tmp_path, DOOR._replace(trusted=Trusted(proxies))) as pair:
+    with both(tmp_path, RULESET._replace(trusted=Trusted(proxies))) as pair:
         for one in pair:
             for _ in range(2):  # the second finds the block of lines remembered
                 one.ask(raw)

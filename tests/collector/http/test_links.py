@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.contract import click_ids
 from collector.policy.links import BadLinks, Link, host_of, parse, passed_on, sign, verify, with_parameters, wrong_with
 from collector.policy.sites import Site
 from tests.collector import scale
@@ -231,3 +232,11 @@ def test_click_ids_of_ad_platforms_travel_on() -> None:
 )
 def test_host(url: str, host: str) -> None:
     assert host_of(url) == host
+
+
+def test_a_link_passes_on_every_parameter_that_the_enricher_knows() -> None:
+    names = [network.name for network in click_ids.NETWORKS if network.name != click_ids.OWN]
+    assert {"ysclid", "awc", "cjevent", "gclid"} <= set(names)
+    for name in (*names, "gclsrc", "ScCid"):
+        assert passed_on(f"a=b&{name}=x%2By&{name}=z") == ((name, "x+y"),)
+    assert passed_on(f"{click_ids.OWN}=1&utm_source=x&gclidx=1") == ()

@@ -37,14 +37,14 @@ async def test_an_answer_that_refuses_carries_the_edges_id(tmp_path: Path, sent:
 
 async def test_a_strangers_id_is_not_taken(tmp_path: Path) -> None:
     async with running(tmp_path) as surface:
-        surface.intake.door = surface.intake.door._replace(trusted=type(surface.intake.door.trusted)())
+        surface.intake.ruleset = surface.intake.ruleset._replace(trusted=type(surface.intake.ruleset.trusted)())
         async with surface.client.post("/e", data=b"{", headers={"X-Request-Id": "theirs"}) as answer:
             assert MADE.fullmatch(answer.headers["X-Request-Id"])
 
 
 async def test_each_cdn_has_a_header_of_its_own(tmp_path: Path) -> None:
     async with running(tmp_path) as surface:
-        surface.intake.door = surface.intake.door._replace(request_id_header="cf-ray")
+        surface.intake.ruleset = surface.intake.ruleset._replace(request_id_header="cf-ray")
         headers = {"X-Request-Id": "visitors-own", "CF-Ray": "230b030023ae2822-SJC"}
         async with surface.client.post("/e", data=b"{", headers=headers) as answer:
             assert answer.headers["X-Request-Id"] == "230b030023ae2822-SJC"

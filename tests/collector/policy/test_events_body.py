@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.policy import fields
 from collector.policy.events_body import (
     MOST_BYTES,
     MOST_EVENTS,
@@ -22,13 +21,14 @@ from collector.policy.events_body import (
     without_user_id,
 )
 from collector.policy.refusal import Refusal
+from collector.policy.ruleset import BACK_MS
 from tests.collector import scale
 
 NOW = 1_795_334_400_000
 
 
 def judged(event: object, *, server: bool = False) -> Event | Refusal:
-    return judge(event, NOW, back_ms=fields.BACK_MS, server=server)
+    return judge(event, NOW, back_ms=BACK_MS, server=server)
 
 
 def body_of(event: object, *, server: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""The door of a worker, from settings: whose headers it reads, by each CDN's preset."""
+"""The ruleset of a worker, from settings: whose headers it reads, by each CDN's preset."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import pytest
 
 from collector import settings
 from collector.policy.client_address import client_address
-from collector.policy.outcome import Door, client
+from collector.policy.outcome import client
+from collector.policy.ruleset import Ruleset
 from collector.process import reload
 from collector.process.site_files import Rules
 
@@ -14,7 +15,7 @@ BASE = {"PHAROS_COLLECTOR_SITES": "sites.toml"}
 PROXY = {"PHAROS_COLLECTOR_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7"}
 
 
-def made(**extra: str) -> Door:
+def made(**extra: str) -> Ruleset:
     read = settings.read({**BASE, **PROXY, **{f"PHAROS_COLLECTOR_{name}": text for name, text in extra.items()}})
     return reload.build(read, Rules({}, {}), reload.salt_of(read, lambda: 0))
 

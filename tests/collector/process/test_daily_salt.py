@@ -9,7 +9,8 @@ from threading import Barrier
 
 import pytest
 
-from collector.policy.cookieless import DAY_MS, DailySalt, destroy_before, hashed, take
+from collector.policy.cookieless import hashed
+from collector.process.daily_salt import DAY_MS, DailySalt, destroy_before, take
 
 NOON = 20_779 * DAY_MS + DAY_MS // 2
 TODAY, TOMORROW = "2026-11-22", "2026-11-23"

@@ -1,0 +1,66 @@
+"""A pixel's query string: which site and consent it names, or why it is refused. Judged by the table of fields.
+
+A field that is repeated must be usable each time; the first one counts.
+"""
+
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+
+from collector.contract.fields import BY_QUERY, MAX_PROPS, epoch_ms, is_prop, problem_with
+from collector.policy.refusal import Refusal
+from collector.policy.ruleset import BACK_MS
+from collector.policy.sites import Sites
+
+AHEAD_MS = 5 * 60 * 1000
+"""How far ahead of our clock an event's own time may lie."""
+
+
+class Asked(NamedTuple):
+    """What a usable query asks for."""
+
+    site: str
+    """Key of a configured site."""
+    consent: str
+    """The consent parameter as sent; empty: not sent."""
+
+
+def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Asked | Refusal:
+    """Return what a query asks for, or why it is refused. Any text gives an answer."""
+    site = consent = None
+    props = 0
+    for pair in query.split("&"):
+        name, _, text = pair.partition("=")
+        if name in ("u", "r", "t", ""):
+            continue  # the request line is bounded, and so are these
+        if "%" in text or "+" in text:
+            text = unquote_plus(text)
+        if name == "s":
+            site = text if site is None else site
+        elif name == "n":
+            consent = text if consent is None else consent
+        elif (field := BY_QUERY.get(name)) is not None:
+            # An empty field is a field not sent.
+            if text and (problem := problem_with(field, text)):
+                return Refusal(problem)
+            if text and name == "ts" and not is_recent(text, now_ms, back_ms):
+                return Refusal.BAD_TIME
+        elif name.startswith(("x.", "x%2")):
+            props += 1
+            if not is_prop(unquote_plus(name)[2:], text):
+                return Refusal.BAD_PROPS
+    if (site or "") not in sites:
+        return Refusal.UNKNOWN_SITE
+    if props > MAX_PROPS:
+        return Refusal.BAD_PROPS
+    return Asked(site or "", consent or "")
+
+
+def is_recent(time: str, now_ms: int, back_ms: int) -> bool:
+    """Tell whether a time of good form lies at most `back_ms` back and 5 minutes ahead."""
+    ms = epoch_ms(time)
+    return ms is not None and now_ms - back_ms <= ms <= now_ms + AHEAD_MS
+
+
+def without_user_id(query: str) -> str:
+    """Return the query without its `uid`: a visitor who may not be identified may not be named by the sender either."""
+    return "&".join(pair for pair in query.split("&") if pair.partition("=")[0] != "uid")
