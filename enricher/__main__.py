@@ -10,10 +10,7 @@ from typing import Final
 
 import uvloop
 
-from enricher import log
-from enricher.admin import Health, serve
 from enricher.commands import explain, measure, replay
-from enricher.kafka import access
 from enricher.metrics import Metrics
 from enricher.mmdb import MmdbFile
 from enricher.row.enrich import Enricher
@@ -22,7 +19,10 @@ from enricher.settings import Settings, read
 from enricher.stream.loop import TooManyDead
 from enricher.stream.loop import run as run_stream
 from enricher.tables import load_enricher, open_mmdb
-from stage import version
+from stage import log, version
+from stage.admin import Health, serve
+from stage.kafka import access
+from stage.settings import SettingError
 
 GC_ALLOCATIONS: Final = 50_000
 """Allocations between two collections of the youngest generation; Python's default of 700 costs 4 % more CPU."""
@@ -34,17 +34,18 @@ async def _run(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
 
-    def sizes() -> None:
+    async def exposition() -> bytes:
         for name, cache in enricher.caches.items():
             metrics.remembered(name, cache.held, cache.misses)
+        return metrics.exposition()
 
     try:
-        port, close = await serve(settings.admin_host, settings.admin_port, health, metrics, sizes)
-    except OSError as error:
-        sys.stderr.write(f"PHAROS_ENRICHER_ADMIN_PORT: {settings.admin_host}:{settings.admin_port}: {error}\n")
+        admin = await serve(settings, lambda: health.not_ready, exposition)
+    except SettingError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
-    log.line("info", "admin port open", host=settings.admin_host, port=port)
-    health.waits_for = f"Kafka at {settings.kafka}"
+    log.line("info", "admin port open", host=settings.admin_host, port=admin.port)
+    health.not_ready = f"waiting for Kafka at {settings.kafka}"
     watching = asyncio.create_task(_watch_mmdb(settings, enricher, mmdb))
     try:
         drained = await run_stream(settings, enricher, metrics, health, stopping)
@@ -53,7 +54,7 @@ async def _run(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None) ->
         return 1
     finally:
         watching.cancel()
-        await close()
+        await admin.close()
     log.line("info", "drained" if drained else "stopped")
     return 0
 
@@ -99,7 +100,7 @@ def main() -> int:
     try:
         settings = read(os.environ)
         access(settings)
-        log.use(settings.log)
+        log.start("enricher", settings.log)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -9,12 +9,13 @@ from typing import Any
 
 import uvloop
 
-from sink import kafka, log, migrations, run
+from sink import migrations, run
 from sink.clickhouse import Retry, Stop
 from sink.commands import erase, reconcile
 from sink.protocol import UnknownMetadata
 from sink.settings import Settings, read
-from stage import version
+from stage import log, version
+from stage.kafka import access
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,10 +73,10 @@ def main() -> int:
     log.take_over_libraries()
     try:
         settings = read(os.environ)
-        log.use(settings.log)
-        kafka.access(settings)
+        log.start("sink", settings.log)
+        access(settings)
     except ValueError as error:
-        print(f"sink: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 2
     try:
         return uvloop.run(work(arguments, settings))

@@ -13,11 +13,12 @@ from sink.batch import Limits
 from sink.clickhouse import Connection
 from sink.group_consumer import GroupConsumer
 from sink.insert_slots import InsertSlots, Pace
-from sink.kafka import access
-from sink.log import line
 from sink.partition_worker import PartitionWorker
 from sink.settings import Settings
 from sink.storage import Storage
+from stage.aiokafka_internals import stop_client
+from stage.kafka import access
+from stage.log import line
 
 STALLED_S: Final = 30.0
 """Seconds without a record after which the end of the log is read. A consumer may hang after a broker's restart
@@ -96,7 +97,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             try:
                 await self.storage.close()
             finally:  # a consumer that is not stopped would keep its partitions
-                await asyncio.wait_for(self.consumer.stop(), 15)
+                await stop_client(self.consumer)
 
     def not_ready(self) -> str:
         """Return the reason why no rows are taken now, or ""."""

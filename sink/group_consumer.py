@@ -1,17 +1,16 @@
 """A consumer of the sink's group: commits with metadata, reads them back, and finds the bounds of the log."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
-from aiokafka.protocol.fetch import FetchRequest
 
 from sink import metrics, protocol
-from sink.log import line
+from stage.aiokafka_internals import is_group_member, time_fetches
+from stage.log import line
 
 
 class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]
@@ -23,16 +22,7 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         self._access = access
         self._group = group
         self._one_commit = asyncio.Lock()
-        self._send = self._client.send
-        self._client.send = self._timed
-
-    async def _timed(self, node: int, request: Any, **options: Any) -> Any:
-        """Send, and count a fetch's time: aiokafka has no place to ask, so where its requests leave."""
-        began = time.perf_counter()
-        answer = await self._send(node, request, **options)
-        if isinstance(request, FetchRequest):
-            metrics.KAFKA_SECONDS.labels("fetch").observe(time.perf_counter() - began)
-        return answer
+        time_fetches(self, metrics.KAFKA_SECONDS.labels("fetch").observe)
 
     async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         """Commit as a member.
@@ -44,7 +34,7 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]
             CommitFailedError: not a member now.
         """
         async with self._one_commit:
-            if self._coordinator.generation < 0:
+            if not is_group_member(self):
                 raise CommitFailedError("not a member of the group now")
             with metrics.KAFKA_SECONDS.labels("commit").time():
                 await super().commit(offsets)

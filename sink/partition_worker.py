@@ -17,8 +17,8 @@ from sink import fetch, metrics, protocol
 from sink.batch import Batch, Limits
 from sink.clickhouse import Refused, Retry, without_row_values
 from sink.fetch import Consumer
-from sink.log import line
 from sink.protocol import Intent
+from stage.log import line
 
 POLL_S: Final = 0.05
 """Seconds between two looks whether the batch before is stored, while a due batch keeps growing."""

@@ -9,13 +9,17 @@ from typing import Final, TypeVar
 
 from aiokafka.errors import IllegalStateError, KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from prometheus_client import generate_latest
 
-from sink import admin, clickhouse, metrics, migrations
+from sink import clickhouse, metrics, migrations
 from sink.assignment import Assignment
 from sink.clickhouse import Connection, Retry, Stop
-from sink.log import line
 from sink.memory import give_back_large_buffers
 from sink.settings import Settings
+from stage import admin
+from stage.admin import Health
+from stage.log import line
+from stage.settings import SettingError
 
 Result = TypeVar("Result")
 
@@ -29,26 +33,30 @@ async def serve(settings: Settings, crash_at: Callable[[str], None] = lambda _: 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    why = ["starting"]
+    health = Health()
+
+    async def exposition() -> bytes:
+        return generate_latest(metrics.REGISTRY)
+
     give_back_large_buffers()
     try:
-        runner = await admin.serve(settings.admin_host, settings.admin_port, metrics.REGISTRY, lambda: why[0])
-    except OSError as error:
-        print(f"sink: PHAROS_SINK_ADMIN_PORT={settings.admin_port}: {error.strerror}", file=sys.stderr)
+        admin_port = await admin.serve(settings, lambda: health.not_ready, exposition)
+    except SettingError as error:
+        print(error, file=sys.stderr)
         return 2
     try:
         connection = await until(
-            stop, why, f"ClickHouse at {settings.clickhouse.split('@')[-1]}", lambda: prepared(settings)
+            stop, health, f"ClickHouse at {settings.clickhouse.split('@')[-1]}", lambda: prepared(settings)
         )
         if connection is None:
             return 0
         try:
-            await consume(settings, connection, stop, why, crash_at)
+            await consume(settings, connection, stop, health, crash_at)
         finally:
             await connection.close()
         return 0
     finally:
-        await runner.cleanup()
+        await admin_port.close()
 
 
 async def prepared(settings: Settings) -> Connection:
@@ -70,7 +78,7 @@ async def prepared(settings: Settings) -> Connection:
 
 
 async def until(
-    stop: asyncio.Event, why: list[str], what: str, attempt: Callable[[], Awaitable[Result]]
+    stop: asyncio.Event, health: Health, what: str, attempt: Callable[[], Awaitable[Result]]
 ) -> Result | None:
     """Repeat `attempt` until it succeeds or `stop` is set (then None); log what it waits for, once."""
     pause_s = 0.2
@@ -81,7 +89,7 @@ async def until(
         except (Retry, KafkaError, OSError) as error:
             if isinstance(error, KafkaError):
                 metrics.kafka_error(error)
-            why[0] = f"waiting for {what}: {error}"
+            health.not_ready = f"waiting for {what}: {error}"
             if not logged:
                 line("warning", f"waiting for {what}", why=str(error)[:300])
                 logged = True
@@ -94,14 +102,14 @@ async def until(
 
 
 async def consume(
-    settings: Settings, connection: Connection, stop: asyncio.Event, why: list[str], crash_at: Callable[[str], None]
+    settings: Settings, connection: Connection, stop: asyncio.Event, health: Health, crash_at: Callable[[str], None]
 ) -> None:
     """Consume; after an error of Kafka, with a new consumer."""
 
     async def attempt() -> bool:
         assignment = Assignment(settings, connection, crash_at=crash_at)
         background = [
-            asyncio.create_task(measure(assignment, why)),
+            asyncio.create_task(measure(assignment, health)),
             asyncio.create_task(probe(assignment, settings, connection)),
         ]
         try:
@@ -112,7 +120,7 @@ async def consume(
         return True
 
     while not stop.is_set():
-        await until(stop, why, f"Kafka at {settings.kafka}", attempt)
+        await until(stop, health, f"Kafka at {settings.kafka}", attempt)
 
 
 async def probe(assignment: Assignment, settings: Settings, connection: Connection) -> None:
@@ -132,10 +140,10 @@ async def probe(assignment: Assignment, settings: Settings, connection: Connecti
         await asyncio.sleep(PROBE_EVERY_S)
 
 
-async def measure(assignment: Assignment, why: list[str]) -> None:
+async def measure(assignment: Assignment, health: Health) -> None:
     """Update the gauges and the readiness four times a second."""
     while True:
-        why[0] = assignment.not_ready()
+        health.not_ready = assignment.not_ready()
         # A rebalance may revoke a partition between two lines; an unreachable broker answers nothing.
         with contextlib.suppress(IllegalStateError, KafkaError, TimeoutError):
             async with asyncio.timeout(10):

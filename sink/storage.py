@@ -1,6 +1,5 @@
 """ClickHouse and the dead letters as one place: what a partition's worker inserts into."""
 
-import asyncio
 import time
 from collections.abc import Callable
 
@@ -11,9 +10,10 @@ from sink.batch import Batch
 from sink.bisect import Brake
 from sink.clickhouse import PROBE_TABLE, Connection, Refused, Stop, without_row_values
 from sink.insert_slots import InsertSlots
-from sink.kafka import access
 from sink.probe_row import ROW
 from sink.settings import Settings
+from stage.aiokafka_internals import stop_client
+from stage.kafka import access
 
 
 class Storage:
@@ -64,7 +64,7 @@ class Storage:
             try:
                 await producer.start()
             except BaseException:
-                await producer.stop()
+                await stop_client(producer)
                 raise
             self.producer = producer
         await dead_letters.send(self.producer, self.settings.topic_dead, partition, rows, bad)
@@ -94,4 +94,4 @@ class Storage:
     async def close(self) -> None:
         """Close the producer of dead letters, if there is one."""
         if self.producer is not None:
-            await asyncio.wait_for(self.producer.stop(), 10)
+            await stop_client(self.producer)

@@ -53,3 +53,5 @@ def test_a_wrong_arrow_is_seen() -> None:
     assert wrong_arrows("enricher", "from collector.contract import Hit") == []
     assert wrong_arrows("sink", "from collector import contract") == ["collector.contract"]
     assert wrong_arrows("sink", "from . import batch") == ["."]
+    assert wrong_arrows("sink", "from stage import log") == []
+    assert wrong_arrows("stage", "from sink import batch") == ["sink.batch"]

@@ -18,6 +18,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from stage.kafka import access as stage_access
 from tests.brokers import ApacheKafka, unique
 from tests.certificates import Certificates
 from tests.clickhouse import ClickHouse
@@ -140,8 +141,7 @@ def access(stage: str, env: dict[str, str]) -> dict[str, Any]:
     if stage == "collector":
         env = env | {"PHAROS_COLLECTOR_SITES": "sites.toml"}
     settings = importlib.import_module(f"{stage}.settings")
-    found: dict[str, Any] = importlib.import_module(f"{stage}.kafka").access(settings.read(env))
-    return found
+    return stage_access(settings.read(env))
 
 
 async def known(port: int, access: dict[str, Any]) -> bool:

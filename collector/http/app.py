@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from collector import log
 from collector.contract import Kind
 from collector.http import body_budget, click, doctor_probe, opt_out, pixel, post, request_id, static, tag
 from collector.http.aiohttp_bridge import Lent
@@ -14,6 +13,7 @@ from collector.http.ingest import Intake, SpoolRefused
 from collector.policy import cors
 from collector.policy import outcome as request
 from collector.policy.refusal import Refusal
+from stage import log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Middleware = Callable[..., Awaitable[web.StreamResponse]]

@@ -18,7 +18,6 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import BrokerResponseError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from collector import log
 from collector.kafka.record_batch import Batch
 from collector.kafka.unsent_buffer import Recent
 from collector.metrics import Tally
@@ -26,12 +25,12 @@ from collector.spool.acknowledged import Position
 from collector.spool.block import Block, joined, pack, unpack
 from collector.spool.inventory import Chunk
 from collector.spool.spool import Spool
+from stage import log
+from stage.aiokafka_internals import stop_client
 
 _FIRST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 5.0
 _START_S: Final = 15.0
-_STOP_S: Final = 3.0
-_END_S: Final = 2.0
 
 
 class Plan(NamedTuple):
@@ -40,7 +39,7 @@ class Plan(NamedTuple):
     servers: str
     topic: str
     access: Mapping[str, Any] = MappingProxyType({})
-    """See collector.kafka.access."""
+    """See stage.kafka."""
     batch_bytes: int = 256 << 10
     linger_s: float = 0.05
     ack_timeout_s: float = 30
@@ -161,7 +160,7 @@ class Forwarder:
                 self._cursor = self._spool.mark
                 self._alone.clear()
                 if producer is not None:
-                    await _stop(producer)
+                    await stop_client(producer)
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, _LONGEST_BACKOFF_S)
 
@@ -179,7 +178,7 @@ class Forwarder:
                 self._idempotent = True
                 return producer
             except BrokerResponseError as refusal:
-                await _stop(producer)
+                await stop_client(producer)
                 if refusal.retriable:
                     raise
                 self._idempotent = False
@@ -187,14 +186,14 @@ class Forwarder:
                     "warning", "this broker has no idempotent producers: a retry may repeat hits", problem=str(refusal)
                 )
             except BaseException:
-                await _stop(producer)
+                await stop_client(producer)
                 raise
         producer = self._new_producer(idempotent=False)
         try:
             async with asyncio.timeout(_START_S):
                 await producer.start()
         except BaseException:
-            await _stop(producer)
+            await stop_client(producer)
             raise
         return producer
 
@@ -223,7 +222,7 @@ class Forwarder:
                     await consumer.start()
                     ends = await consumer.end_offsets(known)
             finally:
-                await _stop(consumer)
+                await stop_client(consumer)
             if len(known) < len(self._offsets) or any(ends[tp] <= self._offsets[tp.partition] for tp in known):
                 raise _BrokerForgot
         return partitions
@@ -349,31 +348,3 @@ class Forwarder:
 
     def _joins(self, cursor: Position, start: Position) -> bool:
         return cursor == start or self._spool.nothing_between(cursor, start)
-
-
-async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """Stop a producer or consumer; end what hangs."""
-    with contextlib.suppress(KafkaError, TimeoutError, OSError):
-        async with asyncio.timeout(_STOP_S):
-            await client.stop()
-            return
-    await _end(client)
-
-
-async def _end(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """End a client whose `stop` failed or hung, so that it keeps no memory and delivers nothing later.
-
-    aiokafka's `stop` closes the connections last. Before that it waits for batches that, in an idempotent producer,
-    never expire; given up there, its sender goes on for as long as we run. It has no call to end one: hence this.
-    """
-    owners = [getattr(client, name, None) for name in ("_sender", "_message_accumulator", "_coordinator", "_fetcher")]
-    left = []
-    for task in asyncio.all_tasks():
-        frame = getattr(task.get_coro(), "cr_frame", None)
-        if frame is not None and any(frame.f_locals.get("self") is one for one in owners if one is not None):
-            task.cancel()
-            left.append(task)
-    with contextlib.suppress(KafkaError, TimeoutError, OSError):
-        async with asyncio.timeout(_END_S):
-            await asyncio.gather(*left, return_exceptions=True)
-            await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()

@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
-from collector import log
 from collector.metrics import Report
 from collector.process import parent_death
+from stage import log
 
 ASK: Final = b"\n"
 RELOAD: Final = b"reload\n"

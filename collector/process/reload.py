@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from collector import log
 from collector.http.ingest import Intake
 from collector.metrics import Tally
 from collector.policy.client_address import PRESETS, Cdn, Trusted
@@ -14,6 +13,7 @@ from collector.policy.ruleset import Ruleset
 from collector.process.daily_salt import DailySalt
 from collector.process.site_files import BadFile, Rules, SiteFiles, watch
 from collector.settings import Settings
+from stage import log
 
 _FORGET_S: Final = 60
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from collector import log
 from collector.http.unavailable import Closed
 from collector.settings import Settings
 from collector.spool.disk import Busy
 from collector.spool.inventory import Limits
 from collector.spool.spool import Spool
+from stage import log
 
 _OWNED_WITHIN_S: Final = 15.0
 _TRY_AGAIN_S: Final = 0.5

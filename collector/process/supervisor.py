@@ -14,10 +14,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
-
-from collector import admin, log, metrics
-from collector.kafka import access
+from collector import metrics
 from collector.metrics import WAITING_FOR_KAFKA, Report
 from collector.process import claims, control, parent_death
 from collector.process.claims import Unusable
@@ -25,6 +22,8 @@ from collector.process.site_files import BadFile, SiteFiles
 from collector.settings import Settings
 from collector.spool import acknowledged
 from collector.spool.acknowledged import Position
+from stage import admin, log
+from stage.kafka import access
 
 _FIRST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 5.0
@@ -188,25 +187,15 @@ async def run(settings: Settings) -> int:
     """Run the collector until SIGTERM or SIGINT; return the exit code.
 
     Raises:
-        Unusable: a setting cannot be used on this host.
+        Unusable, SettingError: a setting cannot be used on this host.
     """
-    log.use(settings.log)
-    try:
-        access.access(settings)
-    except ValueError as problem:
-        raise Unusable(str(problem)) from None
+    log.start("collector", settings.log)
+    access(settings)
     check_files(SiteFiles(Path(settings.sites), Path(settings.links) if settings.links else None))
     lock = claims.lock_spool(Path(settings.spool_dir))
     listeners = await claims.listen_patiently(settings)
     supervisor = Supervisor(settings, listeners)
-    runner = web.AppRunner(admin.build(supervisor.not_ready, supervisor.metrics), access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, settings.admin_host, settings.admin_port)
-    try:
-        await site.start()
-    except OSError as problem:
-        where = f"{settings.admin_host}:{settings.admin_port}"
-        raise Unusable(f"PHAROS_COLLECTOR_ADMIN_PORT: cannot listen on {where}: {problem.strerror}") from problem
+    admin_port = await admin.serve(settings, supervisor.not_ready, supervisor.metrics)
 
     going = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -220,7 +209,7 @@ async def run(settings: Settings) -> int:
         host=settings.host,
         port=listeners[0].getsockname()[1],
         admin_host=settings.admin_host,
-        admin_port=runner.addresses[0][1],
+        admin_port=admin_port.port,
         workers=settings.workers,
     )
     ends = [keeping, asyncio.create_task(going.wait()), asyncio.create_task(supervisor.failed.wait())]
@@ -231,7 +220,7 @@ async def run(settings: Settings) -> int:
     if not done:
         supervisor.kill()
         await asyncio.wait([keeping])
-    await runner.cleanup()
+    await admin_port.close()
     os.close(lock)
     log.line("info", "drained" if done else "ended by force")
     log.settle()

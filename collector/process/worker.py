@@ -17,9 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from collector import log
 from collector.http.ingest import Intake
-from collector.kafka import access
 from collector.kafka.forwarder import Forwarder, Plan
 from collector.metrics import WAITING_FOR_KAFKA, Report, Tally
 from collector.process import control as control_socket
@@ -28,13 +26,15 @@ from collector.process.frontend import Bounds, Frontend
 from collector.settings import Settings
 from collector.spool.group_commit import sync_regularly, tend
 from collector.spool.spool import Spool
+from stage import log
+from stage.kafka import access
 
 _GONE_WITHIN_S: Final = 10.0
 
 
 async def run(settings: Settings, number: int, listener: socket.socket, control: socket.socket) -> int:
     """Serve until a signal or the supervisor's end; return the exit code."""
-    log.use(settings.log)
+    log.start("collector", settings.log)
     log.take_over_libraries()
     tally = Tally()
 
@@ -59,11 +59,11 @@ def plan_of(settings: Settings) -> Plan:
     """Return how hits go to Kafka.
 
     Raises:
-        ValueError: the access to Kafka cannot be set up; the message names the setting.
+        SettingError: the access to Kafka cannot be set up; the message names the setting.
     """
     return Plan(
         servers=settings.kafka,
-        access=access.access(settings),
+        access=access(settings),
         topic=settings.topic_raw,
         batch_bytes=settings.batch_bytes,
         linger_s=settings.linger_ms / 1000,

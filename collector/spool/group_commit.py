@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from collector import log
 from collector.http.pixel_fast_path import Decision, Shape, unavailable
 from collector.http.request_id import fresh
 from collector.metrics import Tally
@@ -15,6 +14,7 @@ from collector.spool.block import LARGEST_PAYLOAD
 from collector.spool.inventory import Chunk
 from collector.spool.spool import Spool
 from collector.spool.writer import Fsync, SpoolRefused
+from stage import log
 
 Answer = Callable[[SpoolRefused | None], None]
 """Called once the hits are written (None), or with why they were not."""

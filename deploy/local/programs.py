@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from deploy.local.settings import PREFIX, Settings
+from deploy.local.settings import Settings
 
 HOST: Final = "127.0.0.1"
 
@@ -75,8 +75,8 @@ def embedded(place: Place) -> list[Program]:
         port = place.ports["clickhouse_port"]
         options = ("--port", str(port), "--path", str(place.folder / "clickhouse"))
         env = {
-            f"{PREFIX}CLICKHOUSE_PASSWORD": place.settings.clickhouse_password,
-            f"{PREFIX}ANALYST_PASSWORD": place.settings.analyst_password,
+            Settings.variable("clickhouse_password"): place.settings.clickhouse_password,
+            Settings.variable("analyst_password"): place.settings.analyst_password,
         }
         command = (sys.executable, "-m", "deploy.local.clickhouse", *options)
         found.append(Program("clickhouse", command, env, f"http://{HOST}:{port}/ping"))

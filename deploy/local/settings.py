@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-PREFIX: Final = "PHAROS_LOCAL_"
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+from stage import settings
+from stage.settings import Port, SettingError, load
 
 _HERE: Final = Path(__file__).parent
 
@@ -28,8 +28,10 @@ OURS: Final = {
 """Settings of the programs that the runner decides, and what to set instead. Any other setting is handed through."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(settings.Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The runner's settings. A port 0 takes a free one."""
+
+    PREFIX: ClassVar[str] = "PHAROS_LOCAL_"
 
     dir: str = "var"
     """Folder of all data: spool, ClickHouse, logs. A second start goes on where the first stopped."""
@@ -37,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Address that the collector and the demo page listen on; everything else stays on 127.0.0.1."""
     kafka: str = ""
     """Bootstrap servers of a real Kafka, instead of the embedded broker; missing topics are made there."""
-    clickhouse: str = ""
+    clickhouse: Annotated[str, msgspec.Meta(pattern=r"\A(https?://|\Z)", description="an http:// or https:// URL")] = ""
     """URL of a real ClickHouse, instead of the embedded one. Example: "http://default:secret@db.example:8123"."""
     clickhouse_password: str = ""
     """Password of the embedded ClickHouse's user `default`; empty: none, and only this machine may ask."""
@@ -68,31 +70,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return {name: getattr(self, name) for name in names}
 
 
-def variable(field: str) -> str:
-    """Return the name of a field's environment variable."""
-    return PREFIX + field.upper()
+variable = Settings.variable
 
 
 def read(environ: Mapping[str, str]) -> Settings:
     """Return the settings in `environ`.
 
     Raises:
-        ValueError: an unknown or malformed variable, or one that the runner decides; the message names it in one line.
+        SettingError: an unknown or malformed variable, or one that the runner sets; the message is one line that names
+            it.
     """
-    given = {name.removeprefix(PREFIX).lower(): text for name, text in environ.items() if name.startswith(PREFIX)}
-    for name in given:
-        if name not in Settings.__struct_fields__:
-            raise ValueError(f"{variable(name)}: there is no such setting")
     for name, instead in OURS.items():
         if name in environ:
-            raise ValueError(f"{name}: `make run` decides this one; set {instead} instead")
-    try:
-        settings = msgspec.convert(given, Settings, strict=False)
-    except msgspec.ValidationError as problem:
-        text, _, where = str(problem).partition(" - at `$.")
-        raise ValueError(f"{variable(where.rstrip('`'))}: {text}") from None
-    if settings.clickhouse and not settings.clickhouse.startswith(("http://", "https://")):
-        raise ValueError(f"{variable('clickhouse')}: must be an http:// or https:// URL")
-    if not Path(settings.sites).is_file():
-        raise ValueError(f"{variable('sites')}: there is no file {settings.sites}")
-    return settings
+            raise SettingError(f"{name}: `make run` sets this one; set {instead} instead")
+    chosen = load(Settings, environ)
+    if not Path(chosen.sites).is_file():
+        raise SettingError(f"{variable('sites')}: there is no file {chosen.sites}")
+    return chosen

@@ -21,12 +21,12 @@ from rich.table import Table
 from collector.contract import Hit
 from collector.contract import decode as decode_hit
 from enricher.contract import decode_dead
-from enricher.kafka import access
 from enricher.rules.sent_fields import Refusal
 from enricher.settings import Settings
 from enricher.stream.chunk import enrich_record
-from enricher.stream.delivery import stop_producer
 from enricher.stream.record_batch import BatchWriter
+from stage.aiokafka_internals import stop_client
+from stage.kafka import access
 
 NOT_A_HIT: Final = "row of the sink, not a hit"
 OTHER_SITE: Final = "another site"
@@ -150,8 +150,8 @@ async def replay(
             done += len(records)
             progress(min(done, total), total)
     finally:
-        await consumer.stop()
-        await stop_producer(producer)
+        await stop_client(consumer)
+        await stop_client(producer)
     return outcome
 
 

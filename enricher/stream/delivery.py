@@ -6,7 +6,6 @@ transactional id is made of group, topic and partition: whoever opens the writer
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,13 +13,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from prometheus_client import Histogram
 
-from enricher.kafka import access
-from enricher.log import line
 from enricher.settings import Settings
 from enricher.stream.record_batch import Batch
+from stage.aiokafka_internals import stop_client
+from stage.kafka import access
+from stage.log import line
 
-_STOP_S: Final = 5.0
-"""A producer's `stop()` can hang while the broker is away (aiokafka #1101)."""
 _PROBE_S: Final = 20.0
 
 
@@ -71,24 +69,6 @@ class Delivery(Protocol):
         ...
 
 
-async def stop_producer(producer: AIOKafkaProducer) -> None:
-    """Stop within bounds, whatever the broker does; what hangs is ended, so that nothing of it delivers later."""
-    with suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(_STOP_S):
-            await producer.stop()
-            return
-    # aiokafka leaves its sender, whose batches never expire, and its connections to themselves.
-    owners = (producer._sender, producer._message_accumulator)
-    tasks = [(task, getattr(task.get_coro(), "cr_frame", None)) for task in asyncio.all_tasks()]
-    left = [task for task, frame in tasks if frame is not None and frame.f_locals.get("self") in owners]
-    for task in left:
-        task.cancel()
-    with suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(_STOP_S):
-            await asyncio.gather(*left, return_exceptions=True)
-            await producer.client.close()
-
-
 def _producer(settings: Settings, transactional_id: str | None) -> AIOKafkaProducer:
     return AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
@@ -125,7 +105,7 @@ class _TransactionalWriter:
             await self.producer.commit_transaction()
 
     async def close(self) -> None:
-        await stop_producer(self.producer)
+        await stop_client(self.producer)
 
 
 class Transactional:
@@ -143,7 +123,7 @@ class Transactional:
         try:
             await producer.start()
         except BaseException:
-            await stop_producer(producer)
+            await stop_client(producer)
             raise
         return _TransactionalWriter(producer, self._settings.group, self._took)
 
@@ -180,7 +160,7 @@ class AtLeastOnce:
         return _AtLeastOnceWriter(self._producer, self._consumer, self._took)
 
     async def close(self) -> None:
-        await stop_producer(self._producer)
+        await stop_client(self._producer)
 
 
 async def has_transactions(settings: Settings) -> bool:
@@ -191,14 +171,15 @@ async def has_transactions(settings: Settings) -> bool:
     """
     producer = _producer(settings, f"{settings.group}-probe")
     try:
-        await asyncio.wait_for(producer.start(), _PROBE_S)
+        async with asyncio.timeout(_PROBE_S):
+            await producer.start()
     except KafkaConnectionError:
         raise
     except KafkaError as error:
         line("info", "broker refuses transactions", error=repr(error))
         return False
     finally:
-        await stop_producer(producer)
+        await stop_client(producer)
     return True
 
 
@@ -220,6 +201,6 @@ async def begin(settings: Settings, consumer: AIOKafkaConsumer, took: Histogram,
     try:
         await producer.start()
     except BaseException:
-        await stop_producer(producer)
+        await stop_client(producer)
         raise
     return AtLeastOnce(producer, consumer, took)

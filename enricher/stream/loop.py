@@ -17,10 +17,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from enricher.admin import Health
 from enricher.contract import DeadHit, encode_dead
-from enricher.kafka import access, time_fetches
-from enricher.log import line
 from enricher.metrics import Metrics
 from enricher.row.enrich import Enricher
 from enricher.rules.sent_fields import Refusal
@@ -31,13 +28,16 @@ from enricher.stream.chunk import ChunkEnrichment
 from enricher.stream.column_fetch import FetchedColumns, take_columns
 from enricher.stream.delivery import Chunk, Delivery, PartitionWriter
 from enricher.stream.record_batch import BatchWriter
+from stage.admin import Health
+from stage.aiokafka_internals import stop_client, time_fetches
+from stage.kafka import access
+from stage.log import line
 
 _POLL_MS: Final = 200
 _SMALL_TAKE: Final = 1000
 """BatchWriter; fewer than that may wait for company."""
 _STEP_S: Final = 0.002
 """Longest time that dead letters are built before other tasks run."""
-_CLOSE_S: Final = 5.0
 _PATIENCE_S: Final = 5.0
 """A wait for Kafka that takes longer ends readiness, long before it ends the session."""
 _FIRST_BACKOFF_S: Final = 0.2
@@ -225,7 +225,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
 
         def say_waiting() -> None:
             self._long_waits.add(wait)
-            self._health.waits_for = _kafka(self._settings)
+            self._health.not_ready = f"waiting for {_kafka(self._settings)}"
 
         waiting = asyncio.get_running_loop().call_later(_PATIENCE_S, say_waiting)
         try:
@@ -235,7 +235,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             waiting.cancel()
             self._long_waits.discard(wait)
         if not self._long_waits:
-            self._health.waits_for = ""
+            self._health.not_ready = ""
 
     async def _watch_lag(self) -> None:
         waited, taken = 0, -1
@@ -357,13 +357,13 @@ async def _sessions(
             session = _Session(settings, enricher, consumer, out, brake, metrics, health)
             consumer.subscribe([settings.topic_raw], listener=session)
             line("info", "ready", topic=settings.topic_raw, group=settings.group)
-            health.waits_for = ""
+            health.not_ready = ""
             await session.run(stopping)
         except (KafkaError, Stalled, TimeoutError, OSError) as error:
             if time.monotonic() - began > _LONGEST_BACKOFF_S:
                 pause = _FIRST_BACKOFF_S
             what = _kafka(settings)
-            health.waits_for = what
+            health.not_ready = f"waiting for {what}"
             waiting = isinstance(error, KafkaConnectionError)
             line("warning", f"waiting for {what}" if waiting else "beginning again", error=repr(error), pause_s=pause)
             metrics.restarts.inc()
@@ -371,7 +371,6 @@ async def _sessions(
             await _sleep(pause, stopping)
             pause = min(pause * 2, _LONGEST_BACKOFF_S)
         finally:
-            with suppress(TimeoutError, KafkaError):
-                await asyncio.wait_for(consumer.stop(), _CLOSE_S)
+            await stop_client(consumer)
             if out is not None:
                 await out.close()

@@ -4,15 +4,15 @@ Reason: a record appended to aiokafka's own batch costs three times what it cost
 more. What `send_batch` needs of a batch, `Batch` has. Format: Kafka's documentation, "Record Batch".
 """
 
-import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
-from aiokafka.record.util import calc_crc32c
 from librt.strings import BytesWriter
 from mypy_extensions import i64
+
+from stage.aiokafka_internals import gzip_encode, lz4_encode, snappy_encode, zstd_encode
+from stage.record_batch import RecordBatch
 
 Codec = tuple[int, Callable[[bytes], bytes]]
 CODECS: Final[dict[str, Codec]] = {
@@ -26,10 +26,6 @@ CODECS: Final[dict[str, Codec]] = {
 smaller by the third, Kafka's default, which takes a quarter longer."""
 
 _TRANSACTIONAL: Final = 1 << 4
-_HEAD: Final = struct.Struct(">qiiBI")
-"""Base offset, length of what follows it, leader epoch, magic, CRC-32C of all after it."""
-_BODY: Final = struct.Struct(">hiqqqhii")
-"""Attributes, last offset delta, first and last timestamp, producer id, its epoch, base sequence, count."""
 
 
 def _size(number: i64) -> i64:
@@ -51,43 +47,13 @@ def write_varint(out: BytesWriter, number: i64) -> None:
     out.append(left)
 
 
-class Batch:
-    """What `send_batch` takes, in the form of aiokafka's BatchBuilder: one batch, whole from the start."""
+class Batch(RecordBatch):
+    """A record batch of packed values."""
 
     def __init__(self, records: bytes, count: int, first: int, last: int, codec: str, *, transactional: bool) -> None:
         """Take the bytes of at least one record; `first` and `last` are timestamps, the first's and the greatest."""
         number, pack = CODECS[codec]
-        self._attributes: Final = number | (_TRANSACTIONAL if transactional else 0)
-        self._payload = pack(records)
-        self._count: Final = count
-        self._first: Final = first
-        self._last: Final = last
-        self._producer = (-1, -1, -1)
-        self._buffer: bytearray | None = None
-
-    def close(self) -> None:
-        """Nothing can be added anyway."""
-
-    def closed(self) -> bool:
-        return True
-
-    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
-        self._producer = (producer_id, producer_epoch, base_sequence)
-
-    def _build(self) -> bytearray:
-        if self._buffer is None:
-            body = _BODY.pack(self._attributes, self._count - 1, self._first, self._last, *self._producer, self._count)
-            body += self._payload
-            self._payload = b""
-            head = _HEAD.pack(0, len(body) + 9, 0, 2, calc_crc32c(body))
-            self._buffer = bytearray(head + body)
-        return self._buffer
-
-    def record_count(self) -> int:
-        return self._count
-
-    def size(self) -> int:
-        return len(self._build())
+        super().__init__(number | (_TRANSACTIONAL if transactional else 0), pack(records), count, first, last)
 
 
 class BatchWriter:

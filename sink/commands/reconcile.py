@@ -19,8 +19,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from enricher.contract import COLUMNS, ROW_FORMAT, decode_dead
 from sink.batch import is_row
 from sink.clickhouse import TABLE, Connection, Stop, connect
-from sink.kafka import access
 from sink.settings import Settings
+from stage.aiokafka_internals import stop_client
+from stage.kafka import access
 
 KEY: Final = COLUMNS[: COLUMNS.index("received_at") + 1]
 """The first columns of a row: enough to identify the event."""
@@ -136,7 +137,7 @@ async def _records(
                 for records in taken.values():
                     yield tp, [record for record in records if record.offset < ends[tp]]
     finally:
-        await consumer.stop()
+        await stop_client(consumer)
 
 
 async def _commits(settings: Settings, tps: list[TopicPartition]) -> dict[TopicPartition, int]:

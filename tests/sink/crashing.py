@@ -10,9 +10,9 @@ import threading
 
 import uvloop
 
-from sink import log
 from sink.run import serve
 from sink.settings import read
+from stage import log
 
 CRASHED = 137
 STEPS = (

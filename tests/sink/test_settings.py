@@ -2,7 +2,8 @@
 
 import pytest
 
-from sink.settings import Settings, WrongSetting, read
+from sink.settings import Settings, read
+from stage.settings import SettingError
 
 
 def test_without_variables_the_defaults_stand() -> None:
@@ -43,7 +44,7 @@ def test_values_are_read_by_their_types() -> None:
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line(name: str, value: str) -> None:
-    with pytest.raises(WrongSetting) as caught:
+    with pytest.raises(SettingError) as caught:
         read({name: value})
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -17,6 +17,7 @@ from collector.kafka.forwarder import Forwarder, Plan
 from collector.metrics import Tally
 from collector.spool.block import unpack
 from collector.spool.spool import Spool
+from stage import aiokafka_internals
 from tests.brokers import Broker, unique
 from tests.collector.kafka.test_forwarder import LIMITS, hit, numbers_in
 from tests.faults.proxy import Proxy
@@ -59,7 +60,7 @@ async def test_producers_without_acknowledgements_do_not_pile_up(
         return await real(client, node, request, **given)
 
     monkeypatch.setattr(AIOKafkaClient, "send", send)
-    monkeypatch.setattr(forward, "_STOP_S", 0.2)
+    monkeypatch.setattr(aiokafka_internals, "STOP_S", 0.2)
     tally = Tally()
     forwarder = Forwarder(spool, Plan(broker.bootstrap, topic, ack_timeout_s=0.5), tally)
     before = len(asyncio.all_tasks())
@@ -85,7 +86,7 @@ async def test_a_broker_that_falls_silent_leaves_nothing_behind(
     broker, proxy = broker_behind_proxy
     topic = unique("hits.raw")
     await broker.create_topics(topic)
-    monkeypatch.setattr(forward, "_STOP_S", 0.2)
+    monkeypatch.setattr(aiokafka_internals, "STOP_S", 0.2)
     monkeypatch.setattr(forward, "_START_S", 1.0)
     tally = Tally()
     forwarder = Forwarder(spool, Plan(broker.bootstrap, topic, ack_timeout_s=0.5), tally)

@@ -16,7 +16,8 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enricher.stream.column_fetch import MOST_BYTES, FetchedColumns, _FetchResults
+from enricher.stream.column_fetch import MOST_BYTES, FetchedColumns, _ColumnReader
+from stage.aiokafka_internals import Answers
 
 SOURCE = TopicPartition("hits.raw", 2)
 ATTRIBUTES, CRC = 21, 17
@@ -67,7 +68,7 @@ def answer(data: bytes, begin: int, aborted: list[tuple[int, int]], isolation: i
 
 
 def in_columns(result: FetchResult) -> FetchResult:
-    answers = _FetchResults()
+    answers = Answers(_ColumnReader)
     answers[SOURCE] = result
     return answers[SOURCE]
 
@@ -187,7 +188,7 @@ def test_large_records_are_taken_few_at_a_time() -> None:
 def test_an_answer_that_is_given_up_is_not_kept_alive() -> None:
     data, _ = three_batches()
     for give_up in ("delete", "clear"):
-        answers = _FetchResults()
+        answers = Answers(_ColumnReader)
         answers[SOURCE], _ = answer(b"".join(data), 100, [], READ_COMMITTED)
         answers[SOURCE].getall(1)
         left = weakref.ref(answers[SOURCE])

@@ -19,7 +19,6 @@ from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
 from collector.contract import encode as encode_hit
-from enricher.admin import Health
 from enricher.commands.replay import Wanted, replay
 from enricher.contract import decode_row
 from enricher.metrics import Metrics
@@ -28,6 +27,7 @@ from enricher.settings import Settings
 from enricher.stream.delivery import Chunk, Transactional
 from enricher.stream.loop import TooManyDead, run
 from enricher.tables import load_enricher
+from stage.admin import Health
 from tests.brokers import ApacheKafka, Broker
 from tests.enricher.stream.test_stream import hit, read, read_to_end, running, topics, write
 from tests.ports import free_port

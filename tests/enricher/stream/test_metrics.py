@@ -8,12 +8,12 @@ import pytest
 from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from enricher.admin import Health
 from enricher.metrics import KAFKA_FAULTS, Metrics
 from enricher.stream import delivery, loop
 from enricher.stream.backlog import KNOWN_FOR_S, Backlog
 from enricher.stream.delivery import Chunk, Delivery, PartitionWriter
 from enricher.tables import load_enricher
+from stage.admin import Health
 from tests.brokers import Tansu
 from tests.enricher.stream.test_faults import hits
 from tests.enricher.stream.test_stream import topics, write

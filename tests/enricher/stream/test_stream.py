@@ -10,13 +10,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from collector.contract import Hit
 from collector.contract import encode as encode_hit
-from enricher.admin import Health
 from enricher.contract import decode_dead, decode_row
 from enricher.metrics import Metrics
 from enricher.row.enrich import Enricher
 from enricher.settings import Settings
 from enricher.stream import loop
 from enricher.tables import load_enricher
+from stage.admin import Health
 from tests.brokers import Broker, Tansu, unique
 
 

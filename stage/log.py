@@ -1,6 +1,7 @@
-"""Log lines of the sink: JSON or text, one an event on standard error, without personal data, and never a flood.
+"""Log lines: one line per event on standard error, as JSON or text, without personal data, and never a flood.
 
-Rule: of one message at most MOST lines leave within WINDOW_S seconds; the next one says in `left_out` how many did not.
+At most MOST lines of one message are written within WINDOW_S seconds. The next line of that message has the number of
+suppressed lines in `left_out`.
 """
 
 import json
@@ -14,25 +15,25 @@ from typing import Final, Literal
 
 import orjson
 
-STAGE: Final = "sink"
 MOST: Final = 20
 WINDOW_S: Final = 60.0
 KINDS: Final = 200
-"""Messages that are counted apart; a library that makes a new one each time fills these up, then shares one count."""
+"""Messages with a count of their own. A library that makes a new message each time fills them up; the rest share one
+count."""
 
 Form = Literal["auto", "json", "text"]
 """`auto`: text where standard error is a terminal, else JSON."""
 
 
 class Limiter:
-    """Which lines may leave. Pure: `now` in seconds of any steady clock comes with each question."""
+    """Decides which lines are written. `now` is in seconds, of any steady clock."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, tuple[float, int]] = {}
-        """Kind -> when its window began, lines in it so far."""
+        """Kind -> (start of its window, lines in the window)."""
 
     def admit(self, kind: str, now: float) -> int | None:
-        """Return how many of this kind were left out before this line; None: leave this one out, too."""
+        """Return the number of suppressed lines of this kind before this one, or None if this one is suppressed too."""
         if kind not in self._kinds and len(self._kinds) >= KINDS:
             self._kinds = {each: held for each, held in self._kinds.items() if held[0] + WINDOW_S > now}
             if len(self._kinds) >= KINDS:
@@ -45,7 +46,7 @@ class Limiter:
         return 0 if lines < MOST else None
 
     def owed(self, now: float) -> Iterator[tuple[str, int]]:
-        """Yield and forget (kind, lines left out) of the kinds whose window is over."""
+        """Yield (kind, suppressed lines) for each kind whose window is over, and forget the kind."""
         for kind, (began, lines) in list(self._kinds.items()):
             if now >= began + WINDOW_S:
                 del self._kinds[kind]
@@ -57,12 +58,12 @@ def as_json(record: dict[str, object]) -> bytes:
     """Return the line as a JSON object."""
     try:
         return orjson.dumps(record, default=str)
-    except TypeError:  # half a character, as a file's name may hold
+    except TypeError:  # a lone surrogate, which a file name can contain
         return json.dumps(record, default=str).encode()
 
 
 def as_text(record: dict[str, object]) -> bytes:
-    """Return the line for people: time, level, stage, message, then name=value; odd values are quoted."""
+    """Return the line as text: time, level, stage, message, then name=value; values with spaces are quoted."""
     rest = dict(record)
     words = [f"{rest.pop('at')} {str(rest.pop('level')).upper():7} {rest.pop('stage')}: {_plain(str(rest.pop('msg')))}"]
     for name, value in rest.items():
@@ -77,59 +78,64 @@ def _plain(text: str) -> str:
 
 
 _limiter = Limiter()
+_stage = "pharos"
 _form = as_json
 
 
-def use(form: Form) -> None:
-    """Write in this form from now on."""
-    global _form
+def start(stage: str, form: Form) -> None:
+    """Name the stage in every line from now on, and write in this form."""
+    global _stage, _form
+    _stage = stage
     _form = as_text if form == "text" or (form == "auto" and sys.stderr.isatty()) else as_json
 
 
 def line(level: Literal["info", "warning", "error"], msg: str, **fields: object) -> None:
-    """Write one event, unless many like it were written just now. `fields` must hold nothing of a visitor."""
+    """Write one event, unless MOST like it were written just now. `fields` must contain no visitor's data."""
     now = time.monotonic()
     left_out = _limiter.admit(msg, now)
     if left_out is not None:
-        _tell_owed(now)
+        _write_owed(now)
         _write(level, msg, fields | ({"left_out": left_out} if left_out else {}))
 
 
 def settle() -> None:
-    """At the end: say what was left out and not told yet."""
-    _tell_owed(float("inf"))
+    """At exit: write the counts of suppressed lines that no line has reported yet."""
+    _write_owed(float("inf"))
 
 
-def _tell_owed(now: float) -> None:
+def _write_owed(now: float) -> None:
     for msg, count in _limiter.owed(now):
         _write("warning", "lines were left out", {"like": msg, "left_out": count})
 
 
 def _write(level: str, msg: str, fields: dict[str, object]) -> None:
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    record: dict[str, object] = {"at": at, "stage": STAGE, "level": level, "msg": msg, **fields}
+    record: dict[str, object] = {"at": at, "stage": _stage, "level": level, "msg": msg, **fields}
     sys.stderr.buffer.write(_form(record) + b"\n")
     sys.stderr.buffer.flush()
 
 
 def where(problem: BaseException) -> list[str]:
-    """Return the places a traceback names, outermost first: file, line and function, no values."""
+    """Return the places in a traceback, outermost first: file, line and function, no values."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(problem.__traceback__)]
 
 
 class _Lines(logging.Handler):
-    """Puts what libraries log into our form; a traceback becomes its places.
+    """Writes log records of libraries as our lines.
 
-    A library may write a row or a hit into a message or an error: only the message's form and the error's type go on.
+    A library may put a client's request, a row or a cookie into a message or an error. So only the message's format,
+    the error's type and the places of its traceback are written.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         problem = record.exc_info[1] if record.exc_info else None
+        if record.name.startswith("aiohttp.") and 400 <= getattr(problem, "code", 500) < 500:
+            return  # a malformed request: the client's fault, and answered
         places = {"problem": type(problem).__name__, "where": where(problem)} if problem else {}
         line("error" if record.levelno >= logging.ERROR else "warning", str(record.msg), by=record.name, **places)
 
 
 def take_over_libraries() -> None:
-    """Have libraries' warnings come as our lines. Those of the Kafka client are left out: the sink says it once."""
+    """Write warnings of libraries as our lines, except the Kafka client's: the stages report its errors themselves."""
     logging.basicConfig(handlers=[_Lines()], level=logging.WARNING, force=True)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

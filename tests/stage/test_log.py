@@ -1,6 +1,5 @@
 """Log lines of every stage: bounded whatever floods, nothing left out unsaid, one line an event in either form."""
 
-import inspect
 import json
 import logging
 import os
@@ -17,7 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-ROOT = Path(__file__).parents[1]
+from stage import log
+
+ROOT = Path(__file__).parents[2]
 STAGES = ("collector", "enricher", "sink")
 
 anything = st.text(st.characters(exclude_categories=())) | st.integers(-(2**63), 2**63 - 1) | st.lists(st.text())
@@ -26,13 +27,12 @@ moments = st.lists(
 )
 
 
-@pytest.fixture(params=STAGES)
-def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A stage's log module, as a process begins with it."""
-    found: Any = import_module(f"{request.param}.log")
-    monkeypatch.setattr(found, "_limiter", found.Limiter())
-    monkeypatch.setattr(found, "_form", found.as_json)
-    return found
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the log up as in a new process."""
+    monkeypatch.setattr(log, "_limiter", log.Limiter())
+    monkeypatch.setattr(log, "_stage", "sink")
+    monkeypatch.setattr(log, "_form", log.as_json)
 
 
 @pytest.fixture
@@ -41,12 +41,10 @@ def said(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
     return lambda: capfd.readouterr().err.splitlines()
 
 
-@pytest.mark.parametrize("stage", STAGES)
 @given(moments)
-def test_of_each_kind_so_many_lines_a_window_and_every_one_is_accounted_for(
-    stage: str, steps: list[tuple[float, str]]
+def test_each_kind_has_a_bounded_number_of_lines_per_window_and_every_line_is_counted(
+    steps: list[tuple[float, str]],
 ) -> None:
-    log: Any = import_module(f"{stage}.log")
     limiter = log.Limiter()
     now = 0.0
     said: list[tuple[float, str]] = []
@@ -68,7 +66,7 @@ def test_of_each_kind_so_many_lines_a_window_and_every_one_is_accounted_for(
     assert told == asked
 
 
-def test_a_flood_of_one_fault_is_a_few_lines_that_say_how_many_more(log: Any, said: Callable[[], list[str]]) -> None:
+def test_a_flood_of_one_fault_is_a_few_lines_that_say_how_many_more(said: Callable[[], list[str]]) -> None:
     for number in range(10_000):
         log.line("error", "fsync failed", problem=str(number))
     log.line("info", "drained")
@@ -78,7 +76,7 @@ def test_a_flood_of_one_fault_is_a_few_lines_that_say_how_many_more(log: Any, sa
     assert (last["msg"], last["like"], last["left_out"]) == ("lines were left out", "fsync failed", 10_000 - log.MOST)
 
 
-def test_a_flood_of_ever_new_messages_is_bounded_too(log: Any, said: Callable[[], list[str]]) -> None:
+def test_a_flood_of_ever_new_messages_is_bounded_too(said: Callable[[], list[str]]) -> None:
     for number in range(10_000):
         log.line("warning", f"odd thing {number}")
     log.settle()
@@ -89,26 +87,24 @@ def test_a_flood_of_ever_new_messages_is_bounded_too(log: Any, said: Callable[[]
 
 @given(st.text(), st.dictionaries(st.from_regex(r"\A[a-z_]{1,8}\Z"), anything))
 def test_an_event_is_one_line_in_either_form(msg: str, fields: dict[str, object]) -> None:
-    for stage in STAGES:
-        log: Any = import_module(f"{stage}.log")
-        record = {"at": "2026-11-22T12:00:00.000+00:00", "stage": stage, "level": "info", "msg": msg}
-        whole = {**fields, **record}
-        assert b"\n" not in log.as_json(dict(whole))
-        assert json.loads(log.as_json(dict(whole))) == whole
-        assert len(log.as_text(dict(whole)).decode().splitlines()) == 1
-        assert set(json.loads(log.as_json({**record, "n": 1}))) == {"at", "stage", "level", "msg", "n"}
+    record = {"at": "2026-11-22T12:00:00.000+00:00", "stage": "sink", "level": "info", "msg": msg}
+    whole = {**fields, **record}
+    assert b"\n" not in log.as_json(dict(whole))
+    assert json.loads(log.as_json(dict(whole))) == whole
+    assert len(log.as_text(dict(whole)).decode().splitlines()) == 1
+    assert set(json.loads(log.as_json({**record, "n": 1}))) == {"at", "stage", "level", "msg", "n"}
 
 
-def test_text_is_for_people(log: Any) -> None:
-    record = {"at": "2026-11-22T12:00:00.000+00:00", "stage": log.STAGE, "level": "warning", "msg": "waiting for Kafka"}
+def test_text_is_for_people() -> None:
+    record = {"at": "2026-11-22T12:00:00.000+00:00", "stage": "sink", "level": "warning", "msg": "waiting for Kafka"}
     line = log.as_text({**record, "kafka": "k:9092", "detail": "no route\nto host", "s": 1.5, "where": ["a:1 f"]})
     assert line.decode() == (
-        f"2026-11-22T12:00:00.000+00:00 WARNING {log.STAGE}: waiting for Kafka kafka=k:9092 "
+        "2026-11-22T12:00:00.000+00:00 WARNING sink: waiting for Kafka kafka=k:9092 "
         'detail="no route\\nto host" s=1.5 where="[\\"a:1 f\\"]"'
     )
 
 
-def test_what_libraries_say_comes_as_our_lines_without_its_values(log: Any, said: Callable[[], list[str]]) -> None:
+def test_what_libraries_say_comes_as_our_lines_without_its_values(said: Callable[[], list[str]]) -> None:
     before = logging.root.handlers[:], logging.root.level, logging.getLogger("aiokafka").level
     try:
         log.take_over_libraries()
@@ -134,7 +130,7 @@ def test_what_libraries_say_comes_as_our_lines_without_its_values(log: Any, said
     [("", True, True), ("", False, False), ("json", True, False), ("text", False, True)],
 )
 def test_the_form_is_chosen_or_follows_the_terminal(form: str, terminal: bool, text: bool) -> None:
-    program = "import sys, sink.log as log; log.use(sys.argv[1] or 'auto'); log.line('info', 'ready')"
+    program = "import sys; from stage import log; log.start('sink', sys.argv[1] or 'auto'); log.line('info', 'ready')"
     ours, theirs = pty.openpty() if terminal else os.pipe()
     try:
         subprocess.run([sys.executable, "-c", program, form], stderr=theirs, cwd=ROOT, check=True, timeout=60)
@@ -155,9 +151,19 @@ def test_the_setting_is_checked(stage: str) -> None:
         settings.read(given_so)
 
 
-@pytest.mark.parametrize(
-    "name", ["Limiter", "as_json", "as_text", "use", "line", "settle", "_tell_owed", "_write", "where"]
-)
-def test_the_stages_share_no_code_and_yet_log_alike(name: str) -> None:
-    """Arrows forbid a module of all three: then what is mended in one is mended in the others."""
-    assert len({inspect.getsource(getattr(import_module(f"{stage}.log"), name)) for stage in STAGES}) == 1
+def test_a_malformed_request_is_no_line(said: Callable[[], list[str]]) -> None:
+    handler = log._Lines()
+
+    class Malformed(Exception):
+        code = 400
+
+    def logged(by: str, problem: Exception) -> list[str]:
+        handler.emit(
+            logging.LogRecord(by, logging.ERROR, "", 0, "Error handling request", None, (Malformed, problem, None))
+        )
+        return said()
+
+    assert logged("aiohttp.server", Malformed()) == []
+    assert len(logged("some.library", Malformed())) == 1
+    Malformed.code = 500
+    assert len(logged("aiohttp.server", Malformed())) == 1

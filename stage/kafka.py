@@ -1,4 +1,4 @@
-"""How to reach Kafka: what aiokafka's clients take besides the servers, from the settings; plain, TLS, SASL."""
+"""How a stage reaches Kafka: the arguments of aiokafka's clients for plain, TLS and SASL connections."""
 
 import ssl
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any
 
 from aiokafka.abc import AbstractTokenProvider
 
-from collector.settings import PREFIX, Settings
+from stage.settings import SettingError, StageSettings
 
 
 class TokenFile(AbstractTokenProvider):  # type: ignore[misc]
-    """OAUTHBEARER's token, read from its file at each login: whoever renews it need not tell us."""
+    """The OAUTHBEARER token in a file. It is read at each login, so that it can be renewed while the stage runs."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
@@ -20,11 +20,11 @@ class TokenFile(AbstractTokenProvider):  # type: ignore[misc]
         return self._path.read_text().strip()
 
 
-def access(settings: Settings) -> dict[str, Any]:
-    """Return the arguments of an aiokafka client that say how to encrypt and who we are.
+def access(settings: StageSettings) -> dict[str, Any]:
+    """Return the arguments of an aiokafka client for encryption and authentication.
 
     Raises:
-        ValueError: a file that cannot be used, or a setting that is missing; the message is one line that names it.
+        SettingError: a file that cannot be used, or a setting that is missing.
     """
     found: dict[str, Any] = {"security_protocol": settings.kafka_security}
     if settings.kafka_security.endswith("SSL"):
@@ -33,26 +33,28 @@ def access(settings: Settings) -> dict[str, Any]:
         found["sasl_mechanism"] = settings.kafka_mechanism
         if settings.kafka_mechanism == "OAUTHBEARER":
             if not Path(settings.kafka_token_path).is_file():
-                raise ValueError(f"{PREFIX}KAFKA_TOKEN_PATH: there is no file {settings.kafka_token_path!r}")
+                raise SettingError(
+                    f"{settings.variable('kafka_token_path')}: there is no file {settings.kafka_token_path!r}"
+                )
             found["sasl_oauth_token_provider"] = TokenFile(settings.kafka_token_path)
-        elif not settings.kafka_user or not settings.kafka_password:
-            raise ValueError(
-                f"{PREFIX}KAFKA_USER and {PREFIX}KAFKA_PASSWORD: must be set for {settings.kafka_mechanism}"
-            )
         else:
+            for field in ("kafka_user", "kafka_password"):
+                if not getattr(settings, field):
+                    raise SettingError(f"{settings.variable(field)}: must be set for {settings.kafka_mechanism}")
             found["sasl_plain_username"] = settings.kafka_user
             found["sasl_plain_password"] = settings.kafka_password
     return found
 
 
-def _tls(settings: Settings) -> ssl.SSLContext:
+def _tls(settings: StageSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=settings.kafka_ca or None)
     except (OSError, ssl.SSLError) as error:
-        raise ValueError(f"{PREFIX}KAFKA_CA: {settings.kafka_ca}: {error}") from None
+        raise SettingError(f"{settings.variable('kafka_ca')}: {settings.kafka_ca}: {error}") from None
     if settings.kafka_certificate:
         try:
             context.load_cert_chain(settings.kafka_certificate, settings.kafka_key or None)
         except (OSError, ssl.SSLError) as error:
-            raise ValueError(f"{PREFIX}KAFKA_CERTIFICATE: {settings.kafka_certificate}: {error}") from None
+            name = settings.variable("kafka_certificate")
+            raise SettingError(f"{name}: {settings.kafka_certificate}: {error}") from None
     return context

@@ -1,0 +1,62 @@
+"""The admin port of a stage: `/healthz`, `/readyz` and `/metrics`; never on a public address.
+
+`/healthz` answers 200 as long as the process is alive: restart a stage that does not answer. `/readyz` answers 200
+while the stage takes traffic, else 503 with the reason: send it no traffic, and do not restart it.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from aiohttp import web
+
+from stage.settings import SettingError, StageSettings
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus' text format."""
+
+
+class Health:
+    """Whether the stage takes traffic."""
+
+    def __init__(self) -> None:
+        self.not_ready = "starting"
+        """Why not; empty: it does."""
+
+
+class Admin(NamedTuple):
+    """A listening admin port."""
+
+    port: int
+    close: Callable[[], Awaitable[None]]
+
+
+async def serve(
+    settings: StageSettings, not_ready: Callable[[], str], metrics: Callable[[], Awaitable[bytes]]
+) -> Admin:
+    """Listen on the admin port. `not_ready` returns why the stage takes no traffic, or "".
+
+    Raises:
+        SettingError: the address cannot be used.
+    """
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        reason = not_ready()
+        return web.Response(status=503 if reason else 200, text=f"{reason or 'ready'}\n")
+
+    async def show(_: web.Request) -> web.Response:
+        return web.Response(body=await metrics(), headers={"Content-Type": METRICS_TYPE})
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", show)])
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.admin_host, settings.admin_port).start()
+    except OSError as error:
+        await runner.cleanup()
+        address = f"{settings.admin_host}:{settings.admin_port}"
+        raise SettingError(f"{settings.variable('admin_port')}: cannot listen on {address}: {error.strerror}") from None
+    return Admin(int(runner.addresses[0][1]), runner.cleanup)

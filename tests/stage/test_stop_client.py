@@ -1,0 +1,50 @@
+"""A client whose broker takes requests and answers none: `stop_client` ends it, and nothing of it is left."""
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from stage import aiokafka_internals
+from stage.aiokafka_internals import END_S, STOP_S, stop_client
+from tests.brokers import Broker, unique
+from tests.faults.proxy import Proxy
+from tests.waiting import until
+
+
+async def test_a_producer_that_hangs_in_stop_leaves_no_task_and_no_connection(
+    broker_behind_proxy: tuple[Broker, Proxy],
+) -> None:
+    broker, proxy = broker_behind_proxy
+    topic = unique("hits.enriched")
+    await broker.create_topics(topic)
+    before = asyncio.all_tasks()
+    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all", enable_idempotence=broker.transactions)
+    await producer.start()
+    await producer.partitions_for(topic)
+    proxy.lose_answers()
+    sent = [await producer.send(topic, b"row", partition=number) for number in range(2)]
+    await until(lambda: producer._sender._in_flight, "a batch is under way")
+    async with asyncio.timeout(STOP_S + END_S + 5):
+        await stop_client(producer)
+    assert asyncio.all_tasks() == before
+    assert not any(conn.connected() for conn in producer.client._conns.values())
+    assert not any(answer.done() for answer in sent)
+
+
+async def test_a_group_member_that_hangs_in_stop_leaves_no_task_and_no_connection(
+    broker_behind_proxy: tuple[Broker, Proxy],
+) -> None:
+    broker, proxy = broker_behind_proxy
+    topic = unique("hits.enriched")
+    await broker.create_topics(topic)
+    before = asyncio.all_tasks()
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=broker.bootstrap, group_id=unique("group"), auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    await until(lambda: aiokafka_internals.is_group_member(consumer), "the consumer is a member")
+    proxy.lose_answers()
+    async with asyncio.timeout(STOP_S + END_S + 5):
+        await stop_client(consumer)
+    assert asyncio.all_tasks() == before
+    assert not any(conn.connected() for conn in consumer._client._conns.values())
