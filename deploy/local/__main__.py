@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,7 +60,16 @@ def prepare(chosen: settings.Settings) -> Place:
         if port in found.values():
             raise Unusable(f"port {port} is given twice ({settings.variable(name)})")
         found[name] = port or ports.find(host, found.values())
+    _make_link_key(folder / programs.LINK_KEY_FILE)
     return Place(chosen, folder, found)
+
+
+def _make_link_key(path: Path) -> None:
+    """Make the key that signs links, unless there is one; links from before a restart stay valid."""
+    with contextlib.suppress(FileExistsError):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(file, "w") as opened:
+            opened.write(secrets.token_hex(32) + "\n")
 
 
 def _banner(place: Place) -> str:

@@ -50,7 +50,7 @@ def snippet(place: Place) -> str:
 def pixel_curl(place: Place) -> str:
     """Return a shell line that sends one hit."""
     page = "https%3A%2F%2Fdemo.example%2F%3Futm_source%3Dyoutube%26utm_medium%3Dvideo"
-    return f"curl -i '{place.url('collector_port')}/p.gif?s=demo&u={page}'"
+    return f"curl -sD - -o /dev/null '{place.url('collector_port')}/p.gif?s=demo&u={page}'"
 
 
 def sql_curl(place: Place) -> str:

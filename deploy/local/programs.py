@@ -11,6 +11,8 @@ import msgspec
 from deploy.local.settings import Settings
 
 HOST: Final = "127.0.0.1"
+LINK_KEY_FILE: Final = "link_key"
+"""Where the key that signs links is, in the data folder."""
 
 
 class Program(msgspec.Struct, frozen=True):
@@ -97,6 +99,8 @@ def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
             "PHAROS_ENRICHER_SESSION_TIMEOUT_MS": "2000",
             "PHAROS_SINK_SESSION_TIMEOUT_MS": "2000",
         }
+    if "PHAROS_COLLECTOR_LINK_KEY" not in environ:
+        open_to_choice["PHAROS_COLLECTOR_LINK_KEY_FILE"] = str(place.folder / LINK_KEY_FILE)
     env = {name: value for name, value in open_to_choice.items() if name not in environ}
     collector = {
         "PHAROS_COLLECTOR_KAFKA": place.kafka,
