@@ -44,7 +44,6 @@ async def _run(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None) ->
     except SettingError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    log.line("info", "admin port open", host=settings.admin_host, port=admin.port)
     health.not_ready = f"waiting for Kafka at {settings.kafka}"
     watching = asyncio.create_task(_watch_mmdb(settings, enricher, mmdb))
     try:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from stage import log, version
 from stage.settings import SettingError, StageSettings
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -33,7 +34,9 @@ class Admin(NamedTuple):
 async def serve(
     settings: StageSettings, not_ready: Callable[[], str], metrics: Callable[[], Awaitable[bytes]]
 ) -> Admin:
-    """Listen on the admin port. `not_ready` returns why the stage takes no traffic, or "".
+    """Listen on the admin port, and log that the stage starts, with its version.
+
+    `not_ready` returns why the stage takes no traffic, or "".
 
     Raises:
         SettingError: the address cannot be used.
@@ -47,7 +50,7 @@ async def serve(
         return web.Response(status=503 if reason else 200, text=f"{reason or 'ready'}\n")
 
     async def show(_: web.Request) -> web.Response:
-        return web.Response(body=await metrics(), headers={"Content-Type": METRICS_TYPE})
+        return web.Response(body=await metrics() + version.BUILD_INFO.encode(), headers={"Content-Type": METRICS_TYPE})
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", show)])
@@ -59,4 +62,6 @@ async def serve(
         await runner.cleanup()
         address = f"{settings.admin_host}:{settings.admin_port}"
         raise SettingError(f"{settings.variable('admin_port')}: cannot listen on {address}: {error.strerror}") from None
-    return Admin(int(runner.addresses[0][1]), runner.cleanup)
+    port = int(runner.addresses[0][1])
+    log.line("info", "starting", version=version.VERSION, admin_host=settings.admin_host, admin_port=port)
+    return Admin(port, runner.cleanup)

@@ -12,6 +12,7 @@ from pathlib import Path
 from loadtest.check.freshness import STAGES
 from loadtest.report.plot import WIDE, Series, legend, plot
 from loadtest.report.result import BOTTLENECK, BROKEN, Result, Times
+from stage.version import VERSION
 
 
 def page(result: Result) -> str:
@@ -51,7 +52,7 @@ def frame(title: str, verdict: tuple[str, str], about: str, reasons: Iterable[st
         f'<header><h1>{title}</h1><span class="verdict {tone}">{word}</span><p>{about}</p></header>{why}'
         f"{body}"
         "<footer>Open loop: every latency counts from the moment its request was due, not from when it could be sent. "
-        "Made by <code>python -m loadtest</code>.</footer></main></body></html>\n"
+        f"Made by <code>python -m loadtest</code>, Pharos {VERSION}.</footer></main></body></html>\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""What figures depend on: processor, cores, memory, kernel, versions of packages."""
+"""What figures depend on: version, processor, cores, memory, kernel, versions of packages."""
 
 import importlib.metadata
 import os
@@ -8,9 +8,10 @@ from typing import Final
 
 import psutil
 
+from stage.version import VERSION
+
 VERSIONS_OF: Final = (
     "uvloop",
-    "httptools",
     "aiohttp",
     "aiokafka",
     "msgspec",
@@ -21,13 +22,14 @@ VERSIONS_OF: Final = (
 
 
 def facts() -> dict[str, str]:
-    """Return what the figures depend on: processor, cores, memory, kernel, versions. No host name."""
+    """Return what the figures depend on: our version, processor, cores, memory, kernel, versions. No host name."""
     cpu = platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
         cpu = models[0] if models else cpu
     found = {
+        "pharos": VERSION,
         "cpu": cpu,
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",

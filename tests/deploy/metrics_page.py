@@ -1,6 +1,6 @@
-"""docs/metrics.md from what each stage declares: `python -m tests.deploy.metrics_page`, with `--write` to renew it.
+"""docs/metrics.md from what each stage declares: `python -m tests.deploy.metrics_page`, with `--write` to update it.
 
-It stands with the tests because nothing else may import all three stages.
+It is among the tests because no other package may import all three stages.
 """
 
 import sys
@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Final
 
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.parser import text_string_to_metric_families
 
 import collector.metrics
 import enricher.metrics
 import sink.metrics
+from stage import version
 
 PAGE: Final = Path(__file__).parents[2] / "docs/metrics.md"
 
 _HEAD: Final = """# Metrics
 
-Made from each stage's `metrics.py` by `make fmt`; `make check` looks whether it is current.
-Each stage serves `/metrics` on its own admin port (collector 9100, enricher 9101, sink 9102), never on the public one.
-Of several collector workers the numbers are added up before they are served. Labels come from closed lists, `site` from
-`sites.toml`, `partition` from the topic: nothing a visitor sends can make a new time series. Only the first 200 sites
-of `sites.toml` have a label of their own, in its order; all others share `_other`. A site keeps its label until the
-next start.
+`make fmt` generates this page from each stage's `metrics.py`; `make check` fails if it is not current.
+Each stage serves `/metrics` on its own admin port (collector 9100, enricher 9101, sink 9102), never on the public port.
+The numbers of several collector workers are added up. Labels come from closed lists, `site` from `sites.toml`,
+`partition` from the topic: a visitor cannot create a time series. Only the first 200 sites of `sites.toml`, in their
+order, have a label; all others share `_other`. A site keeps its label until the next start.
 
-Alerts and recording rules built on these: `deploy/prometheus/`. What to do about an alert: docs/runbooks.md.
+Alerts and recording rules use these metrics: `deploy/prometheus/`. What to do about an alert: docs/runbooks.md.
 """
 
 _Row = tuple[str, str, Iterable[str], str]
@@ -37,6 +38,13 @@ def _of_collector() -> list[_Row]:
         kind = "gauge" if declared.kind == "gauge_max" else declared.kind
         rows.append((collector.metrics.PREFIX + name, kind, declared.labels, declared.help))
     return rows
+
+
+def _of_text(exposition: str) -> list[_Row]:
+    return [
+        (family.name, family.type, family.samples[0].labels, family.documentation)
+        for family in text_string_to_metric_families(exposition)
+    ]
 
 
 def _of(declared: Iterable[object]) -> list[_Row]:
@@ -53,6 +61,7 @@ def _of(declared: Iterable[object]) -> list[_Row]:
 def page() -> str:
     """Return the text of docs/metrics.md."""
     stages = {
+        "Every stage": _of_text(version.BUILD_INFO),
         "Collector": _of_collector(),
         "Enricher": _of(vars(enricher.metrics.Metrics()).values()),
         "Sink": _of(vars(sink.metrics).values()),
@@ -61,7 +70,7 @@ def page() -> str:
     for stage, rows in stages.items():
         parts += [
             f"\n## {stage}\n",
-            "| metric | type | labels | says, and what to do when it moves |",
+            "| metric | type | labels | meaning, and what to do when it changes |",
             "|---|---|---|---|",
         ]
         for name, kind, labels, text in rows:
@@ -71,7 +80,7 @@ def page() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, or look whether it is current; 1 when it is not."""
+    """Write the page, or compare it; return 1 if it is not current."""
     if arguments == ["--write"]:
         PAGE.write_text(page())
         return 0
