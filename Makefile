@@ -62,6 +62,7 @@ check: setup  ## Look only: formatting, lint, types, generated pages
 	$(BIN)/deptry . && $(BIN)/deptry tests --ignore DEP002,DEP004 --exclude '\.venv'
 	$(BIN)/codespell $$(git ls-files | grep -v '[.]lock$$')
 	$(BIN)/python -m tests.words
+	$(BIN)/python -m tests.rooms
 	$(BIN)/python -m tests.deploy.metrics_page
 	$(BIN)/python -m deploy.grafana.dashboards
 

@@ -33,13 +33,36 @@ COMPILED: Final = {
         "stream/chunk", "stream/column_fetch", "stream/record_batch",
     ),
 }  # fmt: skip
-"""The modules that a hit passes. Others gain nothing, and some cannot be compiled (structs, aiohttp's classes)."""
+"""The modules that a hit passes."""
+HOT: Final = (
+    "collector.http.connection", "collector.kafka.record_batch",
+    "enricher.stream.chunk", "enricher.stream.column_fetch", "enricher.stream.record_batch",
+)  # fmt: skip
+"""The modules that a hit enters first: what they import, directly or not, is compiled or in INTERPRETED."""
+INTERPRETED: Final = {
+    "collector.contract": "msgspec structs, whose code is C, and tables",
+    "collector.http.aiohttp_bridge": "calls aiohttp, which is interpreted",
+    "collector.http.ingest": "one call per request that leaves the fast path",
+    "collector.http.pixel": "data",
+    "collector.http.request_id": "one call per request with such a header",
+    "collector.metrics": "dictionaries of counters, read once a second",
+    "collector.policy": "the fast path remembers its answers per query, site and set of cookies",
+    "collector.spool.quarantine": "damage only",
+    "enricher.contract": "msgspec structs, whose code is C",
+    "enricher.rules.channel": "remembered per campaign and referrer",
+    "enricher.rules.geo": "remembered per address",
+    "enricher.rules.json_body": "msgspec structs, whose code is C",
+    "enricher.rules.mail": "remembered per user agent",
+    "stage.aiokafka_internals": "one call per batch",
+    "stage.log": "bounded lines",
+}
+"""Modules, or folders, on the way of a hit that stay interpreted, each with the reason."""
 
 _HERE: Final = Path(__file__).resolve().parent.parent
 
 
 class Impossible(Exception):
-    """Nothing was compiled; the text names the thing and the mend."""
+    """Nothing was compiled; the message says what is missing and how to get it."""
 
 
 def compiler() -> str:

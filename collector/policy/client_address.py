@@ -4,7 +4,7 @@ Rule: a header counts only when it comes from a trusted proxy, and of a chain on
 read from the right. A forged or broken header falls back to the peer and is named in `fault`; it never costs the hit.
 """
 
-import socket
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_network
@@ -111,7 +111,7 @@ def truncate(ip: str, policy: Literal["truncate", "full", "none"]) -> str:
     if policy == "full":
         return ip
     if ":" in ip:
-        return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, ip)[:6] + bytes(10))
+        return inet_ntop(AF_INET6, inet_pton(AF_INET6, ip)[:6] + bytes(10))
     return ip[: ip.rindex(".")] + ".0"
 
 
@@ -159,12 +159,12 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 def _packed(text: str) -> bytes | None:
     try:
         if ":" not in text:
-            return socket.inet_pton(socket.AF_INET, text)
-        packed = socket.inet_pton(socket.AF_INET6, text)
+            return inet_pton(AF_INET, text)
+        packed = inet_pton(AF_INET6, text)
     except (OSError, ValueError):  # ValueError: a NUL, or a surrogate
         return None
     return packed[12:] if packed.startswith(_MAPPED) else packed
 
 
 def _text(packed: bytes) -> str:
-    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+    return inet_ntop(AF_INET if len(packed) == 4 else AF_INET6, packed)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.native import COMPILED, Impossible, build
+from deploy.native import COMPILED, HOT, INTERPRETED, Impossible, build
+from tests import rooms
 
 ROOT = Path(__file__).parents[2]
 SUITES = {
@@ -32,6 +33,23 @@ def test_every_module_is_compiled_and_used(native: Path) -> None:
     )
     assert all(name.endswith(".so") for name in told.stdout.split()), told.stdout
     assert len(told.stdout.split()) == len(modules)
+
+
+def test_no_module_of_the_hot_path_is_forgotten() -> None:
+    compiled = {f"{package}.{name.replace('/', '.')}" for package, names in COMPILED.items() for name in names}
+    reached: set[str] = set()
+    left = list(HOT)
+    while left:
+        module = left.pop()
+        if module not in reached:
+            reached.add(module)
+            left += rooms.imports(module)
+    listed = {
+        module: [one for one in INTERPRETED if f"{module}.".startswith(f"{one}.")] for module in reached - compiled
+    }
+    assert [module for module, entries in listed.items() if not entries] == [], "neither compiled nor in INTERPRETED"
+    used = {entry for entries in listed.values() for entry in entries}
+    assert set(INTERPRETED) - used == set(), "no longer on the way of a hit, or compiled"
 
 
 def test_it_passes_the_tests_of_the_way_of_a_hit(native: Path, tmp_path: Path) -> None:

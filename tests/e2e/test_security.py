@@ -26,7 +26,7 @@ from tests.ports import free_port
 from tests.processes import Program
 from tests.waiting import until
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MECHANISMS = ("PLAIN", "SCRAM-SHA-512", "OAUTHBEARER", "SCRAM-SHA-256")
 SECRETS = {"PLAIN": "plain-s3cret", "SCRAM-SHA-512": "scram-s3cret", "SCRAM-SHA-256": "scram-256-s3cret"}
 
