@@ -4,10 +4,10 @@ Rule: a header counts only when it comes from a trusted proxy, and of a chain on
 read from the right. A forged or broken header falls back to the peer and is named in `fault`; it never costs the hit.
 """
 
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_network
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Final, Literal, NamedTuple
 
 MOST_HOPS: Final = 32
