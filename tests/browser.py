@@ -9,7 +9,7 @@ from playwright.async_api import Browser, async_playwright
 
 from tests import needs
 
-_FLAGS: Final = [
+FLAGS: Final = [
     "--no-sandbox",  # tests may run as root, where Chromium's sandbox does not start
     "--disable-dev-shm-usage",
     "--disable-gpu",
@@ -27,7 +27,7 @@ async def chromium() -> AsyncIterator[Browser]:
     """A running browser; use a `new_context()` for a visitor of its own. Skips where there is no Chromium."""
     program = needs.program("chromium", "chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=_FLAGS, timeout=60_000)
+        browser = await playwright.chromium.launch(executable_path=program, args=FLAGS, timeout=60_000)
         try:
             yield browser
         finally:

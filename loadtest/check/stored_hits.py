@@ -8,27 +8,24 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
-from loadtest.traffic.request_template import ID_PREFIX
+from loadtest.traffic.request_template import ID_PREFIX, uuid_middle
 
-# Where a hit carries its id: see templates.py.
-_COUNT = """
-WITH multiIf(client_event_id != '', client_event_id, props['lt'] != '', props['lt'], click_id) AS id
-SELECT count() FROM pharos.events
-WHERE occurred_at >= fromUnixTimestamp64Milli({since:Int64}) AND startsWith(id, {prefix:String})
+# Where a hit carries its id: see request_template.py. `key` is sender and number, ten hex digits; empty for other hits.
+_IDS = """
+WITH multiIf(client_event_id != '', client_event_id, props['lt'] != '', props['lt'], click_id) AS id,
+    multiIf(startsWith(id, {prefix:String}), concat(substring(id, 12, 2), substring(id, 15, 8)),
+            substring(id, 15, 12) = {middle:String}, substring(id, 27, 10), '') AS key
 """
-_EVENTS = """
-WITH multiIf(client_event_id != '', client_event_id, props['lt'] != '', props['lt'], click_id) AS id
-SELECT reinterpretAsUInt8(unhex(substring(id, 12, 2))), reinterpretAsUInt32(reverse(unhex(substring(id, 15, 8))))
-FROM pharos.events
-WHERE occurred_at >= fromUnixTimestamp64Milli({since:Int64}) AND startsWith(id, {prefix:String})
-"""
+_OF_RUN = "occurred_at >= fromUnixTimestamp64Milli({since:Int64}) AND key != ''"
+_COUNT = f"{_IDS} SELECT count() FROM pharos.events WHERE {_OF_RUN}"  # noqa: S608
+_EVENTS = f"""{_IDS}
+SELECT reinterpretAsUInt8(unhex(substring(key, 1, 2))), reinterpretAsUInt32(reverse(unhex(substring(key, 3, 8))))
+FROM pharos.events WHERE {_OF_RUN}
+"""  # noqa: S608
 _LOG = _EVENTS.replace("pharos.events", "pharos.event_log")
-_VISIBLE = """
-WITH multiIf(client_event_id != '', client_event_id, props['lt'] != '', props['lt'], click_id) AS id
-SELECT id FROM pharos.events
-WHERE occurred_at >= fromUnixTimestamp64Milli({since:Int64}) AND startsWith(id, {prefix:String})
-    AND has(splitByChar('.', {rests:String}), substring(id, 12))
-"""
+_VISIBLE = f"""{_IDS}
+SELECT key FROM pharos.events WHERE {_OF_RUN} AND has(splitByChar('.', {{keys:String}}), key)
+"""  # noqa: S608
 
 
 class StoreUnavailable(RuntimeError):
@@ -45,7 +42,7 @@ class Store(Protocol):
         """Yield (sender, number) for each event, or (`log`) for each row of the storage below, where repeats show."""
 
     def visible(self, ids: list[str], since: float) -> set[str]:
-        """Return which of these hit ids are visible now."""
+        """Return which of these hits, named by `hit_id`, are visible now."""
 
 
 class ClickHouse:
@@ -69,12 +66,13 @@ class ClickHouse:
                 yield from zip(senders, numbers, strict=True)
 
     def visible(self, ids: list[str], since: float) -> set[str]:
-        """Return which of these hit ids, all of one run, are visible now."""
+        """Return which of these hits, all of one run and named by `hit_id`, are visible now."""
+        keys = {identifier[11:13] + identifier[14:]: identifier for identifier in ids}
         # As one short text: a longer question would leave the URL, and not every endpoint takes it in a form.
-        asked = {"since": int(since * 1000), "prefix": ids[0][:11], "rests": ".".join(i[11:] for i in ids)}
+        parameters = _parameters(ids[0][2:10], since) | {"since": int(since * 1000), "keys": ".".join(keys)}
         with _away():
-            result = self._client.query(_VISIBLE, parameters=asked)
-        return {row[0] for row in result.result_rows}
+            result = self._client.query(_VISIBLE, parameters=parameters)
+        return {keys[row[0]] for row in result.result_rows}
 
     def close(self) -> None:
         """Close the connection."""
@@ -92,4 +90,4 @@ def _away() -> Iterator[None]:
 
 def _parameters(run: str, since: float) -> dict[str, object]:
     # A minute earlier than the start: the collector's clock is another one.
-    return {"since": int((since - 60) * 1000), "prefix": f"{ID_PREFIX}{run}-"}
+    return {"since": int((since - 60) * 1000), "prefix": f"{ID_PREFIX}{run}-", "middle": uuid_middle(run)}

@@ -23,11 +23,12 @@ from loadtest.drive import verdict
 from loadtest.drive.alarm import Alarm
 from loadtest.drive.plan import Interval, Target
 from loadtest.drive.verdict import ACCEPTED, FAILED, UNANSWERED
-from loadtest.traffic.request_template import Template, hit_id
+from loadtest.traffic.request_template import Template, hit_id, uuid_middle
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _PID = re.compile(rb"\r\nset-cookie: *_pid=([0-9a-f]{32})", re.IGNORECASE)
 
+_ONE_ID: Final = ("id",)
 GRAIN_S: Final = 0.0001
 """The alarm rings no more often than this."""
 
@@ -97,6 +98,7 @@ class Sender:
     ) -> None:
         self.target, self.templates, self.moments = target, templates, moments
         self.prefix = hit_id(run, index, 0)[:-8].encode()
+        self.middle = f"{uuid_middle(run)}{index:02x}".encode()
         self.rng = random.Random(f"sender {seed} {index}")
         self.place = self.rng.randrange(len(templates))
         self.outcomes = array("B")
@@ -210,18 +212,26 @@ class Sender:
         self.place = place
         template = self.templates[place]
         number = connection.number = len(self.outcomes)
-        if len(template.slots) == 1:
+        if template.slots == _ONE_ID:
             raw = b"%b%b%08x%b" % (template.parts[0], self.prefix, number, template.parts[1])
             self.outcomes.append(UNANSWERED)
         else:
             count = len(template.expected)
-            ids = [b"%b%08x" % (self.prefix, n) for n in range(number, number + count)]
             self.outcomes.extend([UNANSWERED] * count)
-            raw = template.render(ids, self.cookies.get(template.visit, b"0" * 32))
+            raw = template.render(self.ids(template, number), self.cookies.get(template.visit, b"0" * 32))
         connection.template, connection.at, connection.sent = template, at, now
         self.busy.add(connection)
         self.requests += 1
         connection.transport.write(raw)
+
+    def ids(self, template: Template, number: int) -> list[bytes]:
+        """Return the ids of a request's hits from `number` on; a UUID has the time of now."""
+        stamp = b""
+        if "uuid" in template.slots:
+            at_ms = int(time.time() * 1000)
+            stamp = b"%08x-%04x-%b" % (at_ms >> 16, at_ms & 0xFFFF, self.middle)
+        kinds = [slot for slot in template.slots if slot != "cookie"]
+        return [b"%b%08x" % (stamp if kind == "uuid" else self.prefix, number + n) for n, kind in enumerate(kinds)]
 
     def due(self, now: float) -> None:
         """Serve every moment that has come."""

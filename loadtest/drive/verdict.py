@@ -50,7 +50,7 @@ def judge(template: Template, data: bytes, end: int) -> Verdict:
     if max(outcomes) < WRONGLY_REFUSED:
         return Verdict(outcomes, "")
     words = (said[1] if said else data[end + 4 : end + 84]).decode("latin-1").partition("\r")[0]
-    return Verdict(outcomes, f"{template.sort}: {status} {words if words.isprintable() else ''}".strip())
+    return Verdict(outcomes, f"{template.kind}: {status} {words if words.isprintable() else ''}".strip())
 
 
 def _posted(template: Template, status: int, body: bytes) -> list[int]:

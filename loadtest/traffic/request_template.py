@@ -1,10 +1,12 @@
 """A request as bytes with slots: made once, sent many times with new ids. Pure.
 
-A hit carries its id in one of three ways: conversions as the sender's own `id`, by which Pharos makes events one;
-clicks as an ad platform's click id, the one thing of a link's query that is passed on; everything else as the property
-`lt`. Pharos does not look at the latter two, so that a hit counted twice shows as two rows.
+A hit carries its id in one of four ways: conversions as the sender's own `id`, by which Pharos makes events one; events
+of the mix's tag as that `id` too, in the tag's form; clicks as an ad platform's click id, which links pass on; all
+others as the property `lt`. Pharos does not look at the latter two, so that a hit counted twice shows as two rows.
 """
 
+import random
+import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -13,9 +15,12 @@ import msgspec
 ID_PREFIX: Final = "lt"
 ID_SLOT: Final = "~id~~~~~~~~~~~~~~~~~~~"
 """Stands where a hit's id goes; as wide as one, so that a body's length holds."""
+UUID_SLOT: Final = "~uuid~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~"
+"""Stands where an id of the form that the tag makes goes: a UUID of version 7, 36 wide."""
 PID_SLOT: Final = "~pid~~~~~~~~~~~~~~~~~~~~~~~~~~~~"
 """Stands where the visitor cookie goes that an earlier answer has set; 32 wide."""
 
+Slot = Literal["id", "uuid", "cookie"]
 RequestKind = Literal[
     "browse", "tag", "tag_batch", "purchase", "server", "click", "mail", "bot", "refused", "nonsense", "worst", "pixel"
 ]
@@ -27,10 +32,26 @@ def hit_id(run: str, sender: int, number: int) -> str:
     return f"{ID_PREFIX}{run}-{sender:02x}-{number:08x}"
 
 
+def uuid_middle(run: str) -> str:
+    """Return the part of `hit_uuid` between the time and the sender: 12 characters."""
+    return f"7{run[:3]}-8{run[3:6]}-{run[6:]}"
+
+
+def hit_uuid(run: str, sender: int, number: int, at_ms: int) -> str:
+    """Return the same id as a UUID of version 7: the time, then run, sender and number in its other 74 bits."""
+    return f"{at_ms >> 16:08x}-{at_ms & 0xFFFF:04x}-{uuid_middle(run)}{sender:02x}{number:08x}"
+
+
+def uuid7(rng: random.Random, at_ms: int) -> str:
+    """Return a UUID of version 7 with this time and random bits."""
+    bits = f"{rng.getrandbits(74):019x}"
+    return f"{at_ms >> 16:08x}-{at_ms & 0xFFFF:04x}-7{bits[1:4]}-{8 | int(bits[0]) & 3:x}{bits[4:7]}-{bits[7:]}"
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request before it becomes bytes; ID_SLOT and PID_SLOT stand where ids and the learned cookie go."""
 
-    sort: RequestKind
+    kind: RequestKind
     method: Literal["GET", "POST"] = "GET"
     target: str
     """Path and query."""
@@ -49,10 +70,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Template(msgspec.Struct, frozen=True):
     """A request as bytes: `parts` with a slot between each two."""
 
-    sort: RequestKind
+    kind: RequestKind
     parts: tuple[bytes, ...]
-    slots: tuple[bool, ...]
-    """For each slot: True for an id, False for the cookie."""
+    slots: tuple[Slot, ...]
+    """What each slot takes, in order."""
     status: int
     expected: tuple[bool, ...]
     visit: int
@@ -62,14 +83,16 @@ class Template(msgspec.Struct, frozen=True):
 
     def render(self, ids: Sequence[bytes], pid: bytes) -> bytes:
         """Return the request with these ids (as many as `expected`) and, where it has a slot, this cookie."""
-        if len(self.slots) == 1 and self.slots[0]:
-            return self.parts[0] + ids[0] + self.parts[1]
         fill = iter(ids)
         pieces = [self.parts[0]]
         for slot, part in zip(self.slots, self.parts[1:], strict=True):
-            pieces.append(next(fill) if slot else pid)
+            pieces.append(pid if slot == "cookie" else next(fill))
             pieces.append(part)
         return b"".join(pieces)
+
+
+_SLOTS: Final[dict[bytes, Slot]] = {ID_SLOT.encode(): "id", UUID_SLOT.encode(): "uuid", PID_SLOT.encode(): "cookie"}
+_ANY_SLOT: Final = re.compile(b"(" + b"|".join(map(re.escape, _SLOTS)) + b")")
 
 
 def wire(request: Request, host: str) -> Template:
@@ -79,16 +102,12 @@ def wire(request: Request, host: str) -> Template:
     if request.method == "POST":
         lines.append(f"Content-Length: {len(body)}")
     raw = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-    parts, slots = [], []
-    for piece in raw.split(ID_SLOT.encode()):
-        inner = piece.split(PID_SLOT.encode())
-        parts.extend(inner)
-        slots.extend([False] * (len(inner) - 1) + [True])
+    pieces = _ANY_SLOT.split(raw)
     answer = b'{"accepted":%d,"refused":[]}' % len(request.expected) if request.method == "POST" else b""
     return Template(
-        sort=request.sort,
-        parts=tuple(parts),
-        slots=tuple(slots[:-1]),
+        kind=request.kind,
+        parts=tuple(pieces[::2]),
+        slots=tuple(_SLOTS[slot] for slot in pieces[1::2]),
         status=request.status,
         expected=request.expected,
         visit=request.visit,

@@ -11,7 +11,7 @@ from collector import contract
 from loadtest.traffic import profiles, request_template, user_agents
 
 SURFACE = profiles.Surface(token="secret", link_code="yt-launch")
-SLOTS = (request_template.ID_SLOT, request_template.PID_SLOT)
+SLOTS = (request_template.ID_SLOT, request_template.UUID_SLOT, request_template.PID_SLOT)
 
 
 class Parsed:
@@ -41,14 +41,21 @@ class Parsed:
 def test_every_request_is_well_formed_and_carries_its_ids(profile: str) -> None:
     numbers = itertools.count()
     for template in profiles.pool(profile, 7, SURFACE, 400):
-        ids = [request_template.hit_id("0badcafe", 3, next(numbers)).encode() for _ in template.expected]
+        ids = [
+            request_template.hit_id("0badcafe", 3, next(numbers)).encode()
+            if slot == "id"
+            else request_template.hit_uuid("0badcafe", 3, next(numbers), 1_795_334_400_000).encode()
+            for slot in template.slots
+            if slot != "cookie"
+        ]
+        assert len(ids) == len(template.expected)
         raw = template.render(ids, b"c" * 32)
         parsed = Parsed(raw)
         assert parsed.complete, raw
         assert not any(slot.encode() in raw for slot in SLOTS)
         assert all(raw.count(identifier) == 1 for identifier in ids)
         assert len(parsed.url) < 8_192
-        assert template.sort == "worst" or len(raw) - len(parsed.body) < 4_096
+        assert template.kind == "worst" or len(raw) - len(parsed.body) < 4_096
         if parsed.method == "POST":
             events = msgspec.json.decode(parsed.body)
             events = events if isinstance(events, list) else [events]
@@ -82,15 +89,15 @@ def test_a_new_visitor_learns_a_cookie_and_carries_it_along() -> None:
 
 
 def test_profiles_have_their_character() -> None:
-    def sorts(profile: str) -> Counter[str]:
-        return Counter(template.sort for template in profiles.pool(profile, 3, SURFACE, 3_000))
+    def kinds(profile: str) -> Counter[str]:
+        return Counter(template.kind for template in profiles.pool(profile, 3, SURFACE, 3_000))
 
-    assert {"browse", "tag", "purchase", "server", "click", "mail", "bot", "refused", "nonsense"} <= sorts(
+    assert {"browse", "tag", "purchase", "server", "click", "mail", "bot", "refused", "nonsense"} <= kinds(
         "shop"
     ).keys()
-    assert sorts("newsletter").most_common(1)[0][0] == "mail"
-    assert sorts("bots").most_common(1)[0][0] == "bot"
-    assert sorts("pixel").keys() == {"pixel"}
+    assert kinds("newsletter").most_common(1)[0][0] == "mail"
+    assert kinds("bots").most_common(1)[0][0] == "bot"
+    assert kinds("pixel").keys() == {"pixel"}
     with pytest.raises(KeyError):
         profiles.pool("no such profile", 1, SURFACE, 1)
 
@@ -110,5 +117,5 @@ def test_hits_are_what_the_collector_writes() -> None:
     hits = list(itertools.islice(profiles.hits("shop", 9, SURFACE), 1_000))
     assert [contract.decode(contract.encode(hit)) for hit in hits] == hits
     assert len({hit.id for hit in hits}) == len(hits)
-    assert {hit.kind for hit in hits} == {"pixel", "open", "tag", "server"}
+    assert {hit.kind for hit in hits} == {"pixel", "open", "tag", "server", "click"}
     assert not any(slot in text for hit in hits for slot in SLOTS for text in (hit.query, hit.body, hit.visitor_id))
