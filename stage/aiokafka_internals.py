@@ -174,6 +174,6 @@ def _release(answer: Any) -> None:
 def take_by(consumer: AIOKafkaConsumer, taker: Callable[[PartitionAnswer], Taker]) -> None:
     """Make `getmany` return what the takers return. The consumer has started and has fetched nothing yet.
 
-    `taker` gets the answer for one partition and returns a function: largest number of records or None -> the records.
+    `taker` gets the answer of one partition and returns a function: largest number of records or None -> the records.
     """
     consumer._fetcher._records = Answers(taker)
