@@ -31,6 +31,10 @@ from stage.aiokafka_internals import stop_client
 _FIRST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 5.0
 _START_S: Final = 15.0
+_METADATA_S: Final = 30.0
+"""How old the producer's picture of the topic may be."""
+_PARTITIONS_EVERY_S: Final = 10.0
+"""Seconds between two looks at that picture: partitions that are added get hits within _METADATA_S + this."""
 
 
 class Plan(NamedTuple):
@@ -206,12 +210,12 @@ class Forwarder:
             enable_idempotence=idempotent,
             max_request_size=8 << 20,
             request_timeout_ms=int(self._plan.ack_timeout_s * 1000),
+            metadata_max_age_ms=int(_METADATA_S * 1000),
         )
 
     async def _partitions(self, producer: AIOKafkaProducer) -> list[int]:
         """Return the topic's partitions; find out whether the broker still has what it acknowledged."""
-        async with asyncio.timeout(_START_S):
-            partitions = sorted(await producer.partitions_for(self._plan.topic))
+        partitions = await self._known_partitions(producer)
         if self._plan.replays and self._offsets:
             known = [TopicPartition(self._plan.topic, p) for p in self._offsets if p in partitions]
             consumer = AIOKafkaConsumer(
@@ -227,14 +231,23 @@ class Forwarder:
                 raise _BrokerForgot
         return partitions
 
+    async def _known_partitions(self, producer: AIOKafkaProducer) -> list[int]:
+        """Return the topic's partitions as the producer knows them now; without asking the broker if it knows any."""
+        async with asyncio.timeout(_START_S):
+            return sorted(await producer.partitions_for(self._plan.topic))
+
     async def _pump(self, producer: AIOKafkaProducer, partitions: list[int]) -> None:
         """Send and settle until drained. Raises whatever ends the producer."""
         flying: deque[_Sent] = deque()
         busy: set[int] = set()
         last_batch_at = 0.0
         loop = asyncio.get_running_loop()
+        looked_at = loop.time()
         try:
             while True:
+                if loop.time() >= looked_at + _PARTITIONS_EVERY_S:
+                    looked_at = loop.time()
+                    partitions = await self._known_partitions(producer)
                 while flying and flying[0].answer.done():
                     sent = flying.popleft()
                     busy.discard(sent.partition)

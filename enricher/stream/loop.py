@@ -343,6 +343,7 @@ async def _sessions(
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=max(500, settings.session_timeout_ms // 5),
             isolation_level="read_committed",
+            metadata_max_age_ms=30_000,  # an added partition is assigned within this time
         )
         out: Delivery | None = None
         began = time.monotonic()

@@ -5,9 +5,10 @@ import random
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from collector.contract import Hit, encode
+from collector.kafka import forwarder as forwarder_module
 from collector.kafka.forwarder import Forwarder, Plan
 from collector.metrics import Tally
 from collector.spool.acknowledged import Position
@@ -15,6 +16,7 @@ from collector.spool.inventory import Limits
 from collector.spool.spool import Spool
 from tests.brokers import Broker, unique
 from tests.collector.running import hits_in
+from tests.waiting import until
 
 LIMITS = Limits(most_bytes=64 << 20)
 
@@ -92,4 +94,38 @@ async def test_damage_in_a_batch_costs_its_block_only(broker: Broker, tmp_path: 
     segment.write_bytes(text)
     await drain(spool, broker, topic)
     assert await numbers_in(broker, topic) == [*range(10), *range(15, 20)]
+    spool.close()
+
+
+async def test_added_partitions_are_used_by_a_running_collector(
+    apache_kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert forwarder_module._METADATA_S + forwarder_module._PARTITIONS_EVERY_S <= 60, "within a minute, as documented"
+    monkeypatch.setattr(forwarder_module, "_METADATA_S", 0.2)
+    monkeypatch.setattr(forwarder_module, "_PARTITIONS_EVERY_S", 0.1)
+    topic = await topic_with(apache_kafka)
+    spool = Spool(tmp_path / "0", LIMITS)
+    tally = Tally()
+    forwarder = Forwarder(spool, Plan(apache_kafka.bootstrap, topic, linger_s=0.01), tally)
+    running = asyncio.create_task(forwarder.run())
+    await until(lambda: forwarder.connected, "the producer")
+    admin = AIOKafkaAdminClient(bootstrap_servers=apache_kafka.bootstrap)
+    await admin.start()
+    try:
+        await admin.create_partitions({topic: NewPartitions(3)})
+    finally:
+        await admin.close()
+    sent = 0
+
+    async def every_partition_has_hits() -> bool:
+        nonlocal sent
+        forwarder.offer(spool.append([hit(sent)]))
+        sent += 1
+        return len(forwarder._offsets) == 3
+
+    await until(every_partition_has_hits, "hits in the added partitions")
+    forwarder.drain()
+    await running
+    assert tally.values["producers_total", "first"] == 1, "one producer, all the time"
+    assert sorted(await numbers_in(apache_kafka, topic)) == list(range(sent))
     spool.close()
