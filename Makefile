@@ -64,12 +64,14 @@ check: setup  ## Look only: formatting, lint, types, generated pages
 	$(BIN)/python -m tests.words
 	$(BIN)/python -m tests.rooms
 	$(BIN)/python -m tests.deploy.metrics_page
+	$(BIN)/python -m tests.deploy.settings_page
 	$(BIN)/python -m deploy.grafana.dashboards
 
 fmt: setup  ## Mend what can be mended by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m tests.deploy.metrics_page --write
+	$(BIN)/python -m tests.deploy.settings_page --write
 	$(BIN)/python -m deploy.grafana.dashboards --write
 
 lock: setup  ## Pin every dependency with hashes; keeps the pins that still fit

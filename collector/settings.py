@@ -19,72 +19,73 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     port: Port = 8080
     """The public port; 0 takes a free one and logs it."""
     admin_port: Port = 9100
+    """Port of `/healthz`, `/readyz` and `/metrics`; 0 takes a free one and logs it."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
-    """Processes that share the public port; one a core is right. One that dies is replaced."""
+    """Processes that share the public port; use one per core. A process that dies is replaced."""
     sites: str
-    """Path of `sites.toml`. No default: without a site nothing is accepted."""
+    """Path of `sites.toml`. Without a site nothing is accepted."""
     links: str = ""
     """Path of `links.toml`; empty: no named links."""
 
     spool_dir: str = "var/spool"
-    """Folder of the spool. On a disk of its own, a full disk harms nobody else."""
+    """Folder of the spool. Use a separate disk, so that a full spool does not stop other programs."""
     spool_bytes: Size = 4 << 30
-    """Unsent hits kept on disk at most, all workers together; past it the collector answers 503."""
+    """Maximum size of unsent hits on disk, of all workers together; above it the collector answers 503."""
     spool_free_bytes: Size = 256 << 20
-    """The collector answers 503 rather than leave less free space than this on the spool's disk."""
+    """Minimum free space on the spool's disk; the collector answers 503 instead of using it."""
     spool_keep_s: Seconds = 0
-    """How long acknowledged hits stay, to be sent again when a broker without storage has lost them; 0: not at all."""
+    """How long acknowledged hits are kept, to send them again to a broker without storage that lost them; 0: not."""
     segment_bytes: Annotated[int, msgspec.Meta(ge=4096)] = 64 << 20
     """Size at which a segment file is closed and the next begun."""
     segment_s: Seconds = 300
-    """Age at which the same happens."""
+    """Age at which a segment file is closed and the next begun."""
     fsync: Literal["always", "interval", "never"] = "interval"
-    """`always`: answer after the disk has it; `interval`: a power cut costs at most `fsync_interval_ms`; `never`."""
+    """`always`: answer after fsync; `interval`: a power cut loses at most FSYNC_INTERVAL_MS; `never`: no fsync."""
     fsync_interval_ms: Count = 100
-    """Time between two fsyncs under `interval`."""
+    """Time between two fsyncs with FSYNC=interval."""
 
     topic_raw: str = "hits.raw"
-    """Topic that takes the hits."""
+    """Topic for accepted hits."""
     batch_bytes: Annotated[int, msgspec.Meta(ge=4096, le=900_000)] = 256 << 10
-    """Uncompressed size at which a batch goes to Kafka at once."""
+    """Uncompressed size at which a batch is sent to Kafka without waiting for LINGER_MS."""
     linger_ms: Size = 50
-    """How long a hit may wait for company on its way to Kafka."""
+    """How long a hit may wait for others in its batch to Kafka."""
     ack_timeout_s: PositiveSeconds = 30
-    """A batch without an answer for so long costs the producer its life: a new one is made, and it is sent again."""
+    """After this time without Kafka's answer the producer is replaced and the batch is sent again."""
     memory_bytes: Size = 16 << 20
-    """Unsent hits a worker keeps in memory; older ones are read back from the spool when their turn comes."""
+    """Size of unsent hits that a worker keeps in memory; the others are read from the spool when they are sent."""
 
     connections: Count = 16384
-    """Open connections a worker takes; past it, new ones are closed at once and counted."""
+    """Maximum open connections per worker; further ones are closed at once and counted."""
     head_timeout_s: PositiveSeconds = 10
-    """Time for a request's first byte and whole head (408 after it)."""
+    """Time for a request's head to arrive; then the answer is 408."""
     body_timeout_s: PositiveSeconds = 20
-    """Time for a request's body (408 after it)."""
+    """Time for a request's body to arrive; then the answer is 408."""
     keepalive_s: PositiveSeconds = 75
-    """How long a connection may idle between requests."""
+    """How long a connection may be idle between requests."""
     grace_s: Seconds = 5
-    """After SIGTERM: how long requests are still taken while `/readyz` says 503, so that load balancers turn away."""
+    """After SIGTERM: how long requests are served while `/readyz` answers 503, so that load balancers stop sending."""
     drain_s: Seconds = 20
-    """After that: how long the spool may still empty itself into Kafka; what is left stays on disk."""
+    """After GRACE_S: how long the spool is sent to Kafka before the end; the rest stays on disk."""
 
     trusted_proxies: str = ""
-    """Addresses and networks, separated by commas, whose word about the client's address counts; empty: nobody's."""
+    """Addresses and networks of the proxies whose header with the client's address is used; empty: none."""
     cdn: Literal["nginx", "cloudfront", "cloudflare", "fastly", "akamai"] = "nginx"
-    """Whose headers to read for address and place; `nginx`: X-Forwarded-For, as most proxies write it."""
+    """Whose headers have the address and location; `nginx`: X-Forwarded-For, which most proxies write."""
     client_ip_header: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9-]*\Z")] = ""
-    """A header with one address to read instead of the preset's."""
+    """Name of a header with one address, instead of the CDN's."""
     max_event_age_h: Annotated[int, msgspec.Meta(ge=1)] = 72
-    """How old an event with a `time` of its own may be."""
+    """Maximum age of an event that has its own `time`."""
     link_key: str = ""
-    """Secret that signed links are signed with, at least 16 characters; empty: signed links are refused."""
+    """Secret for signing links, at least 16 characters; empty: signed links are refused."""
     link_keys_before: str = ""
-    """Earlier keys, separated by commas, whose links still lead on."""
+    """Earlier keys, separated by commas, whose links are still accepted."""
     salt_dir: str = ""
-    """Folder of the daily salt, the same for all workers and, by a mount or a copy, all hosts; empty: a folder in
-    `/dev/shm`, for a single host. Never on a disk that is backed up."""
+    """Folder of the daily salt, shared by all workers and (by a mount or a copy) all hosts; empty: a folder in
+    `/dev/shm`, for one host. Never on a disk that is backed up."""
 
     cookie_domain: Annotated[str, msgspec.Meta(pattern=r"\A([a-z0-9-]+\.)*[a-z0-9-]*\Z")] = ""
-    """`Domain` of our cookies, such as "example.com"; empty: the collector's own host only."""
+    """`Domain` of the cookies, such as `example.com`; empty: the collector's own host only."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:

@@ -14,46 +14,50 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     PREFIX: ClassVar[str] = "PHAROS_ENRICHER_"
 
     group: str = "pharos-enricher"
-    """Consumer group; transactional ids begin with it."""
+    """Consumer group; transactional ids begin with its name."""
     instance: str = ""
-    """`group.instance.id`, this enricher's own name over restarts: one that is back within the session timeout takes
-    its partitions again without a rebalance. Empty: a member as any other."""
+    """Kafka's `group.instance.id`, a name that is the same after a restart: an enricher that returns within the
+    session timeout gets its partitions back without a rebalance. Empty: a dynamic member."""
     topic_raw: str = "hits.raw"
+    """Topic to read hits from."""
     topic_enriched: str = "hits.enriched"
+    """Topic for rows."""
     topic_dead: str = "hits.dead"
+    """Topic for dead letters."""
     admin_port: Port = 9101
+    """Port of `/healthz`, `/readyz` and `/metrics`; 0 takes a free one and logs it."""
     delivery: Literal["auto", "exactly_once", "at_least_once"] = "auto"
-    """`exactly_once`: Kafka transactions; `auto`: where the broker has them."""
+    """`exactly_once`: with Kafka transactions; `auto`: with transactions if the broker has them."""
     compression: Literal["none", "lz4", "zstd", "gzip", "snappy"] = "zstd"
-    """Of what is produced. aiokafka knows lz4 at level 9 only: 5.3 µs a row, against 1.1 for a smaller zstd."""
+    """Compression of what is produced. aiokafka has lz4 at level 9 only: 5.3 µs a row; zstd needs 1.1 µs."""
     chunk_records: Count = 16_000
-    """Most records taken at once, which are one transaction; fewer if they are large (`column_fetch.MOST_BYTES`). New
-    user agents of a chunk are read together (`stream/chunk.py`); with 4,000 records a hit costs a twentieth more."""
+    """Maximum records of one chunk, which is one transaction; fewer if they are large. New user agents of a chunk are
+    parsed together: with 4,000 records a hit costs a twentieth more."""
     batch_bytes: Count = 900_000
-    """Most bytes, uncompressed, of one Kafka batch; the broker's `message.max.bytes` bounds it."""
+    """Maximum uncompressed size of one Kafka batch; the broker's `message.max.bytes` limits it."""
     fetch_bytes: Count = 4_194_304
-    """Most bytes fetched ahead of one input partition."""
+    """Maximum size fetched ahead per input partition."""
     linger_ms: Size = 40
-    """Pause after a small take, so that little traffic does not become many transactions."""
+    """Pause after a small chunk, so that little traffic does not make many transactions."""
     session_timeout_ms: Annotated[int, msgspec.Meta(ge=1000)] = 10_000
-    """Silence after which the group gives this enricher's partitions to another. Apache Kafka refuses less than its own
-    `group.min.session.timeout.ms`: 6,000 unless set."""
+    """Time without a heartbeat after which the group gives this enricher's partitions to another. Apache Kafka refuses
+    less than its `group.min.session.timeout.ms` (default 6,000)."""
     transaction_timeout_ms: Annotated[int, msgspec.Meta(ge=5000)] = 60_000
-    """After which the broker aborts a transaction that nobody ends; readers of committed records wait as long."""
+    """Time after which the broker aborts an open transaction; readers of committed records wait until then."""
     delivery_timeout_ms: Annotated[int, msgspec.Meta(ge=1000)] = 30_000
-    """Longest that a chunk may take to be written and committed, or a partition to be opened; then the session ends
-    and the next one begins at the committed offsets. Below `transaction_timeout_ms`, when the broker gives up."""
+    """Maximum time to write and commit a chunk, or to open a partition; then the session ends and the next one begins
+    at the committed offsets. Must be below TRANSACTION_TIMEOUT_MS."""
     drain_timeout_ms: Annotated[int, msgspec.Meta(ge=1000)] = 15_000
-    """Longest wait for what is under way when the stage is told to stop, or when partitions are taken away. Closing
-    takes some 15 s more at most: together less than what the supervisor leaves (45 s in deploy/)."""
+    """Maximum wait for chunks in progress at a stop, or when partitions are taken away. Closing takes at most 15 s
+    more; the sum must be below the supervisor's stop timeout (45 s in deploy/)."""
     geo_mmdb: str = ""
-    """Path of an MMDB file with countries; empty: only the CDN's headers tell."""
+    """Path of an MMDB file with countries; empty: countries come only from the CDN's headers."""
     geo_check_s: Count = 30
-    """How often the MMDB file is looked at."""
+    """How often the MMDB file is checked for a change."""
     brake_ratio: Ratio = 0.5
-    """Stop when more than this share of a window's hits is dead."""
+    """The stage stops when more than this share of a window's hits are dead letters."""
     brake_window_hits: Count = 1000
-    """Hits in the window; fewer never stop the stage."""
+    """Number of hits in the window; fewer hits never stop the stage."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:

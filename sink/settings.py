@@ -16,52 +16,58 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     clickhouse: Annotated[str, msgspec.Meta(pattern=r"\Ahttps?://", description="an http:// or https:// URL")] = (
         "http://localhost:8123"
     )
-    """URL of ClickHouse's HTTP interface; may hold user and password."""
+    """URL of ClickHouse's HTTP interface; may contain user and password."""
     clickhouse_user: str = ""
-    """Beats the user in the URL."""
+    """User; wins over the one in the URL."""
     clickhouse_password: str = ""
-    """Beats the password in the URL."""
+    """Password; wins over the one in the URL."""
     clickhouse_ca: str = ""
-    """Path of the authorities an https:// ClickHouse's certificate is checked against, PEM; empty: the system's."""
+    """Path of the certificate authorities for an https:// ClickHouse, PEM; empty: the system's."""
     admin_port: Port = 9102
+    """Port of `/healthz`, `/readyz` and `/metrics`; 0 takes a free one and logs it."""
     topic_enriched: str = "hits.enriched"
+    """Topic to read rows from."""
     topic_dead: str = "hits.dead"
+    """Topic for dead letters."""
     group: str = "pharos-sink"
-    """Consumer group: its committed offsets are the sink's only memory."""
+    """Consumer group: its committed offsets are the only state of the sink."""
     table: Annotated[
         str, msgspec.Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_]*\Z", description="a name of letters, digits and _")
     ] = "event_log"
-    """Table of the database pharos to insert into: on several shards a Distributed one, see docs/sink.md."""
+    """Table of the database `pharos` to insert into: with several shards a Distributed one, see docs/sink.md."""
     batch_rows: Count = 50_000
+    """A batch with this many rows is inserted."""
     batch_bytes: Count = 33_554_432
+    """A batch of this size is inserted."""
     batch_age_ms: Count = 1_000
-    """An insert is due when its batch has this many rows, or bytes, or its first row has waited this long."""
+    """A batch is inserted when its first row has waited this long."""
     buffer_bytes: Count = 134_217_728
-    """What all batches together may hold. New ones are begun only while half of it is free."""
+    """Maximum size of all batches together. A new one is begun only while half of it is free."""
     inserts: Count = 1
-    """Inserts in flight at once, over all partitions. One is enough while ClickHouse is faster than the rows come."""
+    """Concurrent inserts of all partitions. One is enough while ClickHouse keeps up."""
     inserts_per_s: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    """Inserts a second that age alone may start (full batches need not wait); saved up unused, one a partition."""
+    """Maximum inserts a second that BATCH_AGE_MS may start; full batches do not wait. Unused ones are saved, one per
+    partition."""
     batch_wait_ms: Count = 2_000
-    """The longest that a batch waits for its turn: with many partitions there are more inserts a second than that."""
+    """Maximum wait of a batch for its turn. With many partitions this allows more inserts than INSERTS_PER_S."""
     insert_timeout_s: PositiveSeconds = 120.0
-    """An insert without an answer for so long is unknown, and is repeated under its token."""
+    """After this time without an answer the insert's result is unknown, and it is repeated with its token."""
     drain_s: PositiveSeconds = 20.0
-    """After SIGTERM: how long inserts in flight may take to end. What does not end is repeated at the next start."""
+    """After SIGTERM: maximum time for inserts in progress. An insert that does not end is repeated after the start."""
     session_timeout_ms: Count = 10_000
-    """Without a heartbeat for so long, Kafka gives this sink's partitions to another."""
+    """Time without a heartbeat after which Kafka gives this sink's partitions to another."""
     dead_ratio: Ratio = 0.5
-    """The brake: once more than this share of rows was refused, the sink stops."""
+    """The sink stops when more than this share of rows was refused."""
     dead_least_rows: Count = 1_000
-    """The brake judges no fewer rows than these, so that a single bad sender at night stops nothing."""
+    """Minimum rows for DEAD_RATIO, so that one bad sender at night does not stop the sink."""
     migrate: bool = True
-    """Apply outstanding migrations at start; false where the sink's user may only insert."""
+    """Apply outstanding migrations at start; false if the sink's user may only insert."""
     retention_days: Size = 0
-    """Events older than this are deleted by ClickHouse; 0 keeps them for ever."""
+    """ClickHouse deletes events that are older; 0: never."""
     cluster: Annotated[
         str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]*\Z", description="a name of letters, digits, _ and -")
     ] = ""
-    """Name of a ClickHouse cluster: makes replicated tables ON CLUSTER. Empty: a single node."""
+    """Name of a ClickHouse cluster: creates replicated tables ON CLUSTER. Empty: a single node."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:

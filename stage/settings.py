@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
+from stage import units
+
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Size = Annotated[int, msgspec.Meta(ge=0)]
@@ -51,8 +53,9 @@ class StageSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
     """SASL: the authentication mechanism."""
     kafka_user: str = ""
+    """SASL, except for OAUTHBEARER: the user's name."""
     kafka_password: str = ""
-    """SASL, except for OAUTHBEARER."""
+    """SASL, except for OAUTHBEARER: the password."""
     kafka_token_path: str = ""
     """OAUTHBEARER: path of the token; it is read again at each login."""
     admin_host: str = "127.0.0.1"
@@ -86,11 +89,11 @@ def load(settings: type[Chosen], environ: Mapping[str, str]) -> Chosen:
         if field is None:
             raise SettingError(f"{name}: there is no such setting")
         try:
-            values[field.name] = value = msgspec.convert(text, field.type, strict=False)
+            values[field.name] = value = msgspec.convert(units.in_unit_of(field.name, text), field.type, strict=False)
         except msgspec.ValidationError:
-            raise SettingError(f"{name}: must be {allowed(field.type)}") from None
+            raise SettingError(f"{name}: must be {allowed(field.type)}{units.hint(field.name)}") from None
         if isinstance(value, float) and not math.isfinite(value):
-            raise SettingError(f"{name}: must be {allowed(field.type)}")
+            raise SettingError(f"{name}: must be {allowed(field.type)}{units.hint(field.name)}")
     for name, field in fields.items():
         if field.required and field.name not in values:
             raise SettingError(f"{name}: must be set")

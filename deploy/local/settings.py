@@ -34,31 +34,37 @@ class Settings(settings.Settings, frozen=True, kw_only=True, forbid_unknown_fiel
     PREFIX: ClassVar[str] = "PHAROS_LOCAL_"
 
     dir: str = "var"
-    """Folder of all data: spool, ClickHouse, logs. A second start goes on where the first stopped."""
+    """Folder of all data: spool, ClickHouse, logs, link key. The next start continues with it."""
     host: str = "127.0.0.1"
-    """Address that the collector and the demo page listen on; everything else stays on 127.0.0.1."""
+    """Address of the collector and the demo page; everything else listens on 127.0.0.1."""
     kafka: str = ""
-    """Bootstrap servers of a real Kafka, instead of the embedded broker; missing topics are made there."""
+    """Bootstrap servers of a real Kafka, instead of the embedded broker; missing topics are created there."""
     clickhouse: Annotated[str, msgspec.Meta(pattern=r"\A(https?://|\Z)", description="an http:// or https:// URL")] = ""
-    """URL of a real ClickHouse, instead of the embedded one. Example: "http://default:secret@db.example:8123"."""
+    """URL of a real ClickHouse, instead of the embedded one. Example: `http://default:secret@db.example:8123`."""
     clickhouse_password: str = ""
-    """Password of the embedded ClickHouse's user `default`; empty: none, and only this machine may ask."""
+    """Password of the embedded ClickHouse's user `default`; empty: none, and only this machine may connect."""
     analyst_password: str = ""
-    """The same for its read-only user `analyst`."""
+    """Password of its read-only user `analyst`; empty: none, and only this machine may connect."""
     sites: str = str(_HERE / "sites.toml")
     """Path of `sites.toml`."""
     partitions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
-    """Partitions of each topic."""
+    """Partitions per topic."""
     spool_keep_s: Annotated[int, msgspec.Meta(ge=0)] = 3600
-    """How long the collector keeps hits that the embedded broker has had, to send them again when it forgot them."""
+    """How long the collector keeps acknowledged hits, to send them again if the embedded broker loses them."""
     collector_port: Port = 8080
+    """The collector's public port."""
     page_port: Port = 8088
-    """The demo page."""
+    """Port of the demo page."""
     kafka_port: Port = 9092
+    """Port of the embedded broker."""
     clickhouse_port: Port = 8123
+    """Port of the embedded ClickHouse."""
     collector_admin_port: Port = 9100
+    """The collector's admin port."""
     enricher_admin_port: Port = 9101
+    """The enricher's admin port."""
     sink_admin_port: Port = 9102
+    """The sink's admin port."""
 
     def ports(self) -> dict[str, int]:
         """Return every port that will be listened on, by the name of its field."""
