@@ -178,7 +178,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.local",
         description="Start a broker, ClickHouse, the collector, the enricher and the sink on this machine.",
-        epilog="Settings are environment variables, PHAROS_LOCAL_*: docs/local.md lists them.",
+        epilog="Settings are environment variables, PHAROS_LOCAL_*: docs/settings.md lists them.",
     )
     version.add_option(parser)
     parser.parse_args(arguments)
