@@ -1,4 +1,4 @@
-# Pharos. `make` alone lists what there is; every target builds the virtual environment it needs.
+# Pharos. `make` lists the targets; each installs the packages it needs into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,7 +28,7 @@ $(VENV)/.installed: requirements-dev.lock $(VENV)/.runs
 	@$(PYTHON) deploy/install.py $(VENV) $<
 	@touch $@
 
-run: $(VENV)/.runs  ## Start everything here: broker, ClickHouse, collector, enricher, sink
+run: $(VENV)/.runs  ## Start a broker, ClickHouse, the collector, the enricher and the sink on this machine
 	@exec $(BIN)/python -m deploy.local
 
 test: setup  ## Run every test (PHAROS_TEST_REQUIRE=all: no skips; PYTEST="-k spool": options)
@@ -37,25 +37,25 @@ test: setup  ## Run every test (PHAROS_TEST_REQUIRE=all: no skips; PYTEST="-k sp
 unit: setup  ## Run the tests that need no process and no network: seconds (PYTEST="-k spool": options)
 	$(BIN)/python -m pytest -q -m unit --hypothesis-profile=unit $(PYTEST)
 
-load: $(VENV)/.runs  ## Load what `make run` runs (or start it for the run), audit every hit, write REPORT
+load: $(VENV)/.runs  ## Send traffic to what `make run` started (or start it), audit every hit, write REPORT
 	@mkdir -p $(dir $(REPORT))
 	@$(BIN)/python -m loadtest run --here --html $(REPORT) $(ARGS)
 
-demo: $(VENV)/.runs  ## Tell what `make run` runs (or start it) a month of a shop; show what attribution makes of it
+demo: $(VENV)/.runs  ## Send a month of example shop traffic, then compare the attribution models
 	@$(BIN)/python -m loadtest demo $(ARGS)
 
-chaos: $(VENV)/.runs  ## Kill every component under load, at least twice; audit every hit
+chaos: $(VENV)/.runs  ## Kill each program at least twice under load, audit every hit
 	@mkdir -p var
 	@$(BIN)/python -m loadtest chaos --html var/chaos.html $(ARGS)
 
-native: setup  ## Compile the way of a hit to C: the programs in var/native cost a sixth to a third less
+native: setup  ## Compile the hot path to C, into var/native: a hit costs a sixth to a third less CPU
 	@rm -rf var/native
 	@$(BIN)/python -m deploy.native var/native
 
-bench: setup  ## Every benchmark against its floor (PART=collector for one)
+bench: setup  ## Run every benchmark against its reference (PART=collector: one of them)
 	@$(BIN)/python -m loadtest.bench $(or $(PART),all)
 
-check: setup  ## Look only: formatting, lint, types, generated pages
+check: setup  ## Check format, lint, types, dependencies, spelling, words, rooms, generated pages; change nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -67,7 +67,7 @@ check: setup  ## Look only: formatting, lint, types, generated pages
 	$(BIN)/python -m tests.deploy.settings_page
 	$(BIN)/python -m deploy.grafana.dashboards
 
-fmt: setup  ## Mend what can be mended by itself
+fmt: setup  ## Fix what can be fixed automatically
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m tests.deploy.metrics_page --write
