@@ -4,79 +4,36 @@ Flat out, both keep 64 connections busy, so that both are closed loops: requests
 At 10,000/s the driver is what it is for, an open loop: its latency counts from the scheduled moment.
 """
 
-import os
-import re
 import secrets
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import psutil
-
-from loadtest.bench.frame import Bench, Contestant, Figures, Options, Unavailable
-from loadtest.check.processes import free_port, listening, pinned, started
+from loadtest.bench import nginx, wrk
+from loadtest.bench.frame import Bench, Contestant, Figures, Options
+from loadtest.check.processes import pinned
 from loadtest.drive import driver
 from loadtest.drive.plan import Plan
 from loadtest.traffic import profiles, request_template, schedule
 
-CONNECTIONS: Final = 64
 OPEN_RATE: Final = 10_000
-_NGINX: Final = """
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 75;
-  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  server {{ listen 127.0.0.1:{port}; location / {{ empty_gif; }} }}
-}}
-"""
-_LUA: Final = """
-local requests, at = {{}}, 0
-for block in io.open("{requests}"):read("*a"):gmatch("(.-)%z") do requests[#requests + 1] = block end
-function request() at = at % #requests + 1; return requests[at] end
-function done(summary, latency)
-  io.write(string.format("RESULT %d %d %d %d\\n", summary.requests, summary.duration,
-    latency:percentile(50), latency:percentile(99)))
-end
-"""
 
 
-def _program(name: str, package: str) -> str:
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if path is None:
-        raise Unavailable(f"{name} is not installed (apt-get install {package})")
-    return path
-
-
-def _wrk(folder: Path, port: int, cores: Sequence[int], seconds: int) -> Figures:
-    argv = [_program("wrk", "wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(folder / "wrk.lua")]
-    with pinned(cores):
-        process = psutil.Popen([*argv, f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    before = psutil.Process().cpu_times()
-    told = process.communicate(timeout=seconds + 60)[0].decode()
-    after = psutil.Process().cpu_times()
-    found = re.search(r"^RESULT (\d+) (\d+) (\d+) (\d+)$", told, re.MULTILINE)
-    if found is None:
-        raise RuntimeError(f"wrk failed:\n{told}")
-    requests, us, p50, p99 = map(int, found.groups())
-    # wrk is this process's child and reaped by now: its time is what the children's time has grown by.
-    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+def _wrk(port: int, requests: Path, seconds: int) -> Figures:
+    done = wrk.run(port, requests, seconds)
     return {
-        "requests_per_s": requests / us * 1e6,
-        "client_cpu_us_per_request": cpu_s * 1e6 / requests,
-        "from_sending_p50_ms": p50 / 1000,
-        "from_sending_p99_ms": p99 / 1000,
+        "requests_per_s": done.hits / done.us * 1e6,
+        "client_cpu_us_per_request": done.cpu_s * 1e6 / done.hits,
+        "from_sending_p50_ms": done.p50_us / 1000,
+        "from_sending_p99_ms": done.p99_us / 1000,
     }
 
 
 def _drive(port: int, cores: Sequence[int], rate: float, seconds: float, at_most: int) -> driver.DriveResult:
     plan = Plan(
-        target=driver.target_of(f"http://127.0.0.1:{port}", connections=CONNECTIONS, churn=0, timeout_s=30),
+        target=driver.target_of(f"http://127.0.0.1:{port}", connections=wrk.CONNECTIONS, churn=0, timeout_s=30),
         surface=profiles.Surface(),
         schedule=schedule.Schedule(schedule.constant(rate, seconds), at_most=at_most),
         profile="pixel",
@@ -118,30 +75,27 @@ def _open(port: int, cores: Sequence[int], seconds: float) -> Figures:
 @contextmanager
 def prepare(options: Options) -> Iterator[Bench]:
     """Start nginx on one core; the clients take turns on the other."""
-    cores = sorted(os.sched_getaffinity(0))
-    nginx, port = _program("nginx", "nginx"), free_port()
+    server_core, client_core = wrk.cores()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, port=port))
-        (folder / "wrk.lua").write_text(_LUA.format(requests=folder / "requests"))
         pool = profiles.pool("pixel", 1, profiles.Surface(), 2_000)
         raw = [
-            template.render([request_template.hit_id("0" * 8, 0, n).encode()], b"") for n, template in enumerate(pool)
+            template.render([request_template.hit_id("0" * 8, 0, number).encode()], b"")
+            for number, template in enumerate(pool)
         ]
-        (folder / "requests").write_bytes(b"".join(one + b"\0" for one in raw))
-        argv = [nginx, "-c", str(folder / "nginx.conf"), "-p", name, "-e", str(folder / "error.log")]
-        with started(argv, folder=folder, cores=cores[:1], ready=lambda: listening(port)):
+        wrk.write(raw, folder / "requests")
+        with nginx.nginx(folder, "location / { empty_gif; }", logged=False) as (_, port):
             seconds = options.scaled(5, 1)
             count = options.scaled(200_000, 5_000)
             yield Bench(
                 title="Load driver, one core, against nginx empty_gif on another",
                 contestants=(
-                    Contestant("wrk -t1 -c64", lambda: _wrk(folder, port, cores[-1:], seconds)),
-                    Contestant("driver, flat out", lambda: _flat_out(port, cores[-1:], count), floor="wrk -t1 -c64"),
-                    Contestant(f"driver, open loop {OPEN_RATE}/s", lambda: _open(port, cores[-1:], seconds)),
+                    Contestant("wrk -t1 -c64", lambda: _wrk(port, folder / "requests", seconds)),
+                    Contestant("driver, flat out", lambda: _flat_out(port, client_core, count), floor="wrk -t1 -c64"),
+                    Contestant(f"driver, open loop {OPEN_RATE}/s", lambda: _open(port, client_core, seconds)),
                 ),
                 facts={
                     "requests": f"{len(raw)} different, {sum(map(len, raw)) // len(raw)} bytes each, no pipelining",
-                    "cores": f"server on {cores[0]}, client on {cores[-1]}",
+                    "cores": f"server on {server_core[0]}, client on {client_core[0]}",
                 },
             )

@@ -26,13 +26,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from collector.contract import Hit, encode
 from loadtest.bench import native
+from loadtest.bench.broker import KAFKA, broker
+from loadtest.bench.broker import name as broker_name
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
-from loadtest.check.processes import Program, answers, free_port, listening, rss_bytes, started
+from loadtest.check.processes import Program, answers, free_port, rss_bytes, started
 from loadtest.traffic import profiles, user_agents
 
 PARTITIONS: Final = 4
-KAFKA: Final = "PHAROS_BENCH_KAFKA"
-"""Environment variable: bootstrap servers of a broker to use instead of an embedded one."""
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 """What the operating system counts in: a miniature may be over before the first of them."""
 _GCLID: Final = "EAIaIQobChMIcampaign0001"
@@ -181,17 +181,6 @@ def _alone(count: int, code: Path) -> Figures:
 
 
 @contextmanager
-def broker(folder: Path) -> Iterator[str]:
-    if given := os.environ.get(KAFKA):
-        yield given
-        return
-    port = free_port()
-    argv = [sys.executable, "-m", "deploy.local.broker", "--port", str(port)]
-    with started(argv, folder=folder, ready=lambda: listening(port), cores=sorted(os.sched_getaffinity(0))[-1:]):
-        yield f"127.0.0.1:{port}"
-
-
-@contextmanager
 def prepare(options: Options) -> Iterator[Bench]:
     """Start a broker, fill the topic, and yield the contestants."""
     count = options.scaled(1_000_000, 2_000)
@@ -217,7 +206,7 @@ def prepare(options: Options) -> Iterator[Bench]:
             facts={
                 "enricher": "compiled (deploy.native), as in the image",
                 "hits": f"{count:,}",
-                "broker": "given" if KAFKA in os.environ else "Tansu",
+                "broker": broker_name(),
                 "delivery": delivery,
             },
         )

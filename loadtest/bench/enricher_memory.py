@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from loadtest.bench.enricher import broker, enriching, fill, until_committed
+from loadtest.bench.broker import broker
+from loadtest.bench.enricher import enriching, fill, until_committed
 from loadtest.check.processes import rss_bytes
 from stage import version
 

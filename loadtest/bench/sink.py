@@ -26,11 +26,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from enricher.contract import COLUMNS, ROW_FORMAT, Event, encode_row
+from loadtest.bench import broker
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
 from loadtest.check.processes import Program, answers, cpu_s, free_port, listening, started
 
-KAFKA: Final = "PHAROS_BENCH_KAFKA"
-"""Environment variable: bootstrap servers of a broker to use instead of an embedded one."""
 PARTITIONS: Final = 4
 BATCH_ROWS: Final = 50_000
 AT_ONCE: Final = 1
@@ -224,23 +223,12 @@ def _in(storage: Storage, form: str, prepared: list[bytes]) -> list[tuple[int, b
 
 
 @contextmanager
-def _broker(folder: Path) -> Iterator[str]:
-    if given := os.environ.get(KAFKA):
-        yield given
-        return
-    port = free_port()
-    argv = [sys.executable, "-m", "deploy.local.broker", "--port", str(port)]
-    with started(argv, folder=folder, ready=lambda: listening(port)):
-        yield f"127.0.0.1:{port}"
-
-
-@contextmanager
 def prepare(options: Options) -> Iterator[Bench]:
     """Start a broker and a ClickHouse, fill the topic, and yield the contestants."""
     count = options.scaled(1_000_000, 2_000)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        kafka = stack.enter_context(_broker(folder))
+        kafka = stack.enter_context(broker.broker(folder))
         port = free_port()
         argv = [
             sys.executable,
@@ -274,7 +262,7 @@ def prepare(options: Options) -> Iterator[Bench]:
             contestants=contestants,
             facts={
                 "rows": f"{count:,} of {sum(map(len, prepared)) // count} bytes",
-                "broker": "given" if KAFKA in os.environ else "Tansu",
+                "broker": broker.name(),
                 "straight inserts": f"{BATCH_ROWS:,} rows each, {AT_ONCE} at once",
             },
         )

@@ -94,7 +94,7 @@ def _counts(name: str, labels: Mapping[str, str]) -> bool:
 
 
 class Monitor:
-    """Collects Samples and FollowedHit until it is stopped."""
+    """Collects Samples and FollowedHits until it is stopped."""
 
     def __init__(self, run: str, store: Store | None, admins: tuple[str, ...], pid: int = 0) -> None:
         self.run, self.store, self.admins, self.pid = run, store, admins, pid

@@ -160,7 +160,7 @@ def _sender_processes(plan: Plan) -> Iterator[list[Pipe]]:
 
 
 def drive(plan: Plan, tell: Callable[[Measurements], None] = lambda measured: None) -> DriveResult:
-    """DriveResult the plan to its end and return what was measured; `tell` hears of the state about ten times a second.
+    """Drive the plan to its end and return what was measured; `tell` is called with the state about ten times a second.
 
     Ctrl-C stops sending and returns what was sent so far, marked `stopped_early`.
 

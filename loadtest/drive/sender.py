@@ -179,17 +179,17 @@ class Sender:
         self.free.append(connection)
 
     def give_up(self, at: float, now: float) -> None:
-        """Totals a moment that came and was never served."""
+        """Count a moment that came and was never served."""
         self.never_sent += 1
         self.miss(at, now)
 
     def miss(self, at: float, now: float) -> None:
-        """Totals a moment without an answer: its visitor has waited until now."""
+        """Count a moment without an answer: its visitor has waited until now."""
         self.slice.failed += 1
         self.slice.missed.append(int((now - at) * 1e6))
 
     def lost(self, connection: Connection, problem: Exception | None) -> None:
-        """Totals a broken connection; its request, if any, stays unanswered."""
+        """Count a broken connection; its request, if any, stays unanswered."""
         self.alive -= 1
         self.busy.discard(connection)
         template, connection.template = connection.template, None
@@ -361,7 +361,7 @@ class Sender:
     # --- verdicts off the hot path
 
     def judge(self, connection: Connection, template: Template, data: bytes, end: int) -> None:
-        """Totals each of the request's hits as its answer says."""
+        """Count each of the request's hits as its answer says."""
         judged = verdict.judge(template, data, end)
         number = connection.number
         self.outcomes[number : number + len(judged.outcomes)] = array("B", judged.outcomes)

@@ -9,7 +9,7 @@ import itertools
 import json
 import random
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -242,16 +242,18 @@ _ARRIVALS: Final[dict[str, Callable[[_Site], Iterator[Request]]]] = {
 }
 
 
-def requests(seed: int, surface: Surface, *, audited: bool = True) -> Iterator[Request]:
-    """Yield requests without end; the shares of hits are those of `mix.toml` at any length.
+def requests(
+    seed: int, surface: Surface, *, audited: bool = True, shares: Mapping[str, float] | None = None
+) -> Iterator[Request]:
+    """Yield requests without end; the shares of hits are those of `mix.toml`, or `shares`, at any length.
 
     Without a token or a link the shares of servers or clicks fall to the tag.
     """
     site = _Site(seed, surface, audited)
-    shares = dict(_settings()["hits"])
+    shares = dict(_settings()["hits"] if shares is None else shares)
     for kind, there in (("server", surface.token), ("click", surface.link_code)):
-        if not there:
-            shares["tag"] += shares.pop(kind)
+        if not there and kind in shares:
+            shares["tag"] = shares.get("tag", 0) + shares.pop(kind)
     counts = dict.fromkeys(shares, 0)
     present: list[tuple[str, Iterator[Request]]] = []
     while True:
@@ -270,15 +272,24 @@ def requests(seed: int, surface: Surface, *, audited: bool = True) -> Iterator[R
             yield request
 
 
-def raw(seed: int, surface: Surface, count: int, *, at_ms: int = 1_795_334_400_000) -> Iterator[bytes]:
+def raw(
+    seed: int,
+    surface: Surface,
+    count: int,
+    *,
+    shares: Mapping[str, float] | None = None,
+    keep: Callable[[Request], bool] = lambda request: True,
+    at_ms: int = 1_795_334_400_000,
+) -> Iterator[bytes]:
     """Yield `count` requests as bytes, all different, for clients that only repeat what they are given.
 
-    The tag's event ids are UUIDs of version 7 from `at_ms` on, a millisecond a request.
+    `shares` are those of `requests`; of these requests `keep` chooses. The tag's event ids are UUIDs of version 7 from
+    `at_ms` on, a millisecond a request.
     """
     rng, orders, run = random.Random(f"raw {seed}"), itertools.count(), f"{seed & 0xFFFFFFFF:08x}"
     cookies: dict[int, bytes] = {}
     seen: set[bytes] = set()
-    for request in requests(seed, surface, audited=False):
+    for request in filter(keep, requests(seed, surface, audited=False, shares=shares)):
         template, at = wire(request, surface.host), at_ms + len(seen)
         ids = [
             (uuid7(rng, at) if slot == "uuid" else hit_id(run, 0, next(orders))).encode()

@@ -36,7 +36,7 @@ def script(kafka: bool) -> faults.FaultSchedule:
 
 
 class BrokerFaults(faults.FaultInjector):
-    """FaultInjector of a broker that is none of the runner's processes: what is killed or stopped is started again."""
+    """Faults of a broker that the runner did not start: a broker killed or stopped is started again."""
 
     def __init__(self, script: faults.FaultSchedule, root: int, broker: ApacheKafka) -> None:
         super().__init__(script, root)

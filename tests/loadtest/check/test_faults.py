@@ -1,4 +1,4 @@
-"""FaultInjector: the file's form, and that only what descends from the named process is ever signalled."""
+"""Faults: the file's form, and that only what descends from the named process is ever signalled."""
 
 import signal
 import subprocess
