@@ -1,8 +1,8 @@
-"""Every metric of the collector, with what to do when it moves; counted as plain numbers, added up over the workers.
+"""Every metric of the collector, with the action to take when it changes; counted as numbers, summed over the workers.
 
-Rule: a worker counts in a Tally, a dictionary and an addition; the supervisor adds the workers' tallies up and puts
-them into Prometheus' text form. A worker's count outlives it: what it had told last stays in the sum. Over 250 lines
-with the metrics' texts.
+A worker counts in a Tally: a dictionary and an addition. The supervisor sums the workers' tallies and returns them in
+Prometheus' text format. A worker's last reported counts stay in the sum after its end. Over 250 lines with the texts of
+the metrics.
 """
 
 from bisect import bisect_left
@@ -17,10 +17,10 @@ from prometheus_client.registry import Collector
 PREFIX: Final = "pharos_collector_"
 
 MOST_SITES: Final = 200
-"""Sites that are shown by name: the first of `sites.toml`, in its order. The rest is OTHER_SITES, so that the time
-series stay as many whatever the file holds."""
+"""Number of sites shown by name: the first of `sites.toml`, in its order. All others are OTHER_SITES, which bounds the
+number of time series."""
 OTHER_SITES: Final = "_other"
-"""No site can be called so: a key begins with a letter or digit."""
+"""Not a possible site key: keys begin with a letter or digit."""
 
 SECONDS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
@@ -32,11 +32,11 @@ class Declared(NamedTuple):
     """One metric."""
 
     kind: Literal["counter", "gauge", "gauge_max", "histogram"]
-    """`gauge_max`: of the workers' values the highest counts; all others add up. `histogram`: of seconds."""
+    """`gauge_max`: the highest value of all workers; the other kinds are summed. `histogram`: of seconds."""
     labels: tuple[str, ...]
     help: str
     begin: tuple[str, ...] = ()
-    """Values of the one label that are shown from the start, at 0: a series that is born at 1 has no increase."""
+    """Values of the one label that are shown from the start, as 0: a series that begins at 1 shows no increase."""
 
 
 METRICS: Final[Mapping[str, Declared]] = {
@@ -44,16 +44,16 @@ METRICS: Final[Mapping[str, Declared]] = {
         "counter",
         ("site", "result"),
         "Hits by result: accepted, or the refusal's reason. Refusals rise: look at the site's snippet. `site` is one "
-        "of the first 200 of sites.toml, `_other` for the rest, empty where it was none of ours.",
+        "of the first 200 of sites.toml, `_other` for the rest, empty for an unknown site.",
     ),
     "address_faults_total": Declared(
         "counter",
         ("why",),
-        "Address headers not believed. untrusted: name your proxies in TRUSTED_PROXIES; broken: look at the CDN.",
+        "Address headers not trusted. untrusted: name your proxies in TRUSTED_PROXIES; broken: look at the CDN.",
         ("untrusted", "broken"),
     ),
     "files_stale": Declared(
-        "gauge_max", (), "1: sites.toml or links.toml is broken, the old one in force. Read the log."
+        "gauge_max", (), "1: sites.toml or links.toml is broken, the last good files apply. Read the log."
     ),
     "salt_alone": Declared(
         "gauge_max", (), "1: the salt's folder cannot be used, cookieless ids differ between workers. Read the log."
@@ -61,7 +61,7 @@ METRICS: Final[Mapping[str, Declared]] = {
     "salt_fingerprint": Declared(
         "gauge_max",
         (),
-        "32 bits made of today's salt, one way; 0: none used. Hosts show different values: they do not share the salt.",
+        "32 bits of a hash of today's salt; 0: no salt used. Hosts show different values: they do not share the salt.",
     ),
     "answer_seconds": Declared(
         "histogram",
@@ -79,68 +79,73 @@ METRICS: Final[Mapping[str, Declared]] = {
     "request_errors_total": Declared(
         "counter",
         ("status",),
-        "Requests answered by a protocol error. They rise: a broken client or a scanner; nothing is lost.",
+        "Requests answered with a protocol error. They rise: a broken client or a scanner; nothing is lost.",
         ("400", "408", "413", "414", "431"),
     ),
     "connections": Declared("gauge", (), "Open connections. Near the bound: add workers, or raise CONNECTIONS."),
     "connections_refused_total": Declared(
-        "counter", (), "Connections closed at once, over the bound. It moves: add workers, or raise CONNECTIONS."
+        "counter", (), "Connections closed at once, over the bound. It rises: add workers, or raise CONNECTIONS."
     ),
-    "spool_bytes": Declared("gauge", (), "Unsent bytes on disk. It grows: Kafka is away or slow."),
+    "spool_bytes": Declared("gauge", (), "Unsent bytes on disk. It grows: Kafka is unreachable or slow."),
     "spool_limit_bytes": Declared(
-        "gauge", (), "PHAROS_COLLECTOR_SPOOL_BYTES: what the spool may take. Hits that find no room are answered 503."
+        "gauge", (), "PHAROS_COLLECTOR_SPOOL_BYTES: the bound of the spool. Hits without room are answered 503."
     ),
     "spool_acknowledged_bytes_total": Declared(
         "counter",
         (),
-        "Bytes of the spool that its mark has passed: Kafka has them. It stands, spool_bytes grows: Kafka is away.",
+        "Bytes of the spool that Kafka has acknowledged. It does not grow but spool_bytes does: Kafka is unreachable.",
     ),
-    "spool_disk_bytes": Declared("gauge", (), "All bytes of the spool on disk, with acknowledged ones that are kept."),
+    "spool_disk_bytes": Declared("gauge", (), "All bytes of the spool on disk, kept acknowledged ones included."),
     "spool_oldest_seconds": Declared(
-        "gauge_max", (), "Age of the oldest segment with unsent hits. It grows: Kafka is away."
+        "gauge_max", (), "Age of the oldest segment with unsent hits. It grows: Kafka is unreachable."
     ),
     "spool_refused_total": Declared(
         "counter",
         ("why",),
-        "Hits answered 503. full: Kafka away too long, or bound too low; floor: disk nearly full; else the disk's.",
+        "Hits answered 503. full: Kafka unreachable too long, or bound too low; floor: disk nearly full; else the "
+        "disk's error.",
         ("full", "floor", "fsync", "oversized", "EIO", "ENOSPC", "EDQUOT", "EROFS"),
     ),
     "spool_damaged_bytes_total": Declared(
-        "counter", (), "Bytes that were no record, set aside in the spool's damage folders. Look at the disk."
+        "counter", (), "Bytes that were no record, kept in the spool's damage folders. Look at the disk."
     ),
     "spool_damage_dropped_bytes_total": Declared(
-        "counter", (), "Bytes that the damage folders had no room for, the oldest first. Look at the disk, empty them."
+        "counter", (), "Bytes deleted from full damage folders, the oldest first. Look at the disk, empty the folders."
     ),
     "spool_torn_bytes_total": Declared(
-        "counter", (), "Bytes cut from half-written tails at start, after a crash. Nobody was answered for them."
+        "counter",
+        (),
+        "Bytes cut from half-written tails at start, after a crash. Their hits were never answered.",
     ),
     "fsync_failures_total": Declared("counter", (), "fsync failed. Replace the disk."),
-    "forwarded_hits_total": Declared("counter", (), "Hits that Kafka has acknowledged, repeats counted."),
+    "forwarded_hits_total": Declared("counter", (), "Hits that Kafka has acknowledged, repeats included."),
     "forwarded_batches_total": Declared("counter", (), "Batches that Kafka has acknowledged."),
     "kafka_seconds": Declared(
         "histogram",
         ("step",),
-        "Kafka's latency; produce: from a batch's sending to all replicas' acknowledgement. Rising: look at Kafka.",
+        "Kafka's latency; produce: from sending a batch to the acknowledgement of all replicas. Rising: look at Kafka.",
     ),
     "oversized_hits_total": Declared(
-        "counter", (), "Hits that the topic refused as too large, set aside. Raise the topic's max.message.bytes."
+        "counter",
+        (),
+        "Hits that the topic refused as too large, set aside. Raise the topic's max.message.bytes.",
     ),
     "producers_total": Declared(
         "counter",
         ("why",),
-        "Kafka producers built, by what ended the one before. They rise: look at Kafka.",
+        "Kafka producers started, by the failure that ended the one before. They rise: look at Kafka.",
         ("first", "forgot", "KafkaConnectionError", "KafkaTimeoutError", "TimeoutError"),
     ),
-    "replays_total": Declared("counter", (), "Times that kept hits were sent again, the broker having lost them."),
-    "kafka_up": Declared("gauge", (), "Workers whose producer stands. Under the number of workers: look at Kafka."),
+    "replays_total": Declared("counter", (), "Times that kept hits were sent again because the broker had lost them."),
+    "kafka_up": Declared("gauge", (), "Workers with a connected producer. Under the number of workers: look at Kafka."),
     "worker_memory_bytes": Declared("gauge_max", (), "Resident memory of the largest worker."),
     "cpu_seconds_total": Declared("counter", (), "Processor time of the workers."),
     "workers": Declared("gauge", (), "Running workers. Fewer than WORKERS: read the log."),
-    "worker_deaths_total": Declared("counter", (), "Workers that died and were replaced. It moves: read the log."),
+    "worker_deaths_total": Declared("counter", (), "Workers that died and were replaced. It rises: read the log."),
 }
 
 Key = tuple[str, ...]
-"""A metric's name and its labels' values. A histogram's has one more at its end: a bucket's index, or `sum`."""
+"""A metric's name and its labels' values. A histogram's key ends with a bucket's index, or `sum`."""
 
 
 class Histogram:
@@ -153,7 +158,7 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, seconds: float, by: int = 1) -> None:
-        """Count `by` things that took so long."""
+        """Count `by` events of this duration."""
         self.counts[bisect_left(SECONDS, seconds)] += by
         self.sum += seconds * by
 
@@ -167,7 +172,7 @@ class Tally:
         self._named: Final[dict[str, None]] = {}
 
     def name_sites(self, sites: Iterable[str]) -> None:
-        """Show these by name, in this order while there are free places; a site that has one keeps it."""
+        """Show these sites by name, in this order, up to MOST_SITES; a site that is shown by name stays so."""
         for site in sites:
             self._shown(site)
             self.values.setdefault(("hits_total", site, "accepted"), 0)
@@ -193,40 +198,40 @@ class Tally:
         self.values[name, *labels] = value
 
     def snapshot(self) -> list[tuple[Key, float]]:
-        """Return what was counted so far."""
-        told: list[tuple[Key, float]] = []
+        """Return the counts so far."""
+        shown: list[tuple[Key, float]] = []
         others: dict[Key, float] = {}
         for key, value in self.values.items():
             if key[0] == "hits_total" and self._shown(key[1]) == OTHER_SITES:
                 key = (key[0], OTHER_SITES, key[2])
                 others[key] = others.get(key, 0) + value
             else:
-                told.append((key, value))
-        told += others.items()
+                shown.append((key, value))
+        shown += others.items()
         for key, histogram in self.histograms.items():
-            told += [((*key, str(at)), count) for at, count in enumerate(histogram.counts) if count]
-            told.append(((*key, "sum"), histogram.sum))
-        return told
+            shown += [((*key, str(at)), count) for at, count in enumerate(histogram.counts) if count]
+            shown.append(((*key, "sum"), histogram.sum))
+        return shown
 
 
 WAITING_FOR_KAFKA: Final = "waiting for Kafka"
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):
-    """What a worker tells the supervisor, a JSON line each."""
+    """A worker's state, sent to the supervisor as a JSON line."""
 
     not_ready: str
-    """Why traffic should stay away; empty: it may come."""
+    """Why load balancers should send no traffic; empty: they may."""
     tally: list[tuple[Key, float]]
     met_kafka: bool = False
-    """Its producer has stood at least once."""
+    """Its producer was connected at least once."""
 
 
 Snapshot = Iterable[tuple[Key, float]]
 
 
 def total(tallies: Iterable[Snapshot], gone: Iterable[Snapshot] = ()) -> dict[Key, float]:
-    """Add up living workers' values, and of those that are gone what was counted."""
+    """Sum the values of running workers, and the counters of ended ones."""
     sums: dict[Key, float] = {}
     for tally in tallies:
         for key, value in tally:
@@ -277,7 +282,7 @@ class _Sums(Collector):
 
 
 def text(sums: Mapping[Key, float]) -> bytes:
-    """Return Prometheus' text form."""
+    """Return Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Sums(sums))
     return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""`python -m collector link URL --site S ...`: print a signed link, and draw its QR code."""
+"""`python -m collector link URL --site S ...`: print a signed link, and write its QR code."""
 
 import argparse
 import sys
@@ -14,19 +14,19 @@ KEY_VARIABLE = "PHAROS_COLLECTOR_LINK_KEY"
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Sign a link with the key that the collector has; return the exit code."""
+    """Sign a link with the collector's key; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m collector link",
-        description="Print a link that counts a click and leads on.",
+        description="Print a link that counts a click and redirects.",
         epilog=f"The key comes from {KEY_VARIABLE}, the same as the collector's.",
     )
     version.add_option(parser)
-    parser.add_argument("url", help="where the link leads: an http or https URL")
+    parser.add_argument("url", help="destination of the link: an http or https URL")
     parser.add_argument("--site", required=True, help="key of the site that the click counts for")
     parser.add_argument("--base", default="", help="the collector's public address, such as https://px.example.com")
     for name in ("source", "medium", "campaign", "term", "content"):
         parser.add_argument(f"--{name}", default="", help=f"utm_{name} of the destination")
-    parser.add_argument("--qr", type=Path, metavar="FILE.png", help="draw the QR code (.png or .svg)")
+    parser.add_argument("--qr", type=Path, metavar="FILE.png", help="write the QR code to a file (.png or .svg)")
     asked = parser.parse_args(argv)
     key = environ.get(KEY_VARIABLE, "")
     if not key:

@@ -1,6 +1,6 @@
-"""`python -m collector mail-pixel`: print the pixel for a mail, with the placeholders of common senders.
+"""`python -m collector mail-pixel`: print the pixel for a mail, with the placeholders of common mail services.
 
-Rule: a recipient is named by the sender's own number for them, never by an address.
+A recipient is named by the mail service's own id, never by an e-mail address.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from stage import version
 
 
 class Placeholders(NamedTuple):
-    """What a mail service replaces when it sends. Each stands in the query as it is, for services do not look inside
-    percent-encoded text."""
+    """Texts that a mail service replaces when it sends. They are not percent-encoded in the query, because services do
+    not look inside encoded text."""
 
     message: str
     list: str
@@ -29,7 +29,7 @@ SENDERS: Final[dict[str, Placeholders]] = {
     "listmonk": Placeholders("{{ .Campaign.UUID }}", "", "{{ .Subscriber.UUID }}"),
     # Source: Salesforce, "Personalization strings": jobid, listid, subscriberid.
     "salesforce": Placeholders("%%jobid%%", "%%listid%%", "%%subscriberid%%"),
-    # Services whose templates see only what your program hands in: hand these three in.
+    # Services whose templates see only the values that your program passes: pass these three.
     "sendgrid": Placeholders("{{message_id}}", "{{list_id}}", "{{user_id}}"),
     "ses": Placeholders("{{message_id}}", "{{list_id}}", "{{user_id}}"),
     "postmark": Placeholders("{{message_id}}", "{{list_id}}", "{{user_id}}"),
@@ -55,10 +55,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--base", required=True, help="the collector's public address, such as https://px.example.com")
     parser.add_argument("--site", required=True, help="key of the site that the opens count for")
     parser.add_argument("--sender", choices=sorted(SENDERS), help="fill in this service's placeholders")
-    parser.add_argument("--message", default="", help="the message's id, instead of a placeholder")
+    parser.add_argument("--message", default="", help="the message's id instead of a placeholder")
     parser.add_argument("--list", default="", help="the list's or campaign's id, instead of a placeholder")
     parser.add_argument(
-        "--recipient", action="store_true", help="name the recipient, too (needs their consent to be stored)"
+        "--recipient", action="store_true", help="name the recipient, too (stored only with their consent)"
     )
     parser.add_argument("--consent", action="store_true", help="the recipients of this mail have consented")
     asked = parser.parse_args(argv)

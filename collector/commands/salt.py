@@ -1,6 +1,6 @@
-"""`python -m collector salt FOLDER`: make the salts of today and tomorrow, destroy older ones.
+"""`python -m collector salt FOLDER`: create the salts of today and tomorrow, delete expired ones.
 
-For hosts that share the salt by a copy: one host (or a scheduled job) runs it daily and hands the folder round.
+For hosts that share the salt by a copy: one host (or a scheduled job) runs it daily and distributes the folder.
 """
 
 import argparse
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     """Fill the folder; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m collector salt",
-        description="Make the salts of today and tomorrow in FOLDER, and destroy older ones.",
+        description="Create the salts of today and tomorrow in FOLDER, and delete expired ones.",
     )
     version.add_option(parser)
     parser.add_argument("folder", type=Path)

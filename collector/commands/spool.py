@@ -1,6 +1,6 @@
-"""`python -m collector spool [list|cat|verify]`: look into the spool, beside a running collector or without one.
+"""`python -m collector spool [list|cat|verify]`: inspect the spool, with or without a running collector.
 
-Rule: it only reads. Segments of a running collector may vanish or grow meanwhile; that is not an error.
+The command only reads. Segments of a running collector may vanish or grow meanwhile; that is not an error.
 """
 
 import argparse
@@ -32,17 +32,17 @@ def folders(spool: Path) -> list[Path]:
     )
 
 
-class Read(msgspec.Struct):
-    """What reading one segment gave."""
+class SegmentCounts(msgspec.Struct):
+    """Result of reading one segment."""
 
     hits: int = 0
     damaged_bytes: int = 0
     damaged_stretches: int = 0
     unreadable: int = 0
-    """Hits of whole blocks whose bytes are none."""
+    """Hits of whole blocks that cannot be decoded."""
 
 
-def read_segment(path: Path, each: Callable[[bytes, int], None], read: Read) -> None:
+def read_segment(path: Path, each: Callable[[bytes, int], None], read: SegmentCounts) -> None:
     """Call `each(payload, its block's end)` for every hit in order; count hits and damage in `read`.
 
     Raises:
@@ -91,7 +91,7 @@ def _rows(spool: Path, now: float) -> Iterator[dict[str, object]]:
 
 
 def list_segments(spool: Path, out: IO[str], *, json: bool, now: float) -> int:
-    """Print each segment with its age, each worker's mark (segment:offset), and the sum. Return 0."""
+    """Print each segment with its age, each worker's mark (segment:offset), and the sums. Return 0."""
     rows = list(_rows(spool, now))
     unsent = [row for row in rows if row["unsent_bytes"]]
     marks = {folder.name: "{}:{}".format(*mark.read(folder / "mark")) for folder in folders(spool)}
@@ -111,14 +111,14 @@ def list_segments(spool: Path, out: IO[str], *, json: bool, now: float) -> int:
         line = f"{row['worker']:>6} {row['segment']:>12} {row['bytes']:>14,} {row['unsent_bytes']:>14,}"
         out.write(f"{line} {row['age_s']:>8} s ago\n")
     for worker, acknowledged in marks.items():
-        out.write(f"{worker:>6} {acknowledged:>12} mark: Kafka has acknowledged what comes before\n")
+        out.write(f"{worker:>6} {acknowledged:>12} mark: Kafka has acknowledged everything before it\n")
     line = f"{total['segments']} segments, {total['bytes']:,} bytes, {total['unsent_bytes']:,} of them unsent"
     out.write(f"{line}, oldest unsent {total['oldest_unsent_s']} s\n")
     return 0
 
 
 def cat(spool: Path, out: IO[bytes], *, unsent: bool) -> int:
-    """Print hits as JSON lines, oldest first a worker; only those that Kafka lacks, where asked. Return 0."""
+    """Print hits as JSON lines, worker by worker, oldest first; `unsent`: only those that Kafka lacks. Return 0."""
     for folder in folders(spool):
         acknowledged = mark.read(folder / "mark")
         for number, path in segments_in(folder).items():
@@ -128,20 +128,20 @@ def cat(spool: Path, out: IO[bytes], *, unsent: bool) -> int:
                     out.write(payload + b"\n")
 
             try:
-                read_segment(path, each, Read())
+                read_segment(path, each, SegmentCounts())
             except FileNotFoundError:
                 continue
     return 0
 
 
 def verify(spool: Path, out: IO[str]) -> int:
-    """Check every block's CRC and every hit's form; print what is wrong. Return 0, or 1 where something is."""
+    """Check every block's CRC and every hit's form; print the damage. Return 0, or 1 if there is any."""
     hits = wrong = 0
     for folder in folders(spool):
         for path in segments_in(folder).values():
-            read = Read()
+            read = SegmentCounts()
 
-            def each(payload: bytes, end: int, read: Read = read) -> None:
+            def each(payload: bytes, end: int, read: SegmentCounts = read) -> None:
                 try:
                     contract.decode(payload)
                 except msgspec.DecodeError:
@@ -156,7 +156,7 @@ def verify(spool: Path, out: IO[str]) -> int:
                 wrong += 1
                 out.write(
                     f"{path}: {read.damaged_stretches} damaged stretches, {read.damaged_bytes} bytes;"
-                    f" {read.unreadable} records that are no hit\n"
+                    f" {read.unreadable} records that are not hits\n"
                 )
         for damage in sorted((folder / "damage").glob("*.bin")):
             out.write(f"{damage}: {damage.stat().st_size} bytes set aside earlier\n")
@@ -165,16 +165,18 @@ def verify(spool: Path, out: IO[str]) -> int:
 
 
 def main(argv: Sequence[str], spool_dir: str) -> int:
-    """Run the command; return the exit code: 0, 1 where `verify` finds damage, 2 for wrong usage."""
-    parser = argparse.ArgumentParser(prog="python -m collector spool", description="Look into the spool; only reads.")
+    """Run the command; return the exit code: 0, 1 if `verify` finds damage, 2 for wrong usage."""
+    parser = argparse.ArgumentParser(
+        prog="python -m collector spool", description="Inspect the spool. The command only reads."
+    )
     version.add_option(parser)
-    parser.add_argument("--dir", default=spool_dir, help="the spool's folder (default: the setting's, %(default)s)")
+    parser.add_argument("--dir", default=spool_dir, help="the spool's folder (default: the setting, %(default)s)")
     commands = parser.add_subparsers(dest="command")
-    listing = commands.add_parser("list", help="segments, what of them is unsent, bytes and age (the default)")
-    listing.add_argument("--json", action="store_true", help="a JSON object a line")
+    listing = commands.add_parser("list", help="segments with their bytes, unsent bytes and age (the default)")
+    listing.add_argument("--json", action="store_true", help="print one JSON object a line")
     cats = commands.add_parser("cat", help="print hits as JSON lines")
     cats.add_argument("--unsent", action="store_true", help="only those that Kafka has not acknowledged")
-    commands.add_parser("verify", help="check everything; exit 1 where something is damaged")
+    commands.add_parser("verify", help="check every block and hit; exit 1 if anything is damaged")
     try:
         given = parser.parse_args(argv)
     except SystemExit as asked:
@@ -193,7 +195,7 @@ def main(argv: Sequence[str], spool_dir: str) -> int:
                 code = list_segments(spool, sys.stdout, json=getattr(given, "json", False), now=time.time())
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever reads has enough (`| head`). The interpreter must find nothing to complain of at its end either.
+        # The reader has closed the pipe (`| head`). The interpreter must not fail on it at its end either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code

@@ -1,9 +1,9 @@
 """From the spool to `hits.raw`, in order, in batches: from memory while Kafka keeps up, from disk when it does not.
 
-Rule: whatever goes wrong with a producer ends it. A new one begins at the spool's mark, so that hits may be repeated,
-with the same ids, and never left out. Every wait on aiokafka is bounded: its send and stop can hang without Kafka. By
-`asyncio.timeout`, never `wait_for`: Python 3.11's can swallow a cancellation (cpython#86296), and then nobody ends us.
-Over 250 lines: connecting, sending and settling share the cursor and what is under way.
+Any failure ends the producer. The next producer begins at the spool's mark, so hits may be repeated, with the same ids,
+and are never left out. Every wait on aiokafka is bounded, since its send and stop can hang without Kafka, and by
+`asyncio.timeout`: `wait_for` of Python 3.11 can swallow a cancellation (cpython#86296).
+Over 250 lines: connecting, sending and settling share the cursor and the batches in flight.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import BrokerResponseError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from collector.kafka.record_batch import Batch
-from collector.kafka.unsent_buffer import Recent
+from collector.kafka.record_batch import BlockBatch
+from collector.kafka.unsent_buffer import UnsentBuffer
 from collector.metrics import Tally
 from collector.spool.acknowledged import Position
 from collector.spool.block import Block, joined, pack, unpack
@@ -38,7 +38,7 @@ _PARTITIONS_EVERY_S: Final = 10.0
 
 
 class Plan(NamedTuple):
-    """How to send."""
+    """How hits go to Kafka."""
 
     servers: str
     topic: str
@@ -49,11 +49,11 @@ class Plan(NamedTuple):
     ack_timeout_s: float = 30
     memory_bytes: int = 16 << 20
     replays: bool = False
-    """The spool keeps acknowledged hits: send them again when the broker has lost them."""
+    """The spool keeps acknowledged hits, and they are sent again when the broker has lost them."""
 
 
 class _Alone(NamedTuple):
-    """A hit that is sent by itself: its batch was too large for the topic."""
+    """A hit that is sent in a batch of its own, because its batch was too large for the topic."""
 
     block_at: Position
     number: int
@@ -61,15 +61,15 @@ class _Alone(NamedTuple):
 
 
 class _Next(NamedTuple):
-    """What the next batch holds."""
+    """Contents of the next batch."""
 
     blocks: list[Block]
     end: Position
-    """Where the mark goes when Kafka has it."""
+    """The mark after Kafka has acknowledged the batch."""
     alone: _Alone | None
 
 
-class _Sent(NamedTuple):
+class _InFlight(NamedTuple):
     batch: _Next
     partition: int
     at: float
@@ -81,27 +81,27 @@ class _BrokerForgot(Exception):
 
 
 class _Unreadable(Exception):
-    """The disk does not read the spool back."""
+    """The disk cannot read the spool."""
 
 
 class Forwarder:
-    """One worker's way to Kafka."""
+    """Sends one worker's hits to Kafka."""
 
     def __init__(self, spool: Spool, plan: Plan, tally: Tally) -> None:
         self._spool: Final = spool
         self._plan: Final = plan
         self._tally: Final = tally
         self._took: Final = tally.histogram("kafka_seconds", "produce")
-        self._recent: Final = Recent(plan.memory_bytes)
+        self._unsent: Final = UnsentBuffer(plan.memory_bytes)
         self._cursor = spool.mark
         self._single_until: Position | None = None
         self._alone: deque[_Next] = deque()
         self._alone_settled = (Position(0, 0), 0)
-        """The block whose hits are sent one by one, and up to which of them that is settled: the mark cannot tell."""
+        """The block whose hits are sent singly, and how many of them are settled; the mark does not hold that."""
         self._wake = asyncio.Event()
         self._draining = False
         self._idempotent: bool | None = None
-        self._turn = itertools.count()
+        self._round = itertools.count()
         self._offsets: dict[int, int] = {}
         partition, offset = spool.last_acknowledged
         if offset >= 0:
@@ -110,25 +110,25 @@ class Forwarder:
         self.ever_connected = False
 
     def offer(self, chunks: list[Chunk]) -> None:
-        """Take what was just written, so that it need not be read back. Past the bound the oldest are read back."""
-        begins = not self._recent
+        """Keep newly written chunks in memory. Past the bound the oldest are dropped, and read back from disk later."""
+        begins = not self._unsent
         for chunk in chunks:
-            self._recent.add(chunk)
+            self._unsent.add(chunk)
         if begins or self._full:
             self._wake.set()
 
     @property
     def _full(self) -> bool:
-        """Tell whether a batch waits in memory that need not wait for more."""
-        return self._recent.has_whole_batch or self._recent.bytes >= self._plan.batch_bytes
+        """Whether a full batch waits in memory."""
+        return self._unsent.has_whole_batch or self._unsent.bytes >= self._plan.batch_bytes
 
     def drain(self) -> None:
-        """Have `run` return once Kafka has everything."""
+        """Make `run` return once Kafka has everything."""
         self._draining = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Forward until drained; the caller cancels when it has no more time."""
+        """Send hits until drained. The caller cancels it at its deadline."""
         backoff = _FIRST_BACKOFF_S
         why = "first"
         while True:
@@ -138,7 +138,7 @@ class Forwarder:
                 self.connected = self.ever_connected = True
                 self._tally.add("producers_total", why)
                 self._tally.set("kafka_up", 1)
-                log.line("info", "Kafka is there", kafka=self._plan.servers, idempotent=bool(self._idempotent))
+                log.line("info", "connected to Kafka", kafka=self._plan.servers, idempotent=bool(self._idempotent))
                 partitions = await self._partitions(producer)
                 backoff = _FIRST_BACKOFF_S
                 await self._pump(producer, partitions)
@@ -148,7 +148,7 @@ class Forwarder:
                 self._tally.add("replays_total")
                 start = self._spool.start_again()
                 log.line(
-                    "warning", "Kafka has lost what it acknowledged; kept hits are sent again", segment=start.segment
+                    "warning", "Kafka has lost acknowledged hits; the kept ones are sent again", segment=start.segment
                 )
                 self._offsets.clear()
             except _Unreadable as problem:
@@ -169,10 +169,10 @@ class Forwarder:
             backoff = min(2 * backoff, _LONGEST_BACKOFF_S)
 
     async def _connect(self) -> AIOKafkaProducer:
-        """Start a producer, idempotent where the broker can.
+        """Start a producer, idempotent if the broker supports it.
 
         Raises:
-            KafkaError, TimeoutError, OSError: Kafka is not there.
+            KafkaError, TimeoutError, OSError: Kafka cannot be reached.
         """
         if self._idempotent is not False:
             producer = self._new_producer(idempotent=True)
@@ -214,7 +214,7 @@ class Forwarder:
         )
 
     async def _partitions(self, producer: AIOKafkaProducer) -> list[int]:
-        """Return the topic's partitions; find out whether the broker still has what it acknowledged."""
+        """Return the topic's partitions; check that the broker still has the acknowledged hits."""
         partitions = await self._known_partitions(producer)
         if self._plan.replays and self._offsets:
             known = [TopicPartition(self._plan.topic, p) for p in self._offsets if p in partitions]
@@ -237,8 +237,8 @@ class Forwarder:
             return sorted(await producer.partitions_for(self._plan.topic))
 
     async def _pump(self, producer: AIOKafkaProducer, partitions: list[int]) -> None:
-        """Send and settle until drained. Raises whatever ends the producer."""
-        flying: deque[_Sent] = deque()
+        """Send and settle until drained. Raises the failure that ends the producer."""
+        in_flight: deque[_InFlight] = deque()
         busy: set[int] = set()
         last_batch_at = 0.0
         loop = asyncio.get_running_loop()
@@ -248,36 +248,36 @@ class Forwarder:
                 if loop.time() >= looked_at + _PARTITIONS_EVERY_S:
                     looked_at = loop.time()
                     partitions = await self._known_partitions(producer)
-                while flying and flying[0].answer.done():
-                    sent = flying.popleft()
+                while in_flight and in_flight[0].answer.done():
+                    sent = in_flight.popleft()
                     busy.discard(sent.partition)
                     self._settle(sent)
                 wait_s = self._plan.ack_timeout_s
                 if len(busy) < len(partitions):
-                    behind = not self._recent or not self._joins(self._cursor, self._recent.start)
+                    behind = not self._unsent or not self._joins(self._cursor, self._unsent.start)
                     waited = loop.time() - last_batch_at
                     if behind or self._full or self._draining or waited >= self._plan.linger_s:
                         if (following := self._gather()) is not None:
                             free = [p for p in partitions if p not in busy]
-                            partition = free[next(self._turn) % len(free)]
-                            await asyncio.sleep(0)  # live requests first: after each step, also while catching up
-                            batch = Batch(following.blocks, int(time.time() * 1000))
+                            partition = free[next(self._round) % len(free)]
+                            await asyncio.sleep(0)  # requests come first: also between the steps of catching up
+                            batch = BlockBatch(following.blocks, int(time.time() * 1000))
                             await asyncio.sleep(0)
                             async with asyncio.timeout(self._plan.ack_timeout_s):
                                 answer = await producer.send_batch(batch, self._plan.topic, partition=partition)
                             busy.add(partition)
                             answer.add_done_callback(self._answered)
-                            flying.append(_Sent(following, partition, loop.time(), answer))
+                            in_flight.append(_InFlight(following, partition, loop.time(), answer))
                             last_batch_at = loop.time()
                             await asyncio.sleep(0)
                             continue
-                        if self._draining and not flying:
+                        if self._draining and not in_flight:
                             return
                     else:
                         wait_s = self._plan.linger_s - waited
                 self._wake.clear()
-                if flying:
-                    left = flying[0].at + self._plan.ack_timeout_s - loop.time()
+                if in_flight:
+                    left = in_flight[0].at + self._plan.ack_timeout_s - loop.time()
                     if left <= 0:
                         raise TimeoutError("no answer from Kafka")
                     wait_s = min(wait_s, left)
@@ -285,14 +285,14 @@ class Forwarder:
                     async with asyncio.timeout(wait_s):
                         await self._wake.wait()
         finally:
-            for sent in flying:
+            for sent in in_flight:
                 sent.answer.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _answered(self, answer: "asyncio.Future[Any]") -> None:
         self._wake.set()
 
-    def _settle(self, sent: _Sent) -> None:
-        """Move the mark past an acknowledged batch. Raises what the batch failed with."""
+    def _settle(self, sent: _InFlight) -> None:
+        """Move the mark past an acknowledged batch. Raises the failure of the batch."""
         blocks, end, alone = sent.batch
         hits = sum(block.hits for block in blocks)
         try:
@@ -302,7 +302,7 @@ class Forwarder:
                 self._single_until = end
                 raise
             self._tally.add("oversized_hits_total")
-            log.line("error", "the topic refuses a hit as too large: it is set aside", topic=self._plan.topic)
+            log.line("error", "the topic refuses a hit as too large; see the damage folder", topic=self._plan.topic)
             at, number, payload = alone or _Alone(end, 0, unpack(blocks[0])[0])
             self._spool.set_aside(at, number, payload)
             self._spool.acknowledge(end, *self._spool.last_acknowledged)
@@ -320,23 +320,23 @@ class Forwarder:
         self._took.observe(asyncio.get_running_loop().time() - sent.at)
 
     def _gather(self) -> _Next | None:
-        """Take the next batch, and move the cursor past it; None where nothing waits."""
+        """Take the next batch and move the cursor past it; return None if no hit waits."""
         if self._alone:
             return self._alone.popleft()
         chunks = self._following()
         if not chunks:
             return None
         if self._single_until is not None and self._cursor < self._single_until:
-            return self._one_by_one(chunks[0])  # the others are read back from the disk when their turn comes
+            return self._one_by_one(chunks[0])  # the other chunks are read back from disk later
         self._cursor = chunks[-1].end
         if self._cursor == self._spool.end:
             self._spool.cut()
         return _Next(joined([chunk.block for chunk in chunks]), self._cursor, None)
 
     def _one_by_one(self, chunk: Chunk) -> _Next | None:
-        """Have the block's hits sent as batches of one; return the first that is not settled.
+        """Queue the block's hits as batches of one; return the first that is not settled.
 
-        Where all are (in memory the block was larger than it is on disk), the next batch.
+        If all are settled (the block in memory was larger than the one on disk), return the next batch.
         """
         payloads = unpack(chunk.block)
         block_at, settled = self._alone_settled
@@ -348,16 +348,16 @@ class Forwarder:
         return self._alone.popleft() if self._alone else self._gather()
 
     def _following(self) -> list[Chunk]:
-        """Return the blocks from the cursor on that go into one batch."""
-        recent = self._recent
-        while recent and recent.start < self._cursor:
-            recent.pop()
-        if not (recent and self._joins(self._cursor, recent.start)):
+        """Return the blocks after the cursor that go into one batch."""
+        unsent = self._unsent
+        while unsent and unsent.start < self._cursor:
+            unsent.pop()
+        if not (unsent and self._joins(self._cursor, unsent.start)):
             try:
                 return self._spool.read(self._cursor)
             except OSError as problem:
                 raise _Unreadable(problem) from problem
-        return recent.batch()
+        return unsent.batch()
 
     def _joins(self, cursor: Position, start: Position) -> bool:
         return cursor == start or self._spool.nothing_between(cursor, start)

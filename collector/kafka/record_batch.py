@@ -1,7 +1,7 @@
-"""Pure: a Kafka record batch (format 2) made of blocks; what aiokafka's `send_batch` takes.
+"""A Kafka record batch (format 2) made of spool blocks, for aiokafka's `send_batch`.
 
-Reason: aiokafka's own batch compresses with lz4's level 9, which costs five times what a whole hit may cost here, for a
-tenth less size. Kafka's readers take any level. Format: Kafka's documentation, "Record Batch"; LZ4 frame format 1.6.
+aiokafka's own batch compresses with lz4's level 9. That costs five times the CPU that a whole hit may cost here, for a
+tenth less size. Kafka's consumers read any level. Format: Kafka's documentation, "Record Batch"; LZ4 frame format 1.6.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _FRAME_END: Final = bytes(4)
 
 
 def lz4_frame(blocks: Sequence[Block]) -> bytes:
-    """Return the blocks' records as an LZ4 frame; those that lie there plain, side by side, are compressed as one."""
+    """Return the blocks' records as an LZ4 frame; consecutive plain blocks are compressed together."""
     parts = [_FRAME_HEAD]
     plain: list[bytes] = []
 
@@ -41,9 +41,9 @@ def lz4_frame(blocks: Sequence[Block]) -> bytes:
     return b"".join(parts)
 
 
-class Batch(RecordBatch):
+class BlockBatch(RecordBatch):
     """A record batch of blocks."""
 
     def __init__(self, blocks: Sequence[Block], at_ms: int) -> None:
-        """Take at least one block, numbered from 0, of at most 4 MiB of records; `at_ms` is the records' timestamp."""
+        """`blocks`: at least one, numbered from 0, at most 4 MiB of records; `at_ms`: the records' timestamp."""
         super().__init__(_LZ4, lz4_frame(blocks), sum(block.hits for block in blocks), at_ms, at_ms)

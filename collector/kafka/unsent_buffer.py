@@ -1,7 +1,7 @@
-"""What was just written to the spool, kept in memory until it goes to Kafka, so that it need not be read back.
+"""Newly written chunks of the spool, kept in memory until they go to Kafka, so that they need not be read from disk.
 
-Rule: plain blocks grow together here and are compressed as they come. All of a batch at once, when it leaves, would
-keep live requests waiting for as long as a dozen of them take.
+Consecutive uncompressed blocks are joined and compressed as they arrive. To compress a whole batch at once, when it
+leaves, would delay requests by the time of a dozen of them.
 """
 
 from collections import deque
@@ -12,40 +12,40 @@ from collector.spool.block import Block, compressed
 from collector.spool.inventory import Chunk
 
 _GROWN_BYTES: Final = 32 << 10
-"""Of plain blocks side by side that become one: some 30 µs of compressing."""
+"""Size at which consecutive plain blocks are joined, in bytes: some 30 µs of compression."""
 _WORTH_BYTES: Final = 2 << 10
-"""Of those that become one earlier, since what follows does not go on with them: compressed already, or a new batch."""
+"""Smallest size at which they are joined earlier: the next block is compressed already, or begins a new batch."""
 
 
-class Recent:
-    """Chunks in the spool's order, of at most so many bytes; past that the oldest are forgotten."""
+class UnsentBuffer:
+    """Chunks in the spool's order, at most `most_bytes`; past that the oldest are dropped."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes: Final = most_bytes
         self._chunks: Final[deque[Chunk]] = deque()
         self._run = 0
-        """Chunks at the end that are plain, of one batch, and follow each other in one segment."""
+        """Number of chunks at the end that are plain, of one batch, and consecutive in one segment."""
         self._run_bytes = 0
         self._begun = 0
-        """Chunks that begin a batch."""
+        """Number of chunks that begin a batch."""
         self.bytes = 0
-        """Of the blocks as they are now."""
+        """Bytes of the blocks in their present form."""
 
     def __len__(self) -> int:
         return len(self._chunks)
 
     @property
     def start(self) -> Position:
-        """Where the oldest stands; there must be one."""
+        """Place of the oldest chunk. The buffer must not be empty."""
         return self._chunks[0].start
 
     @property
     def has_whole_batch(self) -> bool:
-        """Tell whether another batch begins behind the oldest."""
+        """Whether another batch begins after the oldest chunk."""
         return self._begun > 1 or (self._begun == 1 and self._chunks[0].block.first != 0)
 
     def add(self, chunk: Chunk) -> None:
-        """Take what was written last."""
+        """Add the chunk that was written last."""
         block = chunk.block
         size = len(block.data)
         plain = size == block.plain_bytes
@@ -63,14 +63,14 @@ class Recent:
             self.pop()
 
     def batch(self) -> list[Chunk]:
-        """Return the oldest and all that go into its batch, and forget them; there must be one."""
+        """Remove and return the oldest chunk and the rest of its batch. The buffer must not be empty."""
         found = [self.pop()]
         while self._chunks and self._chunks[0].block.first:
             found.append(self.pop())
         return found
 
     def pop(self) -> Chunk:
-        """Return the oldest, and forget it."""
+        """Remove and return the oldest chunk."""
         chunk = self._chunks.popleft()
         size = len(chunk.block.data)
         self._begun -= chunk.block.first == 0
@@ -81,7 +81,7 @@ class Recent:
         return chunk
 
     def _end_run(self) -> None:
-        """Make one of the plain chunks at the end, where that is worth it."""
+        """Join the plain chunks at the end into one, if they are large enough."""
         if self._run_bytes >= _WORTH_BYTES:
             run = [self._chunks.pop() for _ in range(self._run)]
             run.reverse()

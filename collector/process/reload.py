@@ -1,4 +1,4 @@
-"""The Ruleset of a running worker: made of settings and files, and made anew when the files change."""
+"""The Ruleset of a running worker: built from settings and files, and replaced when the files change."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ def build(settings: Settings, rules: Rules, salt: DailySalt) -> Ruleset:
 def tending(
     intake: Intake, files: SiteFiles, hangup: asyncio.Event, salt: DailySalt, tally: Tally
 ) -> list[Coroutine[Any, Any, None]]:
-    """Return what must run beside a worker: the look at the files, and the end of yesterday's salt."""
+    """Return the tasks that watch the files, and delete expired salts."""
 
     def adopt(rules: Rules) -> None:
         intake.ruleset = intake.ruleset._replace(sites=rules.sites, links=rules.links)
@@ -60,7 +60,7 @@ def tending(
 
     def complain(problem: BadFile) -> None:
         tally.set("files_stale", 1)
-        log.line("error", "the old sites and links stay in force", problem=str(problem))
+        log.line("error", "the last good sites and links stay in use", problem=str(problem))
 
     tally.name_sites(intake.ruleset.sites)
     tally.set("files_stale", 0)
@@ -72,7 +72,7 @@ async def _forget(salt: DailySalt, tally: Tally) -> None:
         try:
             salt.forget()
         except OSError as problem:
-            log.line("error", "cannot destroy yesterday's salt", problem=str(problem))
+            log.line("error", "cannot delete an expired salt", problem=str(problem))
         tally.set("salt_alone", int(salt.alone))
         tally.set("salt_fingerprint", salt.fingerprint())
         await asyncio.sleep(_FORGET_S)

@@ -1,7 +1,7 @@
 """The files that an operator edits while the collector runs: `sites.toml` and `links.toml`.
 
-Rule: a broken new file changes nothing. What was in force stays in force, the log says line and reason, and the metric
-`files_stale` stands at 1 until the file is mended.
+A broken new file changes nothing: the last good files apply, the log names line and reason, and the metric
+`files_stale` is 1 until the file is fixed.
 """
 
 import asyncio
@@ -14,25 +14,25 @@ from collector.policy.links import Links
 from collector.policy.sites import Sites
 
 LOOK_S: Final = 1.0
-"""Time between two looks at the files."""
+"""Interval at which the files are checked for changes, in seconds."""
 
 
 class Rules(NamedTuple):
-    """What both files say, read together: a link names a site."""
+    """Contents of both files, read together since a link names a site."""
 
     sites: Sites
     links: Links
 
 
 class BadFile(ValueError):
-    """Why the files are not taken: one line with the setting, the path, the line and the reason."""
+    """A file that cannot be used: one line with the setting, the path, the line and the reason."""
 
 
 class SiteFiles:
-    """Reads the files, and tells whether they have changed since."""
+    """Reads the files, and notices changes."""
 
     def __init__(self, sites_path: Path, links_path: Path | None) -> None:
-        """Touches no file yet; `links_path` None: no named links."""
+        """Read nothing yet; `links_path` None: no named links."""
         self._sites_path: Final = sites_path
         self._links_path: Final = links_path
         self._seen: object = None
@@ -48,16 +48,16 @@ class SiteFiles:
         try:
             known = sites.parse(self._sites_path.read_bytes())
         except (OSError, sites.BadSites) as problem:
-            raise BadFile(f"PHAROS_COLLECTOR_SITES: {self._sites_path}: {_said(problem)}") from problem
+            raise BadFile(f"PHAROS_COLLECTOR_SITES: {self._sites_path}: {_reason(problem)}") from problem
         if self._links_path is not None:
             try:
                 found = links.parse(self._links_path.read_bytes(), known)
             except (OSError, links.BadLinks) as problem:
-                raise BadFile(f"PHAROS_COLLECTOR_LINKS: {self._links_path}: {_said(problem)}") from problem
+                raise BadFile(f"PHAROS_COLLECTOR_LINKS: {self._links_path}: {_reason(problem)}") from problem
         return Rules(known, found)
 
     def changed(self) -> bool:
-        """Tell whether a file is another one than at the last `read`, good or broken."""
+        """Return whether a file has changed since the last `read`, good or broken."""
         return self._signature() != self._seen
 
     def _signature(self) -> object:
@@ -72,7 +72,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return now.st_ino, now.st_size, now.st_mtime_ns
 
 
-def _said(problem: OSError | ValueError) -> str:
+def _reason(problem: OSError | ValueError) -> str:
     return (problem.strerror or str(problem)) if isinstance(problem, OSError) else str(problem)
 
 

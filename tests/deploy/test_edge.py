@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from collector.commands import doctor
+from collector.commands import doctor_findings, doctor_requests
 from collector.http.doctor_probe import MARK
 from tests.deploy import edges
 from tests.ports import free_port
@@ -226,8 +226,8 @@ async def test_the_doctor_judges_the_address_through_a_real_edge(
     await collector.up()
     url, program = getattr(edges, name)(tmp_path, start, [collector.port])
     await until(lambda: _answers(url, program), f"{name}'s first answer")
-    seen = await doctor.look(url, "demo", "", "", None)
-    (found,) = (finding for finding in doctor.judge(seen) if finding.topic == "address")
+    seen = await doctor_requests.look(url, "demo", "", "", None)
+    (found,) = (finding for finding in doctor_findings.judge(seen) if finding.topic == "address")
     assert (found.level, "proxy" in found.says) == (("ok", False) if trusted else ("bad", True)), found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.commands import doctor
+from collector.commands import doctor, doctor_findings, doctor_requests
 from tests import needs
 from tests.certificates import Certificates
 from tests.deploy import edges
@@ -95,13 +95,13 @@ async def test_the_doctor_looks_through_tls(
 ) -> None:
     """The tests' certificate lives for two days, which the doctor minds, and nothing else."""
     url = client.base.replace(NAME, "localhost")
-    seen = await doctor.look(url, "demo", "", "", str(certificates.authority))
+    seen = await doctor_requests.look(url, "demo", "", "", str(certificates.authority))
     assert seen.tls is not None
     assert (seen.tls.version, seen.tls.protocol, 1 < seen.tls.days_left <= 2) == ("TLSv1.3", "h2", True)
-    bad = [finding.says for finding in doctor.judge(seen) if finding.level == "bad"]
+    bad = [finding.says for finding in doctor_findings.judge(seen) if finding.level == "bad"]
     assert len(bad) == 1, bad
     assert bad[0].startswith("the certificate ends in")
-    ok = {finding.topic for finding in doctor.judge(seen) if finding.level == "ok"}
+    ok = {finding.topic for finding in doctor_findings.judge(seen) if finding.level == "ok"}
     assert ok >= {"pixel", "cache", "cookie", "address", "refusals", "tag's way", "cors", "tag", "clock", "admin"}
     given = ["--url", url, "--site", "demo"]
     assert await asyncio.to_thread(doctor.main, given) == 1, "an authority that nobody knows"

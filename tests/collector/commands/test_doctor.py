@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from collector.commands import doctor
-from collector.commands.doctor import Answer, Place, Seen, Tls, judge
+from collector.commands import doctor, doctor_requests
+from collector.commands.doctor_findings import judge
+from collector.commands.doctor_requests import Answer, Place, Seen, Tls
 from collector.http.doctor_probe import SeenAs
 from tests.ports import free_port
 from tests.processes import Program
@@ -52,7 +53,7 @@ WELL = Seen(
     place=Place("px.shop.example", "edge.shop.example", ("192.0.2.7", "2001:db8::7")),
     page=Place("www.shop.example", "", ("192.0.99.7",)),
     seen_as=SeenAs("header", "198.51.100.0", ()),
-    forged={name: SeenAs("header", "198.51.100.0", ()) for name in doctor.FORGERIES},
+    forged={name: SeenAs("header", "198.51.100.0", ()) for name in doctor_requests.FORGERIES},
     own=("198.51.100.7", "2001:db8:5::7"),
 )
 LIE = {"X-Forwarded-For": SeenAs("header", "203.0.113.0", ())}
@@ -84,7 +85,7 @@ def test_nothing_to_say_of_a_good_one() -> None:
         (
             {
                 "preflight_stranger": answer(
-                    access_control_allow_origin=doctor.STRANGER, access_control_allow_credentials="true"
+                    access_control_allow_origin=doctor_requests.STRANGER, access_control_allow_credentials="true"
                 )
             },
             "cors",
@@ -108,7 +109,7 @@ def test_nothing_to_say_of_a_good_one() -> None:
 def test_one_fault_is_one_finding(change: dict[str, Any], topic: str) -> None:
     bad = [finding for finding in judge(WELL._replace(**change)) if finding.level == "bad"]
     assert [finding.topic for finding in bad] == [topic]
-    assert all(finding.mend for finding in bad)
+    assert all(finding.fix for finding in bad)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ async def collector(tmp_path: Path, start: Callable[..., Program]) -> str:
 
 
 async def test_a_real_collector_lacks_nothing_but_tls(collector: str) -> None:
-    seen = await doctor.look(collector, "demo", "http://localhost:8088", "", None)
+    seen = await doctor_requests.look(collector, "demo", "http://localhost:8088", "", None)
     assert [finding.topic for finding in judge(seen) if finding.level == "bad"] == ["tls"]
     assert {finding.topic for finding in judge(seen) if finding.level == "ok"} >= {
         "pixel", "cache", "cookie", "refusals", "tag's way", "cors", "tag", "clock", "admin", "address",
@@ -189,14 +190,14 @@ async def bad_edge(collector: str) -> AsyncIterator[str]:
 
 
 async def test_a_bad_edge_is_seen_through(bad_edge: str) -> None:
-    seen = await doctor.look(bad_edge, "demo", "", "", None)
+    seen = await doctor_requests.look(bad_edge, "demo", "", "", None)
     bad = {finding.topic for finding in judge(seen) if finding.level == "bad"}
     assert bad >= {"tls", "cache", "cors", "tag"}
 
 
 async def test_an_address_that_somebody_told_is_compared(collector: str) -> None:
     """As behind a proxy that the collector takes for everybody: it sees 127.0.0.1, and we are somebody else."""
-    seen = await doctor.look(collector, "demo", "", "", None, own=("198.51.100.7", "2001:db8:5::7"))
+    seen = await doctor_requests.look(collector, "demo", "", "", None, own=("198.51.100.7", "2001:db8:5::7"))
     (found,) = (finding for finding in judge(seen) if finding.topic == "address")
     assert (found.level, "proxy" in found.says) == ("bad", True)
 

@@ -64,7 +64,7 @@ def test_verify_finds_damage_and_records_that_are_no_hits(folder: Path) -> None:
     spool.append([b"no hit"])
     spool.close()
     spool_command.verify(folder, out)
-    assert f"{segment_name(1)}: 0 damaged stretches, 0 bytes; 1 records that are no hit" in out.getvalue()
+    assert f"{segment_name(1)}: 0 damaged stretches, 0 bytes; 1 records that are not hits" in out.getvalue()
 
 
 def test_a_reader_that_has_enough_is_no_error(folder: Path) -> None:

@@ -6,7 +6,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.kafka.record_batch import Batch
+from collector.kafka.record_batch import BlockBatch
 from collector.spool.block import Block, joined, pack
 
 TURNS = st.lists(
@@ -19,7 +19,7 @@ TURNS = st.lists(
 
 def read(blocks: list[Block], at_ms: int) -> list[bytes]:
     """Return the values as aiokafka reads them from a batch of these blocks."""
-    batch = Batch(blocks, at_ms)
+    batch = BlockBatch(blocks, at_ms)
     batch._set_producer_state(7, 3, 42)
     seen = MemoryRecords(bytes(batch._build())).next_batch()
     assert seen is not None

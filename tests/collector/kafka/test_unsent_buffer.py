@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.kafka.unsent_buffer import Recent
+from collector.kafka.unsent_buffer import UnsentBuffer
 from collector.spool.acknowledged import Position
 from collector.spool.block import joined, pack, unpack
 from collector.spool.inventory import Chunk
@@ -39,7 +39,7 @@ TURNS = st.lists(st.tuples(st.integers(1, 120), SELDOM, SELDOM), min_size=1)
 
 @given(TURNS, st.lists(st.booleans()))
 def test_what_comes_out_is_what_went_in(turns: list[tuple[int, bool, bool]], pops: list[bool]) -> None:
-    recent = Recent(1 << 30)
+    recent = UnsentBuffer(1 << 30)
     written, taken = chunks(turns), []
     for chunk, pop in zip(written, pops + [False] * len(written), strict=False):
         recent.add(chunk)
@@ -63,7 +63,7 @@ def test_what_comes_out_is_what_went_in(turns: list[tuple[int, bool, bool]], pop
 
 @given(TURNS)
 def test_a_batch_needs_no_new_numbers(turns: list[tuple[int, bool, bool]]) -> None:
-    recent = Recent(1 << 30)
+    recent = UnsentBuffer(1 << 30)
     for chunk in chunks([(size, number == 0, new_segment) for number, (size, _, new_segment) in enumerate(turns)]):
         recent.add(chunk)
     blocks = [chunk.block for chunk in recent.batch()]
@@ -72,7 +72,7 @@ def test_a_batch_needs_no_new_numbers(turns: list[tuple[int, bool, bool]]) -> No
 
 
 def test_small_blocks_are_compressed_before_their_batch_leaves() -> None:
-    recent = Recent(1 << 30)
+    recent = UnsentBuffer(1 << 30)
     written = chunks([(4, False, False)] * 200)
     for chunk in written:
         recent.add(chunk)
@@ -83,7 +83,7 @@ def test_small_blocks_are_compressed_before_their_batch_leaves() -> None:
 
 
 def test_small_blocks_are_compressed_when_a_large_one_follows() -> None:
-    recent = Recent(1 << 30)
+    recent = UnsentBuffer(1 << 30)
     for chunk in chunks([(4, False, False)] * 6 + [(200, False, False)]):
         recent.add(chunk)
     assert [len(chunk.block.data) < chunk.block.plain_bytes for chunk in recent.batch()] == [True, True]
@@ -93,7 +93,7 @@ def test_small_blocks_are_compressed_when_a_large_one_follows() -> None:
 def test_it_holds_no_more_than_it_may_and_forgets_the_oldest(
     turns: list[tuple[int, bool, bool]], most_bytes: int
 ) -> None:
-    recent = Recent(most_bytes)
+    recent = UnsentBuffer(most_bytes)
     written = chunks(turns)
     held = []
     for chunk in written:
@@ -106,7 +106,7 @@ def test_it_holds_no_more_than_it_may_and_forgets_the_oldest(
 
 
 def test_blocks_of_two_segments_stay_apart() -> None:
-    recent = Recent(1 << 30)
+    recent = UnsentBuffer(1 << 30)
     for chunk in chunks([(40, False, False), (40, False, True), (40, False, False)] * 5):
         recent.add(chunk)
     for chunk in recent.batch():
@@ -114,14 +114,14 @@ def test_blocks_of_two_segments_stay_apart() -> None:
 
 
 def test_blocks_of_two_batches_stay_apart() -> None:
-    recent = Recent(1 << 30)
+    recent = UnsentBuffer(1 << 30)
     for chunk in chunks([(40, number % 3 == 0, False) for number in range(30)]):
         recent.add(chunk)
     assert [sum(chunk.block.hits for chunk in recent.batch()) for _ in range(10)] == [120] * 10
 
 
 def test_a_block_of_the_spool_is_left_as_it_is() -> None:
-    recent = Recent(1 << 30)
+    recent = UnsentBuffer(1 << 30)
     (chunk,) = chunks([(2, True, False)])
     recent.add(chunk)
     assert recent.pop() == chunk

@@ -110,7 +110,7 @@ async def test_a_running_collector_takes_a_new_site_and_keeps_the_old_ones_when_
     running.program.signal(signal.SIGHUP)
     await until(lambda: everywhere("later"), "both workers know the new site")
     replace("[sites.later]\nip = 'some'\n")
-    complaint = "the old sites and links stay in force"
+    complaint = "the last good sites and links stay in use"
     await until(lambda: len(running.said(complaint)) == 2, "both workers complain")
     assert "line 2: site 'later': Invalid enum value 'some'" in running.said(complaint)[0]["problem"]
     assert (await running.metrics())["files_stale"] == 1

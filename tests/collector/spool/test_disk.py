@@ -77,7 +77,7 @@ async def test_full_then_freed(small_disk: Path, collector: Callable[..., Runnin
             spool_command.read_segment(
                 path,
                 lambda payload, _: found.append(int(contract.decode(payload).query.split("id=")[1].split("&")[0])),
-                spool_command.Read(),
+                spool_command.SegmentCounts(),
             )
     assert len(found) == accepted + 50
     assert set(range(50)) | set(range(300, 350)) <= set(found)
