@@ -117,9 +117,12 @@ def build(folder: Path) -> list[Path]:
 
 def main(argv: list[str]) -> int:
     """Run the command; return the exit code: 0, or 1 where nothing could be compiled."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.native", description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.native",
+        description="Compile the hot path of the collector and the enricher to C with mypyc.",
+    )
     version.add_option(parser)
-    parser.add_argument("folder", type=Path, help="where the packages go; not there yet, or empty")
+    parser.add_argument("folder", type=Path, help="new or empty folder for the compiled packages")
     given = parser.parse_args(argv)
     try:
         compiled = build(given.folder)

@@ -21,6 +21,7 @@ from enricher.stream.loop import run as run_stream
 from enricher.tables import load_enricher, open_mmdb
 from stage import log, version
 from stage.admin import Health, serve
+from stage.command_line import add_command
 from stage.kafka import access
 from stage.settings import SettingError
 
@@ -84,17 +85,25 @@ def _moment(text: str) -> int:
 
 def main() -> int:
     """Return the exit code: 0 drained, 2 wrong settings, 1 anything else."""
-    parser = argparse.ArgumentParser(prog="python -m enricher", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m enricher",
+        description="Read hits.raw, write rows to hits.enriched. Without a command: run the stage.",
+        epilog="Settings are environment variables, PHAROS_ENRICHER_*: docs/settings.md lists them.",
+    )
     version.add_option(parser)
     commands = parser.add_subparsers(dest="command")
-    commands.add_parser("explain", help="read hits as JSON lines, print the events that they become")
-    commands.add_parser("measure", help="read records of hits.raw as JSON lines, print the cost of each step")
-    again = commands.add_parser("replay", help="enrich hits again with today's rules")
-    again.add_argument("--from", dest="origin", choices=("hits.raw", "hits.dead"), required=True)
-    again.add_argument("--since", type=_moment, required=True, help="RFC 3339 with a zone, or epoch milliseconds")
-    again.add_argument("--until", type=_moment, required=True, help="not included")
-    again.add_argument("--site", default="", help="only this site's hits")
-    again.add_argument("--dry-run", action="store_true", help="count, write nothing")
+    add_command(commands, "explain", "read hits as JSON lines, print the events that they become")
+    add_command(commands, "measure", "read records of hits.raw as JSON lines, print the cost of each step")
+    again = add_command(
+        commands, "replay", "enrich hits again with today's rules; rows of newer rules replace older ones"
+    )
+    again.add_argument("--from", dest="origin", choices=("hits.raw", "hits.dead"), required=True, help="topic to read")
+    again.add_argument(
+        "--since", type=_moment, required=True, help="first moment: RFC 3339 with a zone, or epoch milliseconds"
+    )
+    again.add_argument("--until", type=_moment, required=True, help="end, which is not included; in the same form")
+    again.add_argument("--site", default="", help="only hits of this site")
+    again.add_argument("--dry-run", action="store_true", help="only count; write nothing")
     arguments = parser.parse_args()
     try:
         settings = read(os.environ)

@@ -26,6 +26,7 @@ from loadtest.drive import driver
 from loadtest.report import html_page, overview, progress, result
 from loadtest.traffic import profiles, schedule
 from stage import version
+from stage.command_line import add_command
 
 ADMINS = ("http://127.0.0.1:9100", "http://127.0.0.1:9101", "http://127.0.0.1:9102")
 CHAOS = Path(__file__).parent / "chaos.toml"
@@ -41,72 +42,113 @@ def _shared(shape: bool = True, rate: bool = True) -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     to = shared.add_argument_group("target")
     to.add_argument("--url", default="http://127.0.0.1:8080", help="the collector (default %(default)s)")
-    to.add_argument("--here", action="store_true", help="load what `make run` runs, or start all of it")
-    to.add_argument("--kafka", metavar="SERVERS", default="", help="with --here, chaos: the broker to start it on")
+    to.add_argument("--here", action="store_true", help="use what `make run` started, or start it")
+    to.add_argument(
+        "--kafka",
+        metavar="SERVERS",
+        default="",
+        help="with --here and chaos: use this broker instead of the embedded one",
+    )
     to.add_argument("--i-own-this-target", metavar="HOST", default="", help="allow a host that is not this machine")
-    to.add_argument("--clickhouse", metavar="URL", help="audit against this ClickHouse; without it nothing is audited")
-    to.add_argument("--admin", action="append", metavar="URL", help="a stage's admin port; repeat (default: local)")
-    to.add_argument("--site", default="demo", help="site key to send for (default %(default)s)")
+    to.add_argument(
+        "--clickhouse", metavar="URL", help="ClickHouse to search for the hits; without it there is no audit"
+    )
+    to.add_argument(
+        "--admin",
+        action="append",
+        metavar="URL",
+        help="admin port of a stage; may be repeated (default: the local ones)",
+    )
+    to.add_argument("--site", default="demo", help="key of the site (default %(default)s)")
     to.add_argument("--page-origin", default="http://localhost:8088", help="origin of the pages (default %(default)s)")
     to.add_argument("--token", default="", help="the site's token for /v1/events; without it server hits are tag hits")
     to.add_argument("--link", default="", help="a code of the links file; without it clicks are page views")
     how = shared.add_argument_group("traffic")
-    how.add_argument("--profile", default="shop", choices=profiles.profiles())
+    how.add_argument(
+        "--profile", default="shop", choices=profiles.profiles(), help="kind of traffic (default %(default)s)"
+    )
     if rate:
         told = "requests/s, all senders together (default %(default)g)"
         how.add_argument("--rate", type=float, default=1000, help=told)
     how.add_argument("--duration", type=float, default=30, help="seconds, of all together (default %(default)g)")
     if shape:
-        how.add_argument("--schedule", default="constant", choices=schedule.SHAPES)
+        how.add_argument(
+            "--schedule", default="constant", choices=schedule.SHAPES, help="how the rate changes (default %(default)s)"
+        )
     how.add_argument("--poisson", action="store_true", help="independent arrivals instead of evenly spaced ones")
-    how.add_argument("--max-requests", type=int, default=MOST, help="hard bound")
+    how.add_argument("--max-requests", type=int, default=MOST, help="stop after this many requests")
     how.add_argument("--senders", type=int, default=1, help="driver processes (default %(default)s)")
-    how.add_argument("--connections", type=int, default=128, help="a sender (default %(default)s)")
+    how.add_argument("--connections", type=int, default=128, help="connections per sender (default %(default)s)")
     how.add_argument("--churn", type=float, default=0.01, help="share of answers after which a connection is closed")
-    how.add_argument("--timeout", type=float, default=10, help="seconds until an answer counts as none")
-    how.add_argument("--seed", type=int, default=1)
     how.add_argument(
-        "--pid", type=int, help="the runner's id: its descendants' memory is told, and --faults may signal them"
+        "--timeout", type=float, default=10, help="seconds until a request counts as unanswered (default %(default)g)"
+    )
+    how.add_argument("--seed", type=int, default=1, help="another seed makes other traffic (default %(default)s)")
+    how.add_argument(
+        "--pid",
+        type=int,
+        help="process id of the runner: its descendants' memory is reported, and --faults may signal them",
     )
     must = shared.add_argument_group("demands (exit 1 when broken)")
-    must.add_argument("--max-p99-ms", type=float)
-    must.add_argument("--max-failed-percent", type=float, help="of hits: never sent, not answered, answered 5xx")
-    must.add_argument("--max-freshness-s", type=float, help="99th percentile")
+    must.add_argument("--max-p99-ms", type=float, help="99th percentile of the latency")
     must.add_argument(
-        "--late-after-s", type=float, default=result.LATE_AFTER_S, help="a followed hit is late then (%(default)g)"
+        "--max-failed-percent", type=float, help="share of hits that were not sent, not answered, or answered 5xx"
     )
-    must.add_argument("--max-late-percent", type=float, help="of the hits followed")
-    must.add_argument("--late-bound-ms", type=float, default=driver.LATE_BOUND_MS, help="when to call the driver late")
-    must.add_argument("--settle", type=float, default=60, help="seconds without news until the rest counts as missing")
+    must.add_argument("--max-freshness-s", type=float, help="99th percentile of the time until a hit is in ClickHouse")
+    must.add_argument(
+        "--late-after-s",
+        type=float,
+        default=result.LATE_AFTER_S,
+        help="a sampled hit is late after this time (default %(default)g)",
+    )
+    must.add_argument("--max-late-percent", type=float, help="share of the sampled hits that are late")
+    must.add_argument(
+        "--late-bound-ms",
+        type=float,
+        default=driver.LATE_BOUND_MS,
+        help="the driver is the bottleneck above this lateness (default %(default)g)",
+    )
+    must.add_argument(
+        "--settle",
+        type=float,
+        default=60,
+        help="seconds without a new row until the rest counts as missing (default %(default)g)",
+    )
     out = shared.add_argument_group("output")
-    out.add_argument("--json", type=Path, metavar="FILE")
-    out.add_argument("--html", type=Path, metavar="FILE", help="one self-contained page with plots")
-    out.add_argument("--title", default="Load test")
+    out.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    out.add_argument("--html", type=Path, metavar="FILE", help="write the report as one page with plots")
+    out.add_argument("--title", default="Load test", help="title of the page")
     return shared
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
-    top = argparse.ArgumentParser(prog="python -m loadtest", description=__doc__.partition("\n")[0])
+    top = argparse.ArgumentParser(
+        prog="python -m loadtest", description="Send traffic to a collector, audit every hit, report the result."
+    )
     version.add_option(top)
     commands = top.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("run", parents=[_shared()], help="one run, audited")
-    one.add_argument("--faults", type=Path, metavar="FILE", help="break things during the run; needs --pid")
+    one = add_command(commands, "run", "one run, with an audit", [_shared()])
+    one.add_argument("--faults", type=Path, metavar="FILE", help="schedule of faults to inject; needs --pid")
     without = _shared(shape=False, rate=False)
-    find = commands.add_parser("find-limit", parents=[without], help="step the rate up until p99 or loss breaks")
+    find = add_command(commands, "find-limit", "raise the rate until the latency or the losses are too high", [without])
     find.add_argument("--from", dest="rate", type=float, default=500, help="first rate (default %(default)g)")
     find.add_argument(
         "--to", dest="to_rate", type=float, default=limit.HIGHEST, help="highest rate (default: no bound)"
     )
-    find.add_argument("--step-seconds", type=float, default=8, help="seconds (default %(default)g)")
+    find.add_argument("--step-seconds", type=float, default=8, help="length of a step in seconds (default %(default)g)")
     find.set_defaults(schedule="constant", duration=900)
-    long = commands.add_parser("soak", parents=[_shared(shape=False)], help="run after run, each audited")
-    long.add_argument("--window", type=float, default=600, help="seconds (default %(default)g)")
+    long = add_command(commands, "soak", "one run after another, each with an audit", [_shared(shape=False)])
+    long.add_argument("--window", type=float, default=600, help="length of one run in seconds (default %(default)g)")
     long.set_defaults(schedule="constant", duration=3600)
-    disaster = commands.add_parser("chaos", parents=[_shared()], help="start all, kill every part under load, audit")
-    disaster.add_argument("--faults", type=Path, metavar="FILE", default=CHAOS, help="default: %(default)s")
+    disaster = add_command(commands, "chaos", "start everything, kill every program under load, audit", [_shared()])
+    disaster.add_argument(
+        "--faults", type=Path, metavar="FILE", default=CHAOS, help="schedule of faults (default: loadtest/chaos.toml)"
+    )
     disaster.set_defaults(rate=300, duration=75, late_bound_ms=60_000, title="Chaos", settle=45)
-    commands.add_parser("demo", help="fill ClickHouse with a story to analyse", add_help=False)
+    commands.add_parser(
+        "demo", help="send a month of example shop traffic, then compare the attribution models", add_help=False
+    )
     return top
 
 

@@ -243,15 +243,20 @@ def fitting(
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m loadtest demo", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest demo",
+        description="Send a month of example shop traffic to a running system, then compare the attribution models.",
+    )
     version.add_option(parser)
-    parser.add_argument("--url", default="", help="a collector; without it that of `make run`, or one of its own")
-    parser.add_argument("--clickhouse", default="http://127.0.0.1:8123", help="with --url (default %(default)s)")
-    parser.add_argument("--token", default="", help="a token of the site, for the events of the shop's server")
-    parser.add_argument("--print-links", action="store_true", help="print the story's links.toml, and do no more")
-    parser.add_argument("--site", default="demo")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--visitors", type=int, default=1500)
+    parser.add_argument("--url", default="", help="the collector (default: the one of `make run`, or a new one)")
+    parser.add_argument(
+        "--clickhouse", default="http://127.0.0.1:8123", help="ClickHouse, if --url is given (default %(default)s)"
+    )
+    parser.add_argument("--token", default="", help="a token of the site, to send the events of the shop's server too")
+    parser.add_argument("--print-links", action="store_true", help="only print the links.toml that the traffic needs")
+    parser.add_argument("--site", default="demo", help="key of the site (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="another seed makes another month (default %(default)s)")
+    parser.add_argument("--visitors", type=int, default=1500, help="visitors in the month (default %(default)s)")
     given = parser.parse_args(argv)
     console = Console()
     until = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -15,20 +15,23 @@ from sink.commands import erase, reconcile
 from sink.protocol import UnknownMetadata
 from sink.settings import Settings, read
 from stage import log, version
+from stage.command_line import add_command
 from stage.kafka import access
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line's form."""
     made = argparse.ArgumentParser(
-        prog="python -m sink", description="Stores hits.enriched in ClickHouse, exactly once."
+        prog="python -m sink",
+        description="Store hits.enriched in ClickHouse, exactly once. Without a command: run the stage.",
+        epilog="Settings are environment variables, PHAROS_SINK_*: docs/settings.md lists them.",
     )
     version.add_option(made)
-    commands = made.add_subparsers(dest="command", metavar="COMMAND", help="without one: run")
-    migrate = commands.add_parser("migrate", help="apply outstanding migrations and exit")
+    commands = made.add_subparsers(dest="command", metavar="COMMAND")
+    migrate = add_command(commands, "migrate", "apply outstanding migrations and exit")
     migrate.add_argument("--dry-run", action="store_true", help="print the SQL and do not run it")
-    forget = commands.add_parser("erase", help="delete a person's events, or old ones, from storage, and prove it")
-    forget.add_argument("--site", required=True)
+    forget = add_command(commands, "erase", "delete the events of a person, or old events, and prove it")
+    forget.add_argument("--site", required=True, help="key of the site")
     target = forget.add_mutually_exclusive_group(required=True)
     target.add_argument("--visitor", metavar="ID", help="every event of this visitor_id")
     target.add_argument("--user", metavar="ID", help="every event of this user_id")
@@ -38,10 +41,16 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with --user: also every event of the visitor ids that the user was seen with",
     )
-    compare = commands.add_parser(
-        "reconcile", help="compare the consumed records with the stored rows; exit code 1 if they differ"
+    compare = add_command(
+        commands, "reconcile", "compare the consumed records with the stored rows; exit code 1 if they differ"
     )
-    compare.add_argument("--since", required=True, metavar="T", type=moment, help="RFC 3339, UTC without a zone")
+    compare.add_argument(
+        "--since",
+        required=True,
+        metavar="T",
+        type=moment,
+        help="compare records from this moment on: RFC 3339, UTC if it has no zone",
+    )
     return made
 
 

@@ -37,13 +37,18 @@ def show(report: frame.Report, console: Console) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Return the exit code: 0, or 2 when a part is unknown or something it needs is missing."""
-    parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.bench",
+        description="Run benchmarks against a reference, and print the medians and ratios.",
+    )
     version.add_option(parser)
-    parser.add_argument("part", nargs="+", choices=(*frame.PARTS, "all"))
-    parser.add_argument("--json", action="store_true", help="one JSON object a part, one line each, on standard output")
-    parser.add_argument("--rounds", type=int, default=5, help="recorded rounds of each contestant (default 5)")
+    parser.add_argument("part", nargs="+", choices=(*frame.PARTS, "all"), help="what to measure")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per part, one per line")
     parser.add_argument(
-        "--miniature", action="store_true", help="the smallest run that has the form; no figures to quote"
+        "--rounds", type=int, default=5, help="measured rounds of each contestant (default %(default)s)"
+    )
+    parser.add_argument(
+        "--miniature", action="store_true", help="a very short run that only tests the benchmark itself"
     )
     given = parser.parse_args(argv)
     options = frame.Options(rounds=0 if given.miniature else max(1, given.rounds), miniature=given.miniature)

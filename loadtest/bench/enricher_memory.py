@@ -18,9 +18,12 @@ _AT: Final = (0.1, 0.2, 0.5, 1.0)
 
 def main() -> int:
     """Print a line at a tenth, a fifth, half and the whole of the hits."""
-    parser = argparse.ArgumentParser(prog="python -m loadtest.bench.enricher_memory", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.bench.enricher_memory",
+        description="Measure the enricher's memory over millions of hits.",
+    )
     version.add_option(parser)
-    parser.add_argument("--hits", type=int, default=10_000_000)
+    parser.add_argument("--hits", type=int, default=10_000_000, help="hits to send (default %(default)s)")
     hits: int = parser.parse_args().hits
     with tempfile.TemporaryDirectory() as name, broker(Path(name)) as kafka:
         raw = f"raw.{secrets.token_hex(4)}"

@@ -162,11 +162,13 @@ def times(client: Any, rounds: int) -> dict[str, float]:
 
 def main() -> int:
     """Print the two tables."""
-    parser = argparse.ArgumentParser(prog="python -m loadtest.bench.schema", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.bench.schema", description="Measure what pharos.event_log costs on disk and in time."
+    )
     version.add_option(parser)
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--table", type=Path, default=SCHEMA)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=10_000_000, help="rows to insert (default %(default)s)")
+    parser.add_argument("--table", type=Path, default=SCHEMA, help="file with the CREATE TABLE statement")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each query (default %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         client: Any = clickhouse_connect.get_client(interface="chdb", path=folder)

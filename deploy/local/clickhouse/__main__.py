@@ -73,15 +73,21 @@ async def _run(options: argparse.Namespace, users: Mapping[str, User]) -> None:
 
 def main() -> int:
     """Serve a folder until SIGTERM or SIGINT; 0 then, 2 for a busy port or a folder that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.local.clickhouse", description=__doc__)
-    version.add_option(parser)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8123, help="0: any free port, printed at start")
-    parser.add_argument(
-        "--path", type=Path, default=Path("var/clickhouse"), help="data folder, made where it is missing"
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local.clickhouse",
+        description="Serve ClickHouse's HTTP interface with chDB, for one machine and for tests.",
+        epilog="docs/local.md describes the differences from a ClickHouse server.",
     )
-    parser.add_argument("--queries", type=int, default=8, help="queries that run at one time; others wait")
-    parser.add_argument("--inserts", type=int, default=4, help="inserts that run at one time; others wait")
+    version.add_option(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8123, help="port; 0 takes a free one and prints it (default %(default)s)"
+    )
+    parser.add_argument(
+        "--path", type=Path, default=Path("var/clickhouse"), help="data folder; created if it is missing"
+    )
+    parser.add_argument("--queries", type=int, default=8, help="concurrent queries; others wait (default %(default)s)")
+    parser.add_argument("--inserts", type=int, default=4, help="concurrent inserts; others wait (default %(default)s)")
     options = parser.parse_args()
     users = {
         "default": User("default", os.environ.get("PHAROS_LOCAL_CLICKHOUSE_PASSWORD", ""), read_only=False),
