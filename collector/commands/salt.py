@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
         description="Create the salts of today and tomorrow in FOLDER, and delete expired ones.",
     )
     version.add_option(parser)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="folder of the salts")
     folder: Path = parser.parse_args(argv).folder
     today = datetime.now(UTC).date()
     try:

@@ -21,6 +21,7 @@ from collector.spool.block import unpack
 from collector.spool.disk import segments_in
 from collector.spool.segment import scan
 from stage import version
+from stage.command_line import add_command
 
 _PIECE_BYTES = 4 << 20
 
@@ -172,11 +173,11 @@ def main(argv: Sequence[str], spool_dir: str) -> int:
     version.add_option(parser)
     parser.add_argument("--dir", default=spool_dir, help="the spool's folder (default: the setting, %(default)s)")
     commands = parser.add_subparsers(dest="command")
-    listing = commands.add_parser("list", help="segments with their bytes, unsent bytes and age (the default)")
+    listing = add_command(commands, "list", "segments with their bytes, unsent bytes and age (the default)")
     listing.add_argument("--json", action="store_true", help="print one JSON object a line")
-    cats = commands.add_parser("cat", help="print hits as JSON lines")
+    cats = add_command(commands, "cat", "print hits as JSON lines")
     cats.add_argument("--unsent", action="store_true", help="only those that Kafka has not acknowledged")
-    commands.add_parser("verify", help="check every block and hit; exit 1 if anything is damaged")
+    add_command(commands, "verify", "check every block and hit; exit 1 if anything is damaged")
     try:
         given = parser.parse_args(argv)
     except SystemExit as asked:
