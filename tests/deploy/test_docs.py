@@ -1,12 +1,15 @@
 """What README and docs name is there: files they link to, targets of make, variables."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
@@ -23,6 +26,14 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 def test_every_make_target_is_one(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(_TARGET.findall(page.read_text())) <= targets
+
+
+@pytest.mark.parametrize("name", ["bug", "idea", "config"])
+def test_github_would_take_the_issue_templates(name: str) -> None:
+    schema = "vendor.github-issue-config" if name == "config" else "vendor.github-issue-forms"
+    command = [str(BIN / "check-jsonschema"), "--builtin-schema", schema, f".github/ISSUE_TEMPLATE/{name}.yml"]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def _rows(text: str) -> dict[str, list[str]]:
