@@ -90,6 +90,7 @@ def find(
     rates: list[float] = []
     outcomes: list[StepOutcome] = []
     end = time.monotonic() + within_s
+    senders = driver.Senders()
 
     def attempt(rate: float) -> StepOutcome:
         left = settings.schedule.at_most - sum(step.requests + step.never_sent for step in steps)
@@ -106,7 +107,7 @@ def find(
             title=f"{settings.title}: limit at {rate:,.0f}/s",
         )
         try:
-            done = running.watched(step, store, console)
+            done = running.watched(step, store, console, senders=senders)
         except driver.TargetUnreachable as gone:
             if not steps:
                 raise
@@ -131,6 +132,8 @@ def find(
             raise
         del steps[len(outcomes) :], rates[len(outcomes) :]
         knee = reached(rates, outcomes)
+    finally:
+        senders.close()
     if outcomes[-1] == "breaks" and not knee.holds:
         result.fail(steps[-1], f"not even {min(rates):,.0f}/s held: this is no limit, but a fault")
     console.print(str(knee), style="bold", highlight=False)

@@ -57,11 +57,12 @@ def run(
     observer: progress.Observer,
     faults: FaultInjector | None = None,
     run_id: Callable[[], str] = new_run,
+    senders: driver.Senders | None = None,
 ) -> result.Result:
-    """Do it, and return what it came to.
+    """Do a run and return its result.
 
-    Without a store nothing is audited: `audit` is null. It is null, too, where the store does not answer at the end;
-    the result is then broken.
+    `senders` are driver processes that serve other runs too; without them the run has its own. Without a store nothing
+    is audited, and `audit` is null. So it is where the store does not answer at the end; the result is then broken.
     """
     plan = Plan(
         target=settings.target,
@@ -83,7 +84,7 @@ def run(
         observer.driving(measured, monitor)
 
     try:
-        drive = driver.drive(plan, tell)
+        drive = driver.drive(plan, tell, senders)
     finally:
         if faults:
             faults.finish()
@@ -142,11 +143,15 @@ def run(
 
 
 def watched(
-    settings: RunSettings, store: Store | None, console: Console, faults: FaultInjector | None = None
+    settings: RunSettings,
+    store: Store | None,
+    console: Console,
+    faults: FaultInjector | None = None,
+    senders: driver.Senders | None = None,
 ) -> result.Result:
-    """Do a run with its bar on the console; the bar goes whatever comes."""
+    """Do a run with a progress bar on the console, which is gone when the run is over."""
     screen = progress.Screen(console)
     try:
-        return run(settings, store, screen, faults)
+        return run(settings, store, screen, faults, senders=senders)
     finally:
         screen.close()

@@ -28,6 +28,7 @@ def run(settings: running.RunSettings, store: Store | None, console: Console, wi
     done: list[result.Result] = []
     rate = settings.schedule.rate_at(0)
     lengths = windows(settings.schedule.duration_s(), window_s)
+    senders = driver.Senders()
     try:
         for number, length in enumerate(lengths):
             left = settings.schedule.at_most - sum(one.requests + one.never_sent for one in done)
@@ -42,7 +43,7 @@ def run(settings: running.RunSettings, store: Store | None, console: Console, wi
                 title=f"{settings.title}: window {number + 1} of {len(lengths)}",
             )
             try:
-                one = running.watched(part, store, console)
+                one = running.watched(part, store, console, senders=senders)
             except driver.TargetUnreachable as gone:
                 if not done:
                     raise
@@ -60,6 +61,8 @@ def run(settings: running.RunSettings, store: Store | None, console: Console, wi
     except KeyboardInterrupt:  # between two windows, or before anything of one was sent
         if not done:
             raise
+    finally:
+        senders.close()
     first, last = done[0].latency.at(99), done[-1].latency.at(99)
     console.print(f"p99 went from {first:.2f} to {last:.2f} ms over {len(done)} windows", style="bold", highlight=False)
     return done

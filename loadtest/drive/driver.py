@@ -127,48 +127,91 @@ def target_of(
     )
 
 
-@contextlib.contextmanager
-def _sender_processes(plan: Plan) -> Iterator[list[Pipe]]:
-    """Start the senders as processes, give their pipes, and end what is still there."""
-    pipes: list[Pipe] = []
-    processes = []
-    root = str(Path(__file__).resolve().parents[2])
-    try:
-        for index in range(plan.senders):
-            ours, theirs = multiprocessing.Pipe()
-            process = subprocess.Popen(
-                [sys.executable, "-m", "loadtest.drive.sender_process", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
-                # Ctrl-C must not reach a sender: the parent stops it in order, so that what was sent can be audited.
-                start_new_session=True,
-            )
-            theirs.close()
-            ours.send((plan, index))
-            pipes.append(ours)
-            processes.append(process)
-        yield pipes
-    finally:
-        for pipe in pipes:
+class Senders:
+    """Driver processes that wait for plans: started when a run needs them, kept for the next run, ended by `close`."""
+
+    def __init__(self) -> None:
+        self._idle: list[tuple[subprocess.Popen[bytes], Pipe]] = []
+
+    def __enter__(self) -> "Senders":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def at_work(self, plan: Plan) -> Iterator[list[Pipe]]:
+        """Hand the plan to as many processes as it needs; give their pipes.
+
+        Processes whose pipes are still in the list at the end wait for the next plan; the others are ended, and all of
+        them after an exception.
+        """
+        taken = [self._next() for _ in range(plan.senders)]
+        kept: list[Pipe] = []
+        try:
+            for index, (_, pipe) in enumerate(taken):
+                pipe.send((plan, index))
+            pipes = [pipe for _, pipe in taken]
+            yield pipes
+            kept = pipes
+        finally:
+            for process, pipe in taken:
+                if pipe in kept and process.poll() is None:
+                    self._idle.append((process, pipe))
+                else:
+                    _end(process, pipe)
+
+    def _next(self) -> tuple["subprocess.Popen[bytes]", Pipe]:
+        while self._idle:
+            process, pipe = self._idle.pop()
+            if process.poll() is None:
+                return process, pipe
             pipe.close()
-        for process in processes:
-            try:
-                process.wait(2)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        return _start()
+
+    def close(self) -> None:
+        """End the processes that wait."""
+        while self._idle:
+            _end(*self._idle.pop())
 
 
-def drive(plan: Plan, tell: Callable[[Measurements], None] = lambda measured: None) -> DriveResult:
+def _start() -> tuple["subprocess.Popen[bytes]", Pipe]:
+    ours, theirs = multiprocessing.Pipe()
+    root = str(Path(__file__).resolve().parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "loadtest.drive.sender_process", str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+        # Ctrl-C must not reach a sender: the parent stops it in order, so that what was sent can be audited.
+        start_new_session=True,
+    )
+    theirs.close()
+    return process, ours
+
+
+def _end(process: "subprocess.Popen[bytes]", pipe: Pipe) -> None:
+    pipe.close()
+    try:
+        process.wait(2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def drive(
+    plan: Plan, tell: Callable[[Measurements], None] = lambda measured: None, senders: Senders | None = None
+) -> DriveResult:
     """Drive the plan to its end and return what was measured; `tell` is called with the state about ten times a second.
 
-    Ctrl-C stops sending and returns what was sent so far, marked `stopped_early`.
+    Without `senders` the run has processes of its own. Ctrl-C stops sending and returns what was sent so far, marked
+    `stopped_early`.
 
     Raises:
         TargetUnreachable: no sender could open a connection.
         RuntimeError: a sender died, or did not become ready within 60 s.
     """
-    with _sender_processes(plan) as pipes:
+    own = senders or Senders()
+    with contextlib.nullcontext() if senders else own, own.at_work(plan) as pipes:
         ready_by = time.perf_counter() + 60
         refusals: list[str] = []
         for pipe in pipes:
@@ -194,7 +237,10 @@ def drive(plan: Plan, tell: Callable[[Measurements], None] = lambda measured: No
 def _collect(
     pipes: list[Pipe], plan: Plan, measured: Measurements, tell: Callable[[Measurements], None]
 ) -> tuple[list[Totals], int, bool]:
-    """Return the totals by sender, how many senders were lost, and whether it was stopped by hand."""
+    """Return the totals by sender, how many senders were lost, and whether it was stopped by hand.
+
+    Takes the pipes of the lost ones out of the list.
+    """
     index = {pipe: number for number, pipe in enumerate(pipes)}
     totals: dict[int, Totals] = {}
     open_pipes, stopped = set(pipes), False
@@ -222,7 +268,11 @@ def _collect(
             deadline = min(deadline, time.perf_counter() + plan.drain_s + 5)
             for pipe in open_pipes:
                 pipe.send("stop")
+    lost = [pipe for number, pipe in enumerate(pipes) if number not in totals]
     empty = Totals(
         outcomes=b"", errors={"driver process lost": 1}, requests=0, answers=0, waited=0, never_sent=0, cpu_s=0
     )
-    return [totals.get(number, empty) for number in range(len(pipes))], len(pipes) - len(totals), stopped
+    of_senders = [totals.get(number, empty) for number in range(len(pipes))]
+    for pipe in lost:
+        pipes.remove(pipe)
+    return of_senders, len(lost), stopped

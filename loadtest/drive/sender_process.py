@@ -19,6 +19,7 @@ from loadtest.traffic import schedule as schedules
 
 OPEN_S: Final = 10.0
 """How long all connections together may take to open."""
+STOP: Final = "stop"
 THERE_S: Final = 3.0
 """How long the first may take; then the target is not there."""
 
@@ -45,7 +46,7 @@ async def serve(pipe: Pipe, plan: Plan, index: int) -> None:
 
     def tell(cut: Interval) -> None:
         pipe.send(cut)
-        if pipe.poll():  # any word from the parent, or its end, means: stop
+        if pipe.poll():  # any message from the parent, or its end, means: stop
             sender.stop()
 
     before = time.process_time()
@@ -66,13 +67,16 @@ async def serve(pipe: Pipe, plan: Plan, index: int) -> None:
 
 
 def main(fd: int) -> None:
-    """Serve the pipe `fd` from the plan to the totals."""
+    """Serve one plan of the pipe `fd` after another, until the parent closes it."""
     pipe = Pipe(fd)
-    try:
-        plan, index = pipe.recv()
-    except (EOFError, OSError):
-        return  # stopped before it had begun
-    uvloop.run(serve(pipe, plan, index))
+    while True:
+        try:
+            message = pipe.recv()
+        except (EOFError, OSError):
+            return
+        if message != STOP:  # else it came too late for the run that it was meant for
+            plan, index = message
+            uvloop.run(serve(pipe, plan, index))
 
 
 if __name__ == "__main__":

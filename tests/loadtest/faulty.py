@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from loadtest import run
+from loadtest.check.faults import FaultInjector
 from loadtest.drive import driver
-from loadtest.report import result
+from loadtest.report import progress, result
 from loadtest.traffic import profiles, schedule
 
 SCALE = 10 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1
@@ -205,9 +206,23 @@ def settings(url: str, **changes: object) -> run.RunSettings:
         "schedule_name": "constant",
         "profile": "shop",
         "admins": (),
-        "settle_s": 1.0,
+        "settle_s": 0.4,  # this store shows a hit as soon as the collector has it
         "pool": 2_000,
         # What is shown here are verdicts, not latencies: the test machine may be as busy as it likes.
         "limits": result.Thresholds(late_bound_ms=60_000),
     }
     return run.RunSettings(**(defaults | changes))  # type: ignore[arg-type]
+
+
+SENDERS = driver.Senders()
+"""Driver processes for all tests of one session; tests/loadtest/conftest.py ends them."""
+
+
+def ran(
+    asked: run.RunSettings,
+    collector: Collector,
+    observer: progress.Observer | None = None,
+    faults: FaultInjector | None = None,
+) -> result.Result:
+    """Do a run against the collector and audit it by what the collector kept."""
+    return run.run(asked, collector, observer or progress.Observer(), faults, senders=SENDERS)

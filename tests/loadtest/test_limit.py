@@ -81,7 +81,7 @@ def test_no_ceiling_stands_in_the_way_by_default() -> None:
 def made_up(of: Callable[[float], dict[str, object]]) -> Callable[..., result.Result]:
     """Return a stand-in for `run.watched`: a run without a run, by its rate."""
 
-    def watched(asked: run.RunSettings, *_: object) -> result.Result:
+    def watched(asked: run.RunSettings, *_: object, **__: object) -> result.Result:
         rate = asked.schedule.rate_at(0)
         plain = {"broken": [], "exit_code": result.CLEAN, "audit": None, "title": asked.title}
         return msgspec.structs.replace(RESULT, **(plain | {"requests": int(rate), "never_sent": 0} | of(rate)))

@@ -20,19 +20,19 @@ from loadtest.drive.measurements import Measurements
 from loadtest.drive.plan import Interval, Plan, Target
 from loadtest.report import progress, result
 from loadtest.traffic import profiles, schedule
-from tests.loadtest.faulty import SCALE, Collector, running, settings
+from tests.loadtest.faulty import SCALE, Collector, ran, running, settings
 
 BUSY_MS = 1_500
 """What other work on the machine may add to a latency; drive/test_sender.py checks the arithmetic without a machine."""
 RATE, SECONDS = 1_000, 1 * SCALE
 
 
-THREE_THOUSAND = schedule.Schedule(schedule.constant(RATE, 3 * SCALE))
+THREE_THOUSAND = schedule.Schedule(schedule.constant(2 * RATE, 1.5 * SCALE))
 
 
 def outcome(collector: Collector, **changes: object) -> result.Result:
     with running(collector) as url:
-        return run.run(settings(url, **changes), collector, progress.Observer())
+        return ran(settings(url, **changes), collector)
 
 
 def test_a_good_collector_is_clean() -> None:
@@ -106,7 +106,7 @@ def test_one_in_a_thousand_dropped_is_unanswered_and_may_be_stored(how: str) -> 
     with running(collector) as url:
         target = driver.target_of(url, connections=64, timeout_s=0.5 if collector.mute else 5)
         asked = settings(url, target=target, profile="pixel", schedule=THREE_THOUSAND, limits=limits)
-        done = run.run(asked, collector, progress.Observer())
+        done = ran(asked, collector)
     dropped = done.requests // 1_000
     assert done.audit
     assert done.audit.unanswered == collector.cut == done.failed == dropped > 0
@@ -198,7 +198,7 @@ def test_ctrl_c_still_audits_what_was_sent() -> None:
     collector.forget_every = 50
     with running(collector) as url:
         long = schedule.Schedule(schedule.constant(300, 600))
-        done = run.run(settings(url, schedule=long), collector, Impatient())
+        done = ran(settings(url, schedule=long), collector, Impatient())
     assert done.stopped_early
     assert done.audit
     assert 100 < done.requests < 300 * 600
@@ -281,7 +281,7 @@ def test_a_collector_that_falls_silent_cannot_hide_what_was_due() -> None:
         target = driver.target_of(url, connections=8, churn=0, timeout_s=1)
         asked = settings(url, target=target, profile="pixel", limits=limits)
         asked = msgspec.structs.replace(asked, schedule=schedule.Schedule(schedule.constant(600, 1)))
-        done = run.run(asked, collector, progress.Observer())
+        done = ran(asked, collector)
     assert done.requests + done.never_sent == done.latency.count == 600
     assert done.failed + done.never_sent == 300
     assert done.never_sent > 200, "so many had no connection"
@@ -296,7 +296,7 @@ def test_a_collector_that_never_answers_is_broken_whatever_was_demanded() -> Non
     with running(collector) as url:
         target = driver.target_of(url, connections=8, churn=0, timeout_s=0.3)
         asked = settings(url, target=target, profile="pixel", schedule=schedule.Schedule(schedule.constant(50, 1)))
-        done = run.run(asked, collector, progress.Observer())
+        done = ran(asked, collector)
     assert done.broken == ["not one of 50 requests was answered"]
     assert done.exit_code == result.BROKEN
 
@@ -312,7 +312,7 @@ def test_ctrl_c_while_settling_still_audits_what_was_sent() -> None:
     collector = Collector()
     collector.forget_every = 50
     with running(collector) as url:
-        done = run.run(settings(url), collector, Unsettled())
+        done = ran(settings(url), collector, Unsettled())
     assert done.stopped_early
     assert done.audit
     assert done.audit.missing == collector.forgotten > 0
@@ -342,13 +342,13 @@ def test_late_ones_are_counted_and_break_a_threshold() -> None:
     collector.show_after_s = 0.6
     few = schedule.Schedule(schedule.constant(100, 1))
     patient = result.Thresholds(late_after_s=60, max_late_percent=0, late_bound_ms=60_000)
-    done = outcome(collector, schedule=few, limits=patient)
+    done = outcome(collector, schedule=few, limits=patient, settle_s=1.0)
     assert done.fresh
     assert (done.late, done.broken) == (0, [])
     strict = result.Thresholds(late_after_s=0.5, max_late_percent=10, late_bound_ms=60_000)
     again = Collector()
     again.show_after_s = 0.6
-    done = outcome(again, schedule=few, limits=strict)
+    done = outcome(again, schedule=few, limits=strict, settle_s=1.0)
     followed = len(done.fresh) + done.never_fresh
     assert done.late == followed > 0
     assert done.broken == [f"{followed} of {followed} followed hits were later than 0.5 s: 100.00 %, above 10 %"]
@@ -359,7 +359,7 @@ def test_hits_that_never_show_count_as_slow_ones() -> None:
     """Were only those counted that have become visible, freshness would be best when the worst are lost."""
     collector = Collector()
     collector.show_after_s = 3600
-    done = outcome(collector, schedule=schedule.Schedule(schedule.constant(100, 1)))
+    done = outcome(collector, schedule=schedule.Schedule(schedule.constant(100, 1)), settle_s=1.0)
     assert done.fresh == []
     assert done.never_fresh > 0
     assert done.freshness_s["p50"] > 0.9, "looked for at least while it settled"
@@ -401,3 +401,22 @@ def test_a_sender_whose_parent_is_gone_before_the_start_ends_without_a_word(hear
             ours.close()
             assert sender.communicate(timeout=60)[1] == b""
             assert sender.returncode == 0
+
+
+def test_one_driver_process_serves_run_after_run_and_a_lost_one_is_replaced() -> None:
+    collector = Collector()
+    few = schedule.Schedule(schedule.constant(200, 0.2))
+    with running(collector) as url, driver.Senders() as senders:
+        asked = settings(url, schedule=few)
+        first, second = (run.run(asked, collector, progress.Observer(), senders=senders) for _ in range(2))
+        ((process, _),) = senders._idle
+        assert {first.run, second.run} == {hit[0] for hit in collector.kept}
+        assert first.audit
+        assert second.audit
+        assert first.audit.missing == second.audit.missing == second.audit.unknown == 0
+        process.kill()
+        process.wait()
+        third = run.run(asked, collector, progress.Observer(), senders=senders)
+        assert third.requests == 40
+        assert senders._idle[0][0] is not process
+    assert not senders._idle

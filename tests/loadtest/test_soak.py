@@ -62,11 +62,11 @@ def test_what_was_measured_is_reported_when_the_target_goes_or_by_ctrl_c(
     whole = run.watched
     taken: list[run.RunSettings] = []
 
-    def watched(asked: run.RunSettings, store: None, console: Console) -> result.Result:
+    def watched(asked: run.RunSettings, store: None, console: Console, senders: driver.Senders) -> result.Result:
         taken.append(asked)
         if len(taken) == 2:
             raise ends
-        return whole(asked, store, console)
+        return whole(asked, store, console, senders=senders)
 
     monkeypatch.setattr(run, "watched", watched)
     with running(Collector()) as url:

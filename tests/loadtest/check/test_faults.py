@@ -13,12 +13,11 @@ import pytest
 from rich.console import Console
 
 from loadtest import __main__ as command
-from loadtest import run
 from loadtest.check import faults, local_system
 from loadtest.check.processes import wait_until
-from loadtest.report import progress, result
+from loadtest.report import result
 from loadtest.traffic import schedule
-from tests.loadtest.faulty import Collector, running, settings
+from tests.loadtest.faulty import Collector, ran, running, settings
 
 SLEEPER = "import sys, time; time.sleep(120)"
 # A keeper in small: runs a sleeper called `victim`, and another one whenever it has died.
@@ -125,7 +124,7 @@ def test_a_run_that_ends_before_its_faults_is_broken() -> None:
     late = script({"at_s": 3600, "do": "run", "command": ["true"]}, {"at_s": 3601, "do": "kill", "what": "victim"})
     with running(collector) as url:
         asked = settings(url, schedule=schedule.Schedule(schedule.constant(50, 0.2)))
-        done = run.run(asked, collector, progress.Observer(), faults.FaultInjector(late, root=0))
+        done = ran(asked, collector, faults=faults.FaultInjector(late, root=0))
     assert done.broken == [
         "fault not injected: true at 3600 s: the run was over by then",
         "fault not injected: kill victim at 3601 s: the run was over by then",
