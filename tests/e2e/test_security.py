@@ -245,7 +245,7 @@ async def test_the_whole_way_encrypted_and_known_by_name(
 
 @pytest.mark.parametrize("stage", ["collector", "enricher", "sink"])
 class TestSettings:
-    """What is missing or wrong is named, and no secret said."""
+    """A message names the setting that is missing or wrong, and contains no secret."""
 
     def access(self, stage: str, **given: str) -> dict[str, Any]:
         return access(stage, {f"PHAROS_{stage.upper()}_{name}": value for name, value in given.items()})
@@ -263,9 +263,10 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("given", "named"),
         [
-            ({"KAFKA_PASSWORD_FILE": "/nowhere"}, "KAFKA_PASSWORD_FILE: /nowhere"),
+            ({"KAFKA_PASSWORD_FILE": "/nowhere"}, "KAFKA_PASSWORD_FILE: cannot read '/nowhere'"),
             ({"KAFKA_PASSWORD_FILE": "/dev/null", "KAFKA_PASSWORD": "x"}, "KAFKA_PASSWORD is set too"),
-            ({"KAFKA_SECURITY": "SASL_SSL"}, "KAFKA_PASSWORD: must be set"),
+            ({"KAFKA_SECURITY": "SASL_SSL"}, "KAFKA_USER: must be set"),
+            ({"KAFKA_SECURITY": "SASL_SSL", "KAFKA_USER": "pharos"}, "KAFKA_PASSWORD: must be set"),
             ({"KAFKA_SECURITY": "TLS"}, "KAFKA_SECURITY"),
             ({"KAFKA_SECURITY": "SSL", "KAFKA_CA": "/nowhere"}, "KAFKA_CA: /nowhere"),
             ({"KAFKA_SECURITY": "SSL", "KAFKA_CERTIFICATE": "/nowhere"}, "KAFKA_CERTIFICATE: /nowhere"),
