@@ -11,7 +11,7 @@ import uvloop
 
 from sink import migrations, run
 from sink.clickhouse import Retry, Stop
-from sink.commands import erase, reconcile
+from sink.commands import erase, reconcile, reset_offsets
 from sink.protocol import UnknownMetadata
 from sink.settings import Settings, read
 from stage import log, version
@@ -51,6 +51,13 @@ def parser() -> argparse.ArgumentParser:
         type=moment,
         help="compare records from this moment on: RFC 3339, UTC if it has no zone",
     )
+    again = add_command(
+        commands, "reset-offsets", "read hits.enriched again and store its rows again, after a deletion or a restore"
+    )
+    start = again.add_mutually_exclusive_group(required=True)
+    start.add_argument("--since", metavar="T", type=moment, help="from this moment on: RFC 3339, UTC if it has no zone")
+    start.add_argument("--earliest", action="store_true", help="from the first record that Kafka still has")
+    again.add_argument("--dry-run", action="store_true", help="print the new offsets and commit nothing")
     return made
 
 
@@ -72,6 +79,8 @@ def work(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, An
             return erase.command(settings, target)
         case "reconcile":
             return reconcile.command(settings, arguments.since)
+        case "reset-offsets":
+            return reset_offsets.command(settings, arguments.since, dry_run=arguments.dry_run)
         case _:
             return run.serve(settings)
 

@@ -178,6 +178,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 self.storage,
                 each,
                 intents=self.intents,
+                epoch=found[tp].epoch if tp in found else 0,
                 stale_after_s=self.settings.session_timeout_ms / 1000,
                 clock=self.clock,
                 crash_at=self.crash_at,

@@ -63,7 +63,7 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     async def keeps_metadata(self, tp: TopicPartition, found: protocol.Committed | None) -> bool:
         """Return whether the broker keeps commit metadata: commit again what is committed, and read it back."""
         offset = found.offset if found else (await self.beginning_offsets([tp]))[tp]
-        text = protocol.metadata(found.intent) if found and found.intent else protocol.PROBE
+        text = (protocol.metadata(found.intent, found.epoch) if found else "") or protocol.PROBE
         while True:
             try:
                 await self.commit({tp: OffsetAndMetadata(offset, text)})

@@ -61,6 +61,7 @@ class PartitionWorker:
         limits: Limits,
         *,
         intents: bool,
+        epoch: int = 0,
         stale_after_s: float,
         clock: Callable[[], float],
         crash_at: Callable[[str], None] = lambda _: None,
@@ -71,6 +72,7 @@ class PartitionWorker:
         self.storage = storage
         self.limits = limits
         self.intents = intents
+        self.epoch = epoch
         # Without intents, a later sink may cut the same offsets differently: the token must not outlive this process.
         self.salt = "" if intents else f":{secrets.token_hex(8)}"
         self.stale_after_s = stale_after_s
@@ -159,17 +161,18 @@ class PartitionWorker:
         self.state = protocol.step(self.state, protocol.BatchReady(intent), intents=self.intents)
         left_out: frozenset[int] = frozenset()
         has_slot = True
-        token = protocol.token(self.partition.topic, self.partition.partition, intent) + self.salt
+        metadata = protocol.metadata(intent, self.epoch)
+        token = protocol.token(self.partition.topic, self.partition.partition, intent, self.epoch) + self.salt
         try:
             attempt = 0
             while True:
                 match self.state:
                     case protocol.Declaring():
-                        event = await self._commit(intent.first, protocol.metadata(intent), "intent")
+                        event = await self._commit(intent.first, metadata, "intent")
                     case protocol.Inserting():
                         if self.intents and self.clock() - self._committed_at > self.stale_after_s:
                             # Another sink may have the partition by now: then the broker refuses this commit.
-                            refused = await self._commit(intent.first, protocol.metadata(intent), "intent again")
+                            refused = await self._commit(intent.first, metadata, "intent again")
                             if isinstance(refused, protocol.CommitRefused):
                                 self.state = protocol.step(self.state, refused, intents=self.intents)
                                 continue
@@ -200,7 +203,7 @@ class PartitionWorker:
                         self.crash_at("dead letters sent")
                         event = protocol.Isolated(len(left_out) < len(rows.offsets))
                     case protocol.Closing():
-                        event = await self._commit(intent.last + 1, "", "close")
+                        event = await self._commit(intent.last + 1, protocol.metadata(None, self.epoch), "close")
                         if isinstance(event, protocol.CommitDone):
                             metrics.ROWS.inc(len(rows.offsets) - len(left_out))
                     case _:

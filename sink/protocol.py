@@ -12,15 +12,21 @@ again, and its rows must not be mistaken for the old ones.
                                               Isolating
     at assignment:  resume() -> Idle, or Refetching --batch--> Inserting
 
+An epoch is part of the token and of every commit's metadata. `python -m sink reset-offsets` raises it: rows that are
+read a second time then have new tokens, so ClickHouse stores them again. Epoch 0 is written nowhere.
+
 A broker that keeps no metadata can hold no intent: Declaring is left out, and a crash between Inserting and Closing
 repeats rows (at least once; ReplacingMergeTree still shows each event once).
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 METADATA_VERSION: Final = 1
+EPOCH_VERSION: Final = 2
+"""The version of metadata with an epoch; an older sink stops at it."""
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -39,10 +45,11 @@ class Intent(msgspec.Struct, frozen=True):
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """What the group has committed for a partition: the next offset and the intent that starts there, if any."""
+    """What the group has committed for a partition: the next offset, the intent that starts there, and the epoch."""
 
     offset: int
     intent: Intent | None = None
+    epoch: int = 0
 
 
 class Log(msgspec.Struct, frozen=True):
@@ -201,15 +208,16 @@ def whole(committed: Committed | None, log: Log) -> bool:
     return last < log.end
 
 
-def token(topic: str, partition: int, intent: Intent) -> str:
-    """Return the deduplication token: the same for the same rows, for every sink and every attempt."""
-    return f"{topic}:{partition}:{intent.first}-{intent.last}:{intent.at}"
+def token(topic: str, partition: int, intent: Intent, epoch: int = 0) -> str:
+    """Return the deduplication token: the same for the same rows in one epoch, for every sink and every attempt."""
+    return f"{topic}:{partition}:{intent.first}-{intent.last}:{intent.at}" + (f":{epoch}" if epoch else "")
 
 
 class _Metadata(msgspec.Struct, frozen=True):
     v: int
     to: int | None = None
     at: int = 0
+    epoch: int = 0
 
 
 _decoder = msgspec.json.Decoder(_Metadata)
@@ -219,9 +227,15 @@ class UnknownMetadata(Exception):
     """Commit metadata that this version cannot read: to continue could double rows."""
 
 
-def metadata(intent: Intent | None) -> str:
-    """Return a commit's metadata: the end of the intent that starts at the committed offset, or "" without one."""
-    return "" if intent is None else f'{{"v":{METADATA_VERSION},"to":{intent.last},"at":{intent.at}}}'
+def metadata(intent: Intent | None, epoch: int = 0) -> str:
+    """Return a commit's metadata: the end of the intent that starts at the committed offset, and the epoch.
+
+    Without an intent in epoch 0 it is "".
+    """
+    range_ = "" if intent is None else f',"to":{intent.last},"at":{intent.at}'
+    if epoch:
+        return f'{{"v":{EPOCH_VERSION}{range_},"epoch":{epoch}}}'
+    return f'{{"v":{METADATA_VERSION}{range_}}}' if intent else ""
 
 
 def committed(offset: int, text: str) -> Committed:
@@ -236,13 +250,34 @@ def committed(offset: int, text: str) -> Committed:
         read = _decoder.decode(text)
     except msgspec.DecodeError as error:
         raise UnknownMetadata(f"commit metadata {text!r}: {error}") from None
-    if read.v != METADATA_VERSION:
-        raise UnknownMetadata(f"commit metadata {text!r}: version {read.v}, this sink knows {METADATA_VERSION}")
+    if read.v not in (METADATA_VERSION, EPOCH_VERSION):
+        known = f"{METADATA_VERSION} and {EPOCH_VERSION}"
+        raise UnknownMetadata(f"commit metadata {text!r}: version {read.v}, this sink knows {known}")
+    if read.epoch < 0 or (read.epoch > 0) != (read.v == EPOCH_VERSION):
+        raise UnknownMetadata(f"commit metadata {text!r}: version {read.v} with epoch {read.epoch}")
     if read.to is None:
-        return Committed(offset)
+        return Committed(offset, None, read.epoch)
     if read.to < offset:
         raise UnknownMetadata(f"commit metadata {text!r}: ends before its start {offset}")
-    return Committed(offset, Intent(offset, read.to, read.at))
+    return Committed(offset, Intent(offset, read.to, read.at), read.epoch)
+
+
+def reset(found: Committed | None, start: int, target: int, epoch: int) -> Committed | None:
+    """Return what to commit so that a partition is read again from `target` under a new epoch.
+
+    Returns None if nothing from `target` on was consumed: a reset never skips records. An intent that reaches `target`
+    is read again from its start: its rows may be stored under the old token, and those from `target` on may be deleted.
+    Without a commit everything is read, from the log's `start`.
+    """
+    if found is None:
+        return Committed(start, None, epoch)
+    last = found.offset - 1 if found.intent is None else found.intent.last
+    return None if target > last else Committed(min(target, found.offset), None, epoch)
+
+
+def next_epoch(found: Iterable[Committed], now_s: int) -> int:
+    """Return an epoch that no partition had, even where the commits of an earlier reset are gone: at least the time."""
+    return max([now_s, *(one.epoch + 1 for one in found)])
 
 
 PROBE: Final = f'{{"v":{METADATA_VERSION}}}'
