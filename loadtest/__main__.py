@@ -7,6 +7,7 @@ anything to report.
 
 import argparse
 import importlib
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from loadtest.check.faults import load as load_faults
 from loadtest.check.stored_hits import ClickHouse, StoreUnavailable
 from loadtest.drive import driver
 from loadtest.report import html_page, overview, progress, result
+from loadtest.report.conclusion import conclusion
 from loadtest.traffic import profiles, schedule
 from stage import version
 from stage.command_line import add_command
@@ -233,7 +235,14 @@ def main(argv: Sequence[str]) -> int:
     if given.html:
         given.html.write_text(page, encoding="utf-8")
         console.print(f"report: {given.html}", highlight=False)
-    return result.worst_exit_code(results)
+    code = result.worst_exit_code(results)
+    if system.folder and code == result.CLEAN:
+        shutil.rmtree(system.folder)
+    elif system.folder:
+        console.print(f"data and logs of this run: {system.folder}", highlight=False)
+    sentence, color = conclusion(results)
+    console.print(sentence, style=f"bold {color}", highlight=False, markup=False)
+    return code
 
 
 @contextmanager
@@ -251,9 +260,9 @@ def _target(given: argparse.Namespace, console: Console) -> Iterator[local_syste
         return
     console.print("starting broker, ClickHouse, collector, enricher, sink ...", highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="loadtest-"))
-    console.print(f"its data and logs: {folder} (yours to remove)", highlight=False)
+    console.print(f"its data and logs: {folder} (removed if the result is clean)", highlight=False)
     with local_system.own(folder, kafka=given.kafka) as (system, _):
-        yield system
+        yield msgspec.structs.replace(system, folder=str(folder))
         console.print("draining ...", highlight=False)
 
 

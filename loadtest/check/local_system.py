@@ -28,9 +28,11 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse: str
     admins: tuple[str, ...]
     kafka: str = ""
-    """Bootstrap servers; empty where nobody told us."""
+    """Bootstrap servers; empty: unknown."""
     pid: int = 0
-    """The runner's, where we have started it."""
+    """Process id of the runner, if we started it."""
+    folder: str = ""
+    """Data and logs of a system that was started for this run."""
     token: str = ""
     link: str = ""
 

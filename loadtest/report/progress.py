@@ -6,7 +6,7 @@ from rich.table import Table
 
 from loadtest.check.freshness import Monitor
 from loadtest.drive.measurements import Measurements
-from loadtest.report.result import BOTTLENECK, BROKEN, Result
+from loadtest.report.result import Result
 
 
 class Observer:
@@ -106,9 +106,5 @@ def show(result: Result, console: Console) -> None:
     for note in result.notes[:5]:
         table.add_row("note", note)
     console.print(table)
-    if result.broken:
-        console.print(f"BROKEN: {'; '.join(result.broken)}", style="bold red", highlight=False)
-    if result.bottleneck:
-        console.print(f"BOTTLENECK: {result.bottleneck}", style="bold yellow", highlight=False)
-    if result.exit_code not in (BROKEN, BOTTLENECK):
-        console.print("CLEAN" if result.audit else "DONE, not audited", style="bold green", highlight=False)
+    for reason in result.broken[1:]:
+        console.print(f"also: {reason}", style="red", highlight=False)
