@@ -135,6 +135,9 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Custom properties. Example: {"plan": "pro"}."""
     enriched_by: int = 0
     """Version of the rules that made this row. Example: 1."""
+    dropped: tuple[str, ...] = ()
+    """Fields that were sent and are not usable, so that their columns are empty: names as in a JSON body, each once.
+    Example: ["url", "value"]."""
 
 
 COLUMNS: Final[tuple[str, ...]] = Event.__struct_fields__
@@ -143,23 +146,19 @@ COLUMNS: Final[tuple[str, ...]] = Event.__struct_fields__
 DeadReason = Literal[
     "undecodable",
     "unknown_version",
-    "bad_url",
-    "bad_event",
-    "bad_value",
-    "bad_time",
-    "bad_props",
     "refused_by_clickhouse",
 ]
-"""Why a hit could not become a stored event: a closed list, also the metric's label."""
+"""Why a record could not become a stored event: a closed list, also the metric's label. No sender can cause one: a
+field that is not usable is left empty and named in `Event.dropped`."""
 
 
 class DeadHit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
     """A record that could not go on, whole. The first field, `v`, is the version of this contract."""
 
     reason: DeadReason
-    """Example: "bad_url"."""
+    """Example: "undecodable"."""
     detail: str = ""
-    """What exactly was wrong, for people. Example: "port out of range: 99999"."""
+    """What exactly was wrong, for people. Example: "not JSON"."""
     stage: Literal["enricher", "sink"]
     """Who refused it. Example: "enricher"."""
     topic: str

@@ -1,4 +1,4 @@
-"""What the enricher counts, each with what to do when it moves."""
+"""The metrics of the enricher, each with what to do when it moves."""
 
 import time
 from typing import Final, get_args
@@ -31,15 +31,22 @@ class Metrics:
         )
         for result in ("enriched", *get_args(DeadReason)):
             self.hits.labels(result)
+        self.dropped = Counter(
+            "pharos_enricher_dropped_fields",
+            "Fields that a sender set and that are not usable, by site and field: their columns are empty. Rising: "
+            "look at the site's snippet, and at the column `dropped`.",
+            ["site", "field"],
+            registry=self._registry,
+        )
         self.lag = Gauge(
             "pharos_enricher_lag_records",
-            "BatchWriter of hits.raw not yet taken. Rising: add an enricher, up to one a partition.",
+            "Records of hits.raw not yet taken. Rising: add an enricher, up to one a partition.",
             registry=self._registry,
         )
         self.lag_seconds = Gauge(
             "pharos_enricher_lag_seconds",
             "Age of the oldest hit of hits.raw that is not yet delivered, at most; 0: nothing waits. It grows by "
-            "itself while the stage stands still or cannot ask Kafka. Rising: see /readyz and the log.",
+            "itself while the stage is stuck or cannot ask Kafka. Rising: see /readyz and the log.",
             registry=self._registry,
         )
         self.backlog = Backlog(time.time())
@@ -75,7 +82,7 @@ class Metrics:
         )
         self.restarts = Counter(
             "pharos_enricher_stream_restarts",
-            "Times the stream began anew at the committed offsets. Rising: look at the log and the broker.",
+            "Times the stream began again at the committed offsets. Rising: look at the log and the broker.",
             registry=self._registry,
         )
         self.exactly_once = Gauge(
@@ -85,14 +92,14 @@ class Metrics:
         )
         self.cached = Gauge(
             "pharos_enricher_cache_entries",
-            "Remembered results by cache; bounded.",
+            "Cached results by cache; bounded.",
             ["cache"],
             registry=self._registry,
         )
         self.misses = Counter(
             "pharos_enricher_cache_misses",
-            "Results computed, by cache. The hit rate is what of the hits needed none: 1 less these over hits_total, "
-            "as pharos:cache_hits:ratio5m has it. It falls: traffic without repetition, CPU rises.",
+            "Results computed, by cache. The hit rate is 1 less these over hits_total: pharos:cache_hits:ratio5m. It "
+            "falls: traffic without repetition, CPU rises.",
             ["cache"],
             registry=self._registry,
         )
@@ -104,10 +111,16 @@ class Metrics:
         self.kafka_errors.labels(why if why in KAFKA_FAULTS else "other").inc()
 
     def remembered(self, cache: str, held: int, misses: int) -> None:
-        """Tell how much a cache holds, and how many results it has computed so far."""
+        """Set how many entries a cache holds, and how many results it has computed so far."""
         self.cached.labels(cache).set(held)
         self.misses.labels(cache).inc(max(0, misses - self._misses.get(cache, 0)))
         self._misses[cache] = misses
+
+    def count_dropped(self, fields: dict[tuple[str, str], int]) -> None:
+        """Add the fields that were not usable, by site and name, and empty `fields`."""
+        for (site, name), count in fields.items():
+            self.dropped.labels(site, name).inc(count)
+        fields.clear()
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""

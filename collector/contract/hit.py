@@ -63,6 +63,8 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     """Where `visitor_id` comes from. Example: "cookie"."""
     consent: Consent = "unknown"
     """The consent under which the hit was taken. Example: "assumed"."""
+    dropped: tuple[str, ...] = ()
+    """Fields that were sent and may not be kept; already left out. Names as in a JSON body. Example: ["value"]."""
 
 
 _encoder = msgspec.json.Encoder()

@@ -108,7 +108,7 @@ class Runner:
         metrics, clickhouse = self._place.metrics(), _credentials(self._place)
         before, then = watching.Seen(), clock()
         while True:
-            seen, now = await watching.look(http, metrics, clickhouse, before), clock()
+            seen, now = await watching.look(http, metrics, clickhouse), clock()
             show(watching.line(seen, before, now - then))
             before, then = seen, now
             await asyncio.sleep(pause_s)

@@ -10,7 +10,7 @@ import msgspec
 Piece: TypeAlias = msgspec.Raw
 """Some neighbouring columns of a row, encoded."""
 
-Value = str | int | bool | dict[str, str]
+Value = str | int | bool | dict[str, str] | tuple[str, ...]
 
 _encoder: Final = msgspec.json.Encoder()
 _encode: Final = _encoder.encode

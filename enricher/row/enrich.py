@@ -5,12 +5,14 @@ the columns that they fill, already encoded (`encode.py`); a cache changes no re
 it has the whole way of a hit.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, cast, final
 
 from msgspec.structs import astuple
 
 from collector.contract import Consent, Hit, Kind, VisitorKind
+from collector.contract.click_ids import OWN
 from enricher.row.encode import Piece, joined, piece, row, seconds, start
 from enricher.rules.bots import Bots
 from enricher.rules.cache import Cache, Memory, remember_texts
@@ -32,7 +34,26 @@ _AGENT_LONGEST: Final = 1024
 _MIB: Final = 1 << 20
 
 _Fields = tuple[
-    str, int, Kind, str, str, str, str, str, str, str, str, str, str, str, str, str, str, VisitorKind, Consent
+    str,
+    int,
+    Kind,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    VisitorKind,
+    Consent,
+    tuple[str, ...],
 ]
 """The fields of a hit in its order. Reading all at once costs half of reading each by name."""
 
@@ -79,15 +100,15 @@ class PageColumns:
 class PageViewColumns:
     """The columns that depend on a page view: which page, under which title, from where."""
 
-    __slots__ = ("columns", "problem", "seen_size")
+    __slots__ = ("columns", "seen_size", "unusable")
 
-    def __init__(self, columns: Piece, seen_size: int, problem: str) -> None:
+    def __init__(self, columns: Piece, seen_size: int, unusable: tuple[str, ...]) -> None:
         self.columns: Final = columns
         """`url` to `currency`, for a hit that sent nothing more."""
         self.seen_size: Final = seen_size
         """Bytes of `url` to `click_id`."""
-        self.problem: Final = problem
-        """Why the page's URL cannot be read; empty if it can."""
+        self.unusable: Final = unusable
+        """"url", "referrer": which of the two cannot be read."""
 
 
 class Attribution(NamedTuple):
@@ -99,9 +120,6 @@ class Attribution(NamedTuple):
     channel: str
 
 
-OWN_CLICK_ID: Final = "_pcl"
-"""The parameter that the collector's own links carry."""
-
 NOT_SET: Final = "(not set)"
 _DIRECT: Final = piece("(direct)", "(none)", "", "Direct")
 _NO_UTM: Final = piece(*NO_CAMPAIGN.utm)
@@ -110,7 +128,7 @@ _NO_EXTRAS: Final = piece("", "", "", "0", "")
 _NO_PAGE: Final = PageColumns(piece("", "", ""), "", _NO_UTM, None, _NO_CLICK_ID)
 _NO_PLACE: Final = piece(*NOWHERE)
 _PERSON: Final = piece(False, "", "")
-_UNSOUND: Final = Refusal("undecodable", "id or time of receipt that no collector writes")
+_NOT_A_HIT: Final = Refusal("undecodable", "id or time of receipt that no collector writes")
 _MEDIUM_OF: Final = {"search": "organic", "email": "email"}
 """Medium of a referrer without UTM, by its kind; any other is a referral, as in GA4."""
 
@@ -147,6 +165,8 @@ class Enricher:
         self._campaigns = campaigns
         self._channels = channels
         self.locations = locations
+        self.dropped_fields: Counter[tuple[str, str]] = Counter()
+        """How often a field was not usable, by site and name; the stream takes the counts out."""
         self._clients: Cache[ClientKey, ClientColumns] = Cache(
             lambda key: self._read_clients([key])[0],
             entries=50_000,
@@ -203,19 +223,20 @@ class Enricher:
     def row_of(self, hit: Hit, client: ClientColumns) -> bytes | Refusal:
         (
             hit_id, at, kind, site, query, body, user_agent, referer, accept_language, _, _, _,
-            country, region, city, ip, visitor_id, visitor_kind, consent,
+            country, region, city, ip, visitor_id, visitor_kind, consent, dropped,
         ) = cast(_Fields, astuple(hit))  # fmt: skip
         if not (is_hit_id(hit_id) and 0 <= at < _LATEST_MS):
-            return _UNSOUND
+            return _NOT_A_HIT
         try:
             sent = self._reader.read(kind, query, body, referer)
         except Refused as why:
             return why.refusal
         event, url, sent_view, client_event_id, user_id, props, extras = sent
         view = self._views[sent_view]
-        if view.problem and url:
-            return Refusal("bad_url", view.problem)
-
+        if view.unusable or dropped or (extras is not None and extras.dropped):
+            dropped = _all_dropped(dropped, view.unusable, extras, url, kind == "click" and sent_view[1] == referer)
+            for name in dropped:
+                self.dropped_fields[site, name] += 1
         page = view.columns
         if extras is not None or kind == "open":
             page = self._page_and_extras(sent_view, view, extras or NO_EXTRAS, mailed=kind == "open")
@@ -248,6 +269,7 @@ class Enricher:
                 consent,
                 props,
                 RULES,
+                dropped,
             )
         )
 
@@ -312,7 +334,10 @@ class Enricher:
     def _view(self, sent_view: PageView) -> PageViewColumns:
         page = self._pages[sent_view[0]]
         seen = self._seen(page, sent_view, NO_EXTRAS, mailed=False)
-        return PageViewColumns(joined(seen, _NO_EXTRAS), len(bytes(seen)), page.problem)
+        unusable: tuple[str, ...] = ("url",) if page.problem else ()
+        if sent_view[1] and not self._classified[sent_view[1]].readable:
+            unusable += ("referrer",)
+        return PageViewColumns(joined(seen, _NO_EXTRAS), len(bytes(seen)), unusable)
 
     def _seen(self, page: PageColumns, sent_view: PageView, extras: Extras, *, mailed: bool) -> Piece:
         """Return `url` to `click_id`: of a page view, and of a campaign and click id in the hit's own query."""
@@ -330,7 +355,7 @@ class Enricher:
             by_sender = ref.name.lower() or ref.host.removeprefix("www.")
             attribution = self._referrals[by_sender, ref.kind] if ref.host and not inside else _DIRECT
         if extras.click_id and click_id is _NO_CLICK_ID:
-            click_id = piece(OWN_CLICK_ID, extras.click_id)
+            click_id = piece(OWN, extras.click_id)
         return joined(page.columns, piece(tidy_title(title), ref.url, ref.host, *named), utm, attribution, click_id)
 
     def _page(self, text: str) -> PageColumns:
@@ -370,6 +395,21 @@ class Enricher:
 
     def _place(self, ip: str) -> Piece:
         return _placed(self.locations.find(ip)) if self.locations else _NO_PLACE
+
+
+def _all_dropped(
+    by_collector: tuple[str, ...], unusable: tuple[str, ...], extras: Extras | None, url: str, own_referrer: bool
+) -> tuple[str, ...]:
+    """Return the names of all fields that were sent and are not usable, each once.
+
+    A page or referrer that is only the Referer header's (`url` empty, `own_referrer`) was not sent by name.
+    """
+    names = [*by_collector, *(extras.dropped if extras is not None else ())]
+    if url and "url" in unusable:
+        names.append("url")
+    if "referrer" in unusable and not own_referrer:
+        names.append("referrer")
+    return tuple(dict.fromkeys(names))
 
 
 def _client(agent: Piece, verdict: Piece) -> ClientColumns:

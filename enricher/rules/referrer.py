@@ -37,9 +37,12 @@ class Referrer(NamedTuple):
     name: str
     kind: Kind
     term: str
+    readable: bool
+    """False if the text is not a usable URL."""
 
 
-NO_REFERRER: Final = Referrer("", "", "", "", "none", "")
+NO_REFERRER: Final = Referrer("", "", "", "", "none", "", True)
+_UNREADABLE: Final = Referrer("", "", "", "", "other", "", False)
 
 Known = dict[str, list[tuple[str, KnownReferrer]]]
 """Known referrers by host, each with its path prefix; the longest prefix first."""
@@ -91,19 +94,25 @@ class Referrers:
         try:
             url = clean(text)
         except BadUrl:
-            return Referrer("", "", "", "", "other", "")
+            return _UNREADABLE
         if url.scheme in _APP_SCHEMES:
             sender = self._apps.get(url.host)
             return Referrer(
-                url.text, url.host, url.host, sender.name if sender else "", sender.kind if sender else "other", ""
+                url.text,
+                url.host,
+                url.host,
+                sender.name if sender else "",
+                sender.kind if sender else "other",
+                "",
+                True,
             )
         if not url.host:
-            return Referrer(url.text, "", "", "", "other", "")
+            return Referrer(url.text, "", "", "", "other", "", True)
         site = self._hosts.site_of(url.host)
         sender = self.look_up(url.host, url.path)
         if sender is None:
-            return Referrer(url.text, url.host, site, "", "other", "")
-        return Referrer(url.text, url.host, site, sender.name, sender.kind, _term(url.params, sender.terms))
+            return Referrer(url.text, url.host, site, "", "other", "", True)
+        return Referrer(url.text, url.host, site, sender.name, sender.kind, _term(url.params, sender.terms), True)
 
 
 def _term(params: Pairs, names: tuple[str, ...]) -> str:

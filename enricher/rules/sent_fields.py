@@ -1,7 +1,7 @@
-"""What the sender said: a hit's query string or JSON body, read into one vocabulary.
+"""Reads what a sender wrote: a hit's query string or JSON body, both into the same fields.
 
-Rule: the collector has judged the form; what cannot be meant all the same is refused by name, never guessed at.
-Longer than most modules: both vocabularies, the query's and the body's, stand side by side to stay one.
+A field that cannot be used is left empty and named in `Extras.dropped`; it never costs the event. Longer than most
+modules: the names of the query and those of the body are read next to each other, so that both mean the same.
 """
 
 import re
@@ -13,26 +13,26 @@ import msgspec
 from msgspec.structs import astuple
 
 from collector.contract import Kind
+from collector.contract.fields import DEFAULT_EVENT, MAX_PROPS, MAX_TEXT, is_currency, is_event, is_prop
 from enricher.contract import DeadReason
 from enricher.rules.cache import Cache, Memory, remember_texts
-from enricher.rules.json_body import MAX_PROP_NAME, MAX_PROP_VALUE, MAX_PROPS
-from enricher.rules.json_body import decode as read_body
+from enricher.rules.json_body import NotAnEvent, decode_usable
+from enricher.rules.json_body import decode as decode_body
 from enricher.rules.redaction import mask_email
-from enricher.rules.url import Pairs, decode, decode_form
+from enricher.rules.url import Pairs, decode, decode_form, without_amp
 
 Scalar = str | int | float | bool | None
 
-DEFAULT_EVENT: Final = {"pixel": "pageview", "tag": "pageview", "server": "pageview", "open": "open", "click": "click"}
-
-_EVENT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_VALUE: Final = re.compile(r"[+-]?\d{1,14}(?:\.\d{0,4})?")
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_VALUE: Final = re.compile(r"[+-]?\d{1,14}(?:\.\d{0,4})?", re.ASCII)
+_VALUE_LONGEST: Final = 400
+"""Characters of a value that are read: the longest float that JSON can write has 326 as a decimal."""
 _LATEST_MS: Final = 9_000_000_000_000
 """The year 2255, within DateTime64(3)."""
+_TIME_LONGEST: Final = 64
 
 
 class Refusal(NamedTuple):
-    """Why a hit cannot become an event."""
+    """Why a record cannot become an event. Only our own stages can cause it, never a sender."""
 
     reason: DeadReason
     detail: str
@@ -40,7 +40,7 @@ class Refusal(NamedTuple):
 
 
 class Refused(Exception):
-    """What is said cannot be meant; carries the Refusal."""
+    """The hit cannot become an event; carries the Refusal."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal)
@@ -48,53 +48,45 @@ class Refused(Exception):
 
 
 PageView = tuple[str, str, str]
-"""What was looked at: the page's address (`url`, or what the Referer names where that is the page's own), the referrer
-(a click's defaults to the Referer), the title. As sent, decoded; empty means "not said"."""
+"""The page's address (`url`, or the Referer if that is the page's own), the referrer (a click's defaults to the
+Referer), the title. As sent, decoded; an empty text was not sent."""
 
 
 class Extras(NamedTuple):
-    """What few hits say; empty means "not said"."""
+    """The fields that few hits have; an empty field was not sent."""
 
     value: str
     """Decimal text with at most 4 decimals."""
     currency: str
     occurred_ms: int
-    """0: not said."""
+    """0 if not sent."""
     message_id: str
     list_id: str
     link_code: str
     click_id: str
     own: Pairs
-    """The query's parameters that are none of the vocabulary: a campaign may stand there."""
+    """The query's parameters that are not ours: they may name a campaign."""
+    dropped: tuple[str, ...]
+    """Sent and not usable, by their names in a JSON body. Page and referrer are not checked here."""
 
 
 SentFields = tuple[str, str, PageView, str, str, dict[str, str], Extras | None]
-"""One event in its sender's words, decoded, as SENT_FIELDS names them; empty means "not said".
+"""One event as its sender wrote it, decoded, in the order of SENT_FIELDS; an empty field was not sent.
 
-A plain tuple: made for each hit, a NamedTuple would take four times as long.
+A plain tuple: one is made for each hit, and a NamedTuple would take four times as long.
 """
-SENT_FIELDS: Final = ("event", "url", "look", "client_event_id", "user_id", "props", "rest")
+SENT_FIELDS: Final = ("event", "url", "view", "client_event_id", "user_id", "props", "extras")
 
-NO_EXTRAS: Final = Extras("", "", 0, "", "", "", "", ())
+NO_EXTRAS: Final = Extras("", "", 0, "", "", "", "", (), ())
 _NO_PROPS: Final[dict[str, str]] = {}
 
-
-_BODY_REASON: Final[dict[str, DeadReason]] = {
-    "event": "bad_event",
-    "url": "bad_url",
-    "referrer": "bad_url",
-    "value": "bad_value",
-    "currency": "bad_value",
-    "time": "bad_time",
-    "props": "bad_props",
-}
 _PLACES: Final = {
     name: place for place, name in enumerate(("e", "u", "r", "t", "id", "uid", "v", "c", "ts", "m", "l", "", "s"))
 } | {"n": 12}
-_PROBLEM: Final = 11
-"""Place of what is wrong with a custom property."""
-_PASSED_OVER: Final = 12
-"""Place of what the collector alone needs: site and cache buster."""
+_BAD_PROP: Final = 11
+"""Place of a custom property that is not usable."""
+_IGNORED: Final = 12
+"""Place of the parameters that only the collector reads: site, consent and cache buster."""
 _EMPTY: Final = [""] * 13
 _PROP: Final = -1
 _OTHER: Final = -2
@@ -103,10 +95,8 @@ _RECURRING: Final = frozenset({"s", "e", "u", "r", "t", "c", "m", "l", "n"})
 _NOT_SENT: Final = (None, "")
 _ID_IS: Final = '"id":"'
 _ID_PLACEHOLDER: Final = "\0"
-"""Stands in no JSON as it is."""
+"""Occurs in no JSON text."""
 _BY_QUERY: Final = frozenset({"pixel", "open"})
-_BAD_EVENT: Final = Refusal("bad_event", "event: not 1-64 of [A-Za-z0-9_.:-]")
-_BAD_TIME: Final = Refusal("bad_time", "time: neither RFC 3339 nor epoch milliseconds")
 _TITLE_LONGEST: Final = 512
 
 
@@ -115,7 +105,7 @@ Parameter = tuple[int, str, str]
 
 
 class _Parameters(Cache[str, Parameter]):
-    """A query's parameters by their text, "u=https%3A%2F%2F..."; only those are remembered that recur."""
+    """A query's parameters by their text, "u=https%3A%2F%2F..."; only the recurring ones are cached."""
 
     def __init__(self) -> None:
         super().__init__(_parameter, entries=100_000, max_bytes=16 << 20, size=len, recurs=True)
@@ -132,7 +122,7 @@ class _Parameters(Cache[str, Parameter]):
 
 
 class Reader:
-    """Reads hits; remembers what recurs: event names, parameters, queries of page views, a tag's bodies but for ids."""
+    """Reads hits. Caches event names, recurring parameters, queries of page views, and a tag's bodies without ids."""
 
     def __init__(self) -> None:
         self.queries: Memory[str, SentFields] = Memory(
@@ -141,7 +131,7 @@ class Reader:
         self.bodies: Memory[str, SentFields] = Memory(
             entries=100_000,
             max_bytes=16 << 20,
-            size=lambda form: 8 * len(form),  # the objects that properties are take their share
+            size=lambda form: 8 * len(form),  # includes the objects that properties are
             max_key_bytes=16_384,
             recurs=True,
         )
@@ -149,23 +139,23 @@ class Reader:
         self.events = remember_texts(_event, 1)
 
     def read(self, kind: Kind, query: str, body: str, referer: str) -> SentFields:
-        """Read what a hit says.
+        """Read the fields of a hit.
 
         Raises:
-            Refused: it cannot be meant.
+            Refused: the body is not a JSON object, which no collector writes.
         """
         return self._of_query(kind, query, referer) if kind in _BY_QUERY else self._of_body(kind, body, referer)
 
     def _of_query(self, kind: Kind, query: str, referer: str) -> SentFields:
-        viewed = kind == "pixel"
-        if viewed:
+        cacheable = kind == "pixel"
+        if cacheable:
             known = self.queries.recall(query)
             if known is not None:
                 return known
         values = _EMPTY.copy()
         props: dict[str, str] = {}
         others: list[tuple[str, str]] = []
-        # Backwards, so that of a name given twice the first value stands.
+        # Backwards, so that of a name given twice the first value wins.
         for parameter in query.split("&")[::-1]:
             place, name, text = self.parameters[parameter]
             if place >= 0:
@@ -174,20 +164,25 @@ class Reader:
                 props[name] = text
             else:
                 others.append((name, text))
-        event, url, referrer, title, client_id, user_id, value, currency, time, message, mailing, problem, _ = values
-        if problem or len(props) > MAX_PROPS:
-            raise Refused(Refusal("bad_props", problem or f"props: more than {MAX_PROPS}"))
-        event = self._event(event, kind)
-        rest = None
-        if value or currency or time or message or mailing or others:
-            value, currency = _money(value, currency)
-            moment = _moment(time)
-            rest = Extras(value, currency, moment, message, mailing, "", "", tuple(others[::-1]))
-        look = (url or referer, referrer, title)
-        said: SentFields = (event, url, look, client_id, user_id, props, rest)
-        if viewed and url and rest is None and not (client_id or user_id or props):
-            self.queries.keep(query, said)
-        return said
+        event, url, referrer, title, client_id, user_id, value, currency, time, message, mailing, bad_prop, _ = values
+        dropped: tuple[str, ...] = ("props",) if bad_prop else ()
+        if len(props) > MAX_PROPS:
+            props = dict(list(props.items())[-MAX_PROPS:])
+            dropped = ("props",)
+        if event:
+            event = self.events[event]
+            if not event:
+                dropped += ("event",)
+        else:
+            event = DEFAULT_EVENT[kind]
+        extras = None
+        if value or currency or time or message or mailing or others or dropped:
+            extras = _extras(value, currency, time, message, mailing, "", "", tuple(others[::-1]), dropped)
+        view = (url or referer, referrer, title)
+        sent: SentFields = (event, url, view, client_id, user_id, props, extras)
+        if cacheable and url and extras is None and not (client_id or user_id or props):
+            self.queries.keep(query, sent)
+        return sent
 
     def _of_body(self, kind: Kind, text: str, referer: str) -> SentFields:
         if kind != "tag":
@@ -195,16 +190,19 @@ class Reader:
         form, sent_id = _split_at_id(text)
         known = self.bodies.recall(form) if form else None
         if known is not None:
-            event, url, look, _, user_id, props, rest = known
-            return event, url, look, sent_id, user_id, props, rest
-        said = self._of_json(kind, text, referer)
-        if form and self.bodies.wants(form) and self._is_id(form, said, sent_id, referer):
-            self.bodies.hold(form, said)
-        return said
+            event, url, view, _, user_id, props, extras = known
+            return event, url, view, sent_id, user_id, props, extras
+        sent = self._of_json(kind, text, referer)
+        if form and self.bodies.wants(form) and self._is_id(form, sent, sent_id, referer):
+            self.bodies.hold(form, sent)
+        return sent
 
-    def _is_id(self, form: str, said: SentFields, sent_id: str, referer: str) -> bool:
-        """Tell whether what stands in the gap of a tag's `form` is the id, and that alone, whatever the Referer."""
-        event, url, look, found_id, user_id, props, rest = said
+    def _is_id(self, form: str, sent: SentFields, sent_id: str, referer: str) -> bool:
+        """Return whether another text at the placeholder of a tag's `form` changes the id and nothing else.
+
+        If so, the fields of `form` may be used for any id and any Referer.
+        """
+        event, url, view, found_id, user_id, props, extras = sent
         if found_id != sent_id or not url:
             return False
         another_id = f"not-{sent_id}"
@@ -212,25 +210,31 @@ class Reader:
             other = self._of_json("tag", form.replace(_ID_PLACEHOLDER, another_id), referer)
         except Refused:
             return False
-        return other == (event, url, look, another_id, user_id, props, rest)
+        return other == (event, url, view, another_id, user_id, props, extras)
 
     def _of_json(self, kind: Kind, text: str, referer: str) -> SentFields:
+        dropped: tuple[str, ...] = ()
         try:
-            body = read_body(text)
-        except msgspec.ValidationError as error:
-            field = str(error).rpartition("`$.")[2].rstrip("`").partition(".")[0].partition("[")[0]
-            problem = f"body: {field or 'not an object'} of a wrong type or size"
-            raise Refused(Refusal(_BODY_REASON.get(field, "undecodable"), problem)) from None
-        except (msgspec.DecodeError, UnicodeError):
-            raise Refused(Refusal("undecodable", "body: not JSON")) from None
+            body = decode_body(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            try:
+                body, dropped = decode_usable(text)
+            except NotAnEvent as why:
+                raise Refused(Refusal("undecodable", f"body: {why}")) from None
         event, url, referrer, title, sent_id, sent_user, sent_value, currency, time, sent_props, code, click = astuple(
             body
         )
-        event = self._event(event, kind)
-        rest = None
-        if sent_value is not None or currency or time not in _NOT_SENT or code or click:
-            value, currency = _money(_text(sent_value), currency or "")
-            rest = Extras(value, currency, _moment(_text(time)), "", "", code or "", click or "", ())
+        if event:
+            event = self.events[event]
+            if not event:
+                dropped += ("event",)
+        else:
+            event = "" if "event" in dropped else DEFAULT_EVENT[kind]
+        extras = None
+        if sent_value is not None or currency or time not in _NOT_SENT or code or click or dropped:
+            extras = _extras(
+                _text(sent_value), currency or "", _text(time), "", "", code or "", click or "", (), dropped
+            )
         props = sent_props or _NO_PROPS
         for each in props.values():
             if not isinstance(each, str):
@@ -241,18 +245,12 @@ class Reader:
             page = url or referer
         elif kind == "click":
             referrer = referrer or referer
-        look = (page, referrer or "", title or "")
-        return event, url, look, _text(sent_id), _text(sent_user), props, rest
-
-    def _event(self, sent: str | None, kind: Kind) -> str:
-        event = self.events[sent] if sent else DEFAULT_EVENT[kind]
-        if not event:
-            raise Refused(_BAD_EVENT)
-        return event
+        view = (page, referrer or "", title or "")
+        return event, url, view, _text(sent_id), _text(sent_user), props, extras
 
 
 def _split_at_id(text: str) -> tuple[str, str]:
-    """Return a body with a gap in place of its `id`, and the `id`; nothing where that stands in another form."""
+    """Return a body with a placeholder for its `id`, and the `id`; two empty texts if it has another form."""
     before, _, rest = text.partition(_ID_IS)
     sent_id, _, after = rest.partition('"')
     if not after or not sent_id.isprintable() or "\\" in sent_id:
@@ -261,22 +259,23 @@ def _split_at_id(text: str) -> tuple[str, str]:
 
 
 def _event(text: str) -> str:
-    return text if _EVENT.fullmatch(text) else ""
+    return text if is_event(text) else ""
 
 
 def tidy_title(title: str) -> str:
     """Return a title on one line, e-mail addresses masked, bounded."""
-    return mask_email(" ".join(title.split()))[:_TITLE_LONGEST]
+    return mask_email(" ".join(title[:MAX_TEXT].split()))[:_TITLE_LONGEST]
 
 
 def _parameter(parameter: str) -> Parameter:
-    """Read a parameter as its name wants it read; one that is not meant for us, or has no value, is passed over."""
+    """Decode a parameter as its name requires; one without a value is ignored."""
     name, equals, text = parameter.partition("=")
-    place = _PLACES.get(name, _OTHER) if equals and name else _PASSED_OVER
+    place = _PLACES.get(name, _OTHER) if equals and name else _IGNORED
     if place == _OTHER:
-        name = decode_form(name)
+        name = without_amp(decode_form(name))
         if name[:2] == "x.":
             return _prop(name[2:], decode_form(text))
+        place = _PLACES.get(name, _OTHER)
     match name:
         case "e":
             pass
@@ -290,34 +289,37 @@ def _parameter(parameter: str) -> Parameter:
 
 
 def _prop(name: str, text: str) -> Parameter:
-    """Read a custom property; a name or a value that is too long is a problem of the whole hit."""
-    if not 0 < len(name) <= MAX_PROP_NAME:
-        return _PROBLEM, name, f"props: a name not of 1-{MAX_PROP_NAME} characters"
-    if len(text) > MAX_PROP_VALUE:
-        return _PROBLEM, name, f"props: a value longer than {MAX_PROP_VALUE} characters"
-    return _PROP, name, text
+    """Return a custom property, or _BAD_PROP if its name or value is too long."""
+    if is_prop(name, text):
+        return _PROP, name, text
+    return _BAD_PROP, name, "bad"
 
 
-def _money(value: str, currency: str) -> tuple[str, str]:
+def _extras(
+    value: str,
+    currency: str,
+    time: str,
+    message_id: str,
+    list_id: str,
+    link_code: str,
+    click_id: str,
+    own: Pairs,
+    dropped: tuple[str, ...],
+) -> Extras:
+    """Return the extras with unusable money and time left out, and named."""
     value, currency = value.strip(), currency.strip().upper()
     if value and not _VALUE.fullmatch(value):
-        rounded = _rounded(value)
-        if rounded is None:
-            raise Refused(Refusal("bad_value", "value: not a decimal number below 10^14"))
-        value = rounded
-    if currency and not _CURRENCY.fullmatch(currency):
-        raise Refused(Refusal("bad_value", "currency: not three letters"))
-    return value, currency
-
-
-def _moment(time: str) -> int:
-    """Return milliseconds since the epoch; 0 where nothing is said."""
-    if not time:
-        return 0
-    moment = milliseconds(time)
+        value = _rounded(value)
+        if not value:
+            dropped += ("value",)
+    if currency and not is_currency(currency):
+        currency = ""
+        dropped += ("currency",)
+    moment = milliseconds(time) if time else 0
     if moment is None:
-        raise Refused(_BAD_TIME)
-    return moment
+        moment = 0
+        dropped += ("time",)
+    return Extras(value, currency, moment, message_id, list_id, link_code, click_id, own, dropped)
 
 
 def _text(scalar: Scalar) -> str:
@@ -330,27 +332,31 @@ def _text(scalar: Scalar) -> str:
     return format(scalar, "f").rstrip("0").rstrip(".") if isinstance(scalar, float) else str(scalar)
 
 
-def _rounded(value: str) -> str | None:
-    """Return `value` with four decimals, rounded half to even; None for what is no number that fits."""
+def _rounded(value: str) -> str:
+    """Return `value` with four decimals, rounded half to even; empty if it is not a number or does not fit."""
+    if len(value) > _VALUE_LONGEST:
+        return ""
     try:
         number = Decimal(value)
         if not number.is_finite() or abs(number) >= 10**14:
-            return None
+            return ""
         return f"{number.quantize(Decimal('0.0001')):f}"
     except InvalidOperation:
-        return None
+        return ""
 
 
 def milliseconds(time: str) -> int | None:
-    """Read RFC 3339 (a zone is needed) or epoch milliseconds; None for anything else, or beyond the year 2255."""
+    """Read RFC 3339 (with a zone) or epoch milliseconds; return None for anything else, or beyond the year 2200."""
     text = time.strip()
+    if len(text) > _TIME_LONGEST:
+        return None
     if text.isascii() and text.isdigit():
-        moment = int(text) if len(text) <= 13 else _LATEST_MS
+        moment = int(text)
         return moment if 0 < moment < _LATEST_MS else None
     if len(text) > 6 and text[-6] == " ":  # a plus sign that a form made a space
         text = f"{text[:-6]}+{text[-5:]}"
     try:
-        read = datetime.fromisoformat(text)
+        read = datetime.fromisoformat(text.upper())
     except ValueError:
         return None
     if read.tzinfo is None or len(text) < 16 or read.year < 1971 or read.year > 2200:

@@ -166,6 +166,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         enrichment = ChunkEnrichment(self._enricher, records.values, records.timestamps, good, time.perf_counter)
         for _ in enrichment.steps():
             await asyncio.sleep(0)
+        self._metrics.count_dropped(self._enricher.dropped_fields)
         refused = enrichment.refused
         results = Counter[str](refusal.reason for refusal in refused.values())
         if why := self._brake.add(len(records), len(refused)):

@@ -63,6 +63,7 @@ CREATE TABLE IF NOT EXISTS pharos.event_log
     consent              LowCardinality(String),
     props                Map(String, String) CODEC(ZSTD(1)),
     enriched_by          UInt32 CODEC(ZSTD(1)),
+    dropped              Array(LowCardinality(String)) CODEC(ZSTD(1)),
     INDEX occurred_at occurred_at TYPE minmax GRANULARITY 1,
     INDEX visitor_id visitor_id TYPE bloom_filter(0.01) GRANULARITY 2,
     -- An empty row would be read as all defaults.

@@ -81,7 +81,7 @@ async def test_prometheus_answers_what_was_sent_and_misses_a_killed_sink(
             'sum by (result) (pharos_collector_hits_total{result!="accepted"})': {"bad_event": 7, "unknown_site": 5},
             "sum by (why) (pharos_collector_address_faults_total)": {},
             "sum(pharos_collector_forwarded_hits_total)": {"": 78},
-            "sum by (result) (pharos_enricher_hits_total)": {"enriched": 75, "bad_url": 3},
+            "sum by (result) (pharos_enricher_hits_total)": {"enriched": 78},
             "sum(pharos_sink_rows_total)": {"": 75},
             "sum(pharos_sink_freshness_seconds_count)": {"": 75},
             "sum by (reason) (pharos_sink_dead_total)": {},

@@ -77,7 +77,7 @@ def _said(name: str, vector: dict[str, Any]) -> dict[str, Any]:
         case "channel":
             utm = {each: quote(get(each, ""), safe="") for each in ("source", "medium", "campaign")}
             return {"query": "&".join(f"utm_{each}={value}" for each, value in utm.items())}
-        case "said":
+        case "sent_fields":
             kind = get("kind") or ("tag" if get("body") is not None else "pixel")
             return {"kind": kind, "query": get("query") or "", "body": get("body") or ""}
         case "user_agent":

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from typing import get_args
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.contract import Hit, Kind, decode, encode
+from collector.contract.fields import BY_QUERY, TABLE
 from collector.policy.client_address import PRESETS, Cdn
 from enricher.commands.explain import answers
 from enricher.contract import COLUMNS, DeadReason, Event, decode_row, encode_row
@@ -87,9 +89,40 @@ def test_a_server_has_no_default_page_and_needs_no_user_agent(enricher: Enricher
     assert event(enricher, kind="server", body="{}", user_agent="curl/8").is_bot
 
 
-def test_a_broken_page_is_dead(enricher: Enricher) -> None:
-    judged = enricher.enrich(msgspec.structs.replace(PLAIN, query="u=https%3A%2F%2Fshop.example%3A99999%2F"))
-    assert judged == Refusal("bad_url", "port out of range")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "shop", "undefined", "null", "{{page_url}}", "https:/x", "https://", "https://shop.example:99999/",
+        "https%3A%2F%2Fshop.example%2F", "just some words", "http://[::1", "://x", "https://a b/",
+    ],
+)  # fmt: skip
+def test_an_unusable_page_costs_itself_and_not_the_event(enricher: Enricher, url: str) -> None:
+    query = f"e=purchase&id=o-1&v=19.90&c=EUR&u={quote(url, safe='')}"
+    made = event(enricher, query=query, referer="https://shop.example/thanks")
+    assert (made.event, made.client_event_id, made.value, made.currency) == ("purchase", "o-1", "19.90", "EUR")
+    assert (made.url, made.host, made.path, made.dropped) == ("", "", "", ("url",))
+
+
+def test_every_unusable_field_is_named_once(enricher: Enricher) -> None:
+    hit = msgspec.structs.replace(PLAIN, query="u=shop&r=nonsense&v=many&c=gold&ts=then&x.=1", dropped=("value", "id"))
+    made = read(enricher.enrich(hit))
+    assert made.dropped == ("value", "id", "props", "currency", "time", "url", "referrer")
+    assert (made.referrer, made.referrer_kind, made.value, made.occurred_at) == ("", "other", "0", made.received_at)
+
+
+def test_a_header_that_cannot_be_read_names_no_field(enricher: Enricher) -> None:
+    assert event(enricher, referer="nonsense").dropped == ()
+    assert event(enricher, kind="click", body="{}", referer="nonsense").dropped == ()
+    assert event(enricher, kind="click", body='{"referrer":"other"}', referer="nonsense").dropped == ("referrer",)
+    assert event(enricher, kind="tag", body='{"url":"shop"}', referer="nonsense").dropped == ("url",)
+
+
+def test_dropped_fields_are_counted_by_site(enricher: Enricher) -> None:
+    enricher.dropped_fields.clear()
+    for _ in range(2):
+        event(enricher, query="u=shop&v=many")
+    event(enricher, query="u=https://shop.example/")
+    assert enricher.dropped_fields == {("shop", "url"): 2, ("shop", "value"): 2}
 
 
 def test_the_site_itself_is_no_referrer(enricher: Enricher) -> None:
@@ -208,6 +241,42 @@ def test_any_bytes_give_an_event_or_a_named_refusal(record: bytes) -> None:
     sound(enrich_record(any_enricher().enrich, record))
 
 
+_TEXTS = st.text(max_size=40) | st.sampled_from(["{{page_url}}", "https:/x", "1e3", "2026-11-22t07:59:59z", "\ud83d"])
+_ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+_BODIES = st.dictionaries(
+    st.sampled_from([field.name for field in TABLE] + ["props", "link_code", "click_id", "other"]), _ANY_JSON
+).map(json.dumps)
+_QUERIES = st.lists(
+    st.tuples(st.sampled_from([*BY_QUERY, "m", "l", "x.a", "x.", "amp;u", "utm_source"]), _TEXTS), max_size=10
+).map(lambda pairs: "&".join(f"{name}={quote(text, safe='', errors='replace')}" for name, text in pairs))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["tag", "server", "click"]), _BODIES, st.text(max_size=20))
+def test_any_json_object_becomes_a_row(kind: Kind, body: str, referer: str) -> None:
+    sound(made := any_enricher().enrich(msgspec.structs.replace(PLAIN, kind=kind, body=body, referer=referer)))
+    assert isinstance(made, bytes), "nothing that a sender writes is dead, so that nothing of it counts for the brake"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["pixel", "open"]), _QUERIES | st.text(max_size=60), st.text(max_size=20))
+def test_any_query_becomes_a_row(kind: Kind, query: str, referer: str) -> None:
+    query = query.encode(errors="replace").decode()
+    sound(made := any_enricher().enrich(msgspec.structs.replace(PLAIN, kind=kind, query=query, referer=referer)))
+    assert isinstance(made, bytes)
+
+
+def test_a_body_nested_too_deep_becomes_no_traceback(enricher: Enricher) -> None:
+    deep = '{"event":"a","other":' + "[" * 5000 + "]" * 5000 + "}"
+    assert enricher.enrich(msgspec.structs.replace(PLAIN, kind="tag", body=deep)) == Refusal(
+        "undecodable", "body: not JSON"
+    ), "the collector writes the fields of its table only, so it never writes this"
+
+
 @pytest.mark.parametrize("hit_id", ["A" * 32, "0" * 31, "0" * 33, "00 " * 10 + "00", "é" * 16, "g" * 32, "٣" * 32, ""])
 def test_an_id_that_no_collector_writes_is_refused(enricher: Enricher, hit_id: str) -> None:
     wrong = msgspec.structs.replace(PLAIN, id=hit_id)
@@ -269,12 +338,12 @@ def test_a_chunk_becomes_what_each_of_its_records_becomes(records: list[bytes], 
     }
 
 
-def test_a_hit_from_a_stranger_waits_until_it_is_met() -> None:
+def test_a_hit_of_a_new_client_waits_until_the_client_is_read() -> None:
     enricher = load_enricher()
     assert enricher.enrich_familiar(PLAIN) is None
     (row,) = enricher.enrich_all([PLAIN])
     assert enricher.enrich_familiar(PLAIN) == row
-    refused = msgspec.structs.replace(PLAIN, query="u=nonsense")
+    refused = msgspec.structs.replace(PLAIN, kind="tag", body="[]")
     assert isinstance(enricher.enrich_familiar(refused), Refusal)
 
 
@@ -345,7 +414,7 @@ def test_a_hits_fields_are_taken_in_their_order() -> None:
     """`enrich.py` takes them by place; two texts that change places would go unnoticed."""
     assert " ".join(Hit.__struct_fields__) == (
         "id at kind site query body user_agent referer accept_language sec_ch_ua sec_ch_ua_mobile sec_ch_ua_platform "
-        "geo_country geo_region geo_city ip visitor_id visitor_kind consent"
+        "geo_country geo_region geo_city ip visitor_id visitor_kind consent dropped"
     )
 
 
@@ -420,7 +489,8 @@ def test_explain_answers_each_line(enricher: Enricher) -> None:
         b'{"kind":"tag","event":"signup","headers":{"Accept-Language":"de"}}',
     ]
     told = [msgspec.json.decode(line) for line in answers(lines, enricher.enrich)]
-    assert [each.get("source") or each["dead"] for each in told] == ["facebook", "bad_value", "(direct)"]
+    assert [each.get("source") or each["dead"] for each in told] == ["facebook", "(direct)", "(direct)"]
+    assert told[1]["dropped"] == ["value"]
     assert told[2]["language"] == "de"
 
 

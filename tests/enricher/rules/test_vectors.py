@@ -112,7 +112,7 @@ class CampaignVector(Vector, frozen=True, kw_only=True):
     marketing_tactic: str = ""
 
 
-class SaidVector(Vector, frozen=True, kw_only=True):
+class SentFieldsVector(Vector, frozen=True, kw_only=True):
     kind: Kind | None = None
     query: str | None = None
     body: str | None = None
@@ -129,6 +129,7 @@ class SaidVector(Vector, frozen=True, kw_only=True):
     occurred_ms: int | None = None
     props: dict[str, str] | None = None
     own: list[tuple[str, str]] | None = None
+    dropped: list[str] | None = None
     message_id: str | None = None
     list_id: str | None = None
     link_code: str | None = None
@@ -248,8 +249,8 @@ def test_campaign(vector: CampaignVector, campaigns: campaign.Campaigns) -> None
         assert getattr(vector, f"{name}_raw") in {None, raw[name]}
 
 
-@pytest.mark.parametrize("vector", vectors("said", SaidVector), ids=says)
-def test_said(vector: SaidVector) -> None:
+@pytest.mark.parametrize("vector", vectors("sent_fields", SentFieldsVector), ids=says)
+def test_sent_fields(vector: SentFieldsVector) -> None:
     kind: Kind = vector.kind or ("tag" if vector.body is not None else "pixel")
     reader = Reader()
     if vector.refused is not None:
@@ -257,14 +258,14 @@ def test_said(vector: SaidVector) -> None:
             reader.read(kind, vector.query or "", vector.body or "", "")
         assert why.value.refusal.reason == vector.refused
         return
-    said = reader.read(kind, vector.query or "", vector.body or "", "")
-    words: dict[str, Any] = dict(zip(SENT_FIELDS, said, strict=True))
-    words |= dict(zip(("page", "referrer", "title"), words.pop("look"), strict=True))
-    words |= (words.pop("rest") or NO_EXTRAS)._asdict()
+    sent = reader.read(kind, vector.query or "", vector.body or "", "")
+    words: dict[str, Any] = dict(zip(SENT_FIELDS, sent, strict=True))
+    words |= dict(zip(("page", "referrer", "title"), words.pop("view"), strict=True))
+    words |= (words.pop("extras") or NO_EXTRAS)._asdict()
     words["title"] = tidy_title(words["title"])
     for name in words:
         expected = getattr(vector, name)
-        if name == "own" and expected is not None:
+        if name in {"own", "dropped"} and expected is not None:
             expected = tuple(expected)
         assert expected in (None, words[name]), name
 

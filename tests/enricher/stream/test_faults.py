@@ -205,6 +205,14 @@ async def test_the_brake_stops_before_the_topic_is_emptied_into_the_dead_letters
         await asyncio.wait_for(run(settings, enricher, Metrics(), Health(), asyncio.Event()), 60)
 
 
+async def test_nothing_that_a_sender_writes_counts_for_the_brake(broker: Broker, enricher: Enricher) -> None:
+    settings = await topics(broker, brake_window_hits=100)
+    senseless = ["u=shop", "u={{page_url}}", "e=a b&v=x&ts=y&c=z", "x.=1"]
+    await write(broker, settings.topic_raw, [encode_hit(hit(n, query=senseless[n % 4])) for n in range(1_000)])
+    async with running(settings, enricher):
+        assert len(await read(broker, settings.topic_enriched, 1_000)) == 1_000
+
+
 async def test_a_replay_makes_the_same_rows_again(broker: Broker, enricher: Enricher) -> None:
     settings = await topics(broker)
     now = 1_795_334_400_000
@@ -229,13 +237,13 @@ async def test_a_replay_makes_the_same_rows_again(broker: Broker, enricher: Enri
 
 async def test_dead_letters_are_replayed_under_better_rules(broker: Broker, enricher: Enricher) -> None:
     settings = await topics(broker)
-    worse = [encode_hit(hit(number, query="e=bad%20name")) for number in range(3)]
+    worse = [encode_hit(hit(number, kind="server", body="[]")) for number in range(3)]
     await write(broker, settings.topic_raw, [*worse, *hits(20)])
     async with running(settings, enricher):
         await read(broker, settings.topic_dead, 3)
     everything = Wanted(settings.topic_dead, 0, 2**42)
     still = await replay(settings, everything, enricher.enrich, lambda *_: None)
-    assert still.results == {"dead: bad_event": 3}
+    assert still.results == {"dead: undecodable": 3}
 
     better = await replay(
         settings, everything, lambda dead: enricher.enrich(hit(int(dead.id, 16) % 100)), lambda *_: None
