@@ -31,6 +31,8 @@ def show(report: frame.Report, console: Console) -> None:
     console.print(
         f"Medians of {max(1, report.options.rounds)} rounds in turn; in brackets: {', '.join(floors) or 'no ratios'}"
     )
+    for name, reason in report.skipped.items():
+        console.print(f"  skipped: {name}: {reason}", style="yellow", highlight=False)
     for name, value in {**report.facts, **report.machine}.items():
         console.print(f"  {name}: {value}", style="dim", highlight=False)
 

@@ -38,7 +38,7 @@ import msgspec
 
 from loadtest.report import machine
 
-PARTS: Final = ("collector", "enricher", "sink", "sql", "driver", "pipeline")
+PARTS: Final = ("collector", "enricher", "sink", "sql", "driver", "pipeline", "peers")
 """Every part, in the order in which `make bench` runs them."""
 
 Figures = Mapping[str, float]
@@ -81,6 +81,8 @@ class Bench(msgspec.Struct, frozen=True):
     contestants: Sequence[Contestant]
     facts: Mapping[str, str] = {}
     """What the reader must know besides: versions of programs, sizes, settings."""
+    skipped: Mapping[str, str] = {}
+    """Contestants that cannot take part here, each with the reason."""
 
 
 class Part(Protocol):
@@ -110,6 +112,7 @@ class Report(msgspec.Struct, frozen=True):
     facts: dict[str, str]
     options: Options
     rows: list[Row]
+    skipped: dict[str, str] = {}
 
 
 def ratios(ours: Sequence[Figures], floor: Sequence[Figures]) -> dict[str, float]:
@@ -153,7 +156,7 @@ def take_turns(part: str, bench: Bench, options: Options, on_round: Callable[[in
         )
         for c in bench.contestants
     ]
-    return Report(part, bench.title, machine.facts(), dict(bench.facts), options, rows)
+    return Report(part, bench.title, machine.facts(), dict(bench.facts), options, rows, dict(bench.skipped))
 
 
 def load(part: str) -> Part:

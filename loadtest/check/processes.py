@@ -1,5 +1,6 @@
 """Programs under test: start, wait until ready, read from the operating system what they cost, stop."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -33,6 +34,13 @@ def tree(pid: int) -> list[psutil.Process]:
         return [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def kill_tree(pid: int) -> None:
+    """kill -9 the process and all of its descendants."""
+    for process in tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def cpu_s(pid: int) -> float:
