@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from loadtest.traffic.request_template import ID_PREFIX, uuid_middle
 
@@ -85,7 +85,20 @@ def _away() -> Iterator[None]:
     try:
         yield
     except (ClickHouseError, HTTPError, OSError) as problem:
-        raise StoreUnavailable(str(problem).partition("\n")[0][:160]) from problem
+        raise StoreUnavailable(reason(problem)) from problem
+
+
+def reason(problem: BaseException) -> str:
+    """Return in a few words why a request failed: the system's own reason if there is one, else the first line."""
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return f"no connection: {cause.strerror}"
+        if isinstance(cause, TimeoutError | ReadTimeoutError):
+            return "no answer in time"
+        nested = getattr(cause, "reason", None)
+        cause = nested if isinstance(nested, BaseException) else cause.__cause__ or cause.__context__
+    return str(problem).partition("\n")[0][:160]
 
 
 def _parameters(run: str, since: float) -> dict[str, object]:
