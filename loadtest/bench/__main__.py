@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
         "--miniature", action="store_true", help="a very short run that only tests the benchmark itself"
     )
     given = parser.parse_args(argv)
-    options = frame.Options(rounds=0 if given.miniature else max(1, given.rounds), miniature=given.miniature)
+    options = frame.Options(rounds=0 if given.miniature else max(0, given.rounds), miniature=given.miniature)
     news = Console(stderr=True)
     for part in frame.PARTS if "all" in given.part else given.part:
         try:

@@ -1,7 +1,8 @@
 """The whole way from a request to a row: the highest rate at which nothing piles up, and what each part costs a hit.
 
-Everything runs on this machine, driver included: broker, ClickHouse, three stages. Rates step up; a rate holds when
-what is accepted but not yet stored does not grow. CPU is read from the operating system at the last rate that held.
+Everything runs on this machine, driver included: broker, ClickHouse, three compiled stages. The requests are the mix.
+Rates step up until one does not hold, then the gap is halved twice; a rate holds when what is accepted but not yet
+stored does not grow. CPU is read from the operating system at the highest rate that held.
 """
 
 import secrets
@@ -16,6 +17,8 @@ from typing import Final
 
 import msgspec
 
+from loadtest.bench import native
+from loadtest.bench.collector_process import worker
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
 from loadtest.check import local_system
 from loadtest.check.faults import find
@@ -33,7 +36,10 @@ PARTS: Final = {
     "broker": "-m deploy.local.broker",
     "clickhouse": "-m deploy.local.clickhouse",
 }
-STEP: Final = 1.35
+FACTOR: Final = 1.5
+"""Of one rate to the next, until one does not hold."""
+HALVINGS: Final = 2
+"""Of the gap between the rate that held and the one that did not."""
 GROWTH: Final = 0.04
 """What is not stored may grow by this share of the rate, and the rate still holds."""
 SOON_S: Final = 1.0
@@ -85,10 +91,10 @@ def _try(system: local_system.System, rate: float, seconds: float) -> Step:
         target=target,
         surface=profiles.Surface(host=f"{target.host}:{target.port}", token=system.token, link_code=system.link),
         schedule=schedule.Schedule(schedule.constant(rate, seconds), poisson=True),
-        profile="pixel",
+        profile="mix",
         run=secrets.token_hex(4),
         seed=int(rate),
-        pool=5_000,
+        pool=20_000,
     )
     samples: list[tuple[float, float]] = []
     over = threading.Event()
@@ -125,23 +131,28 @@ def _try(system: local_system.System, rate: float, seconds: float) -> Step:
     )
 
 
-def _climb(system: local_system.System, first: float, seconds: float, most_steps: int) -> Figures:
-    """Step up until a rate does not hold; return the figures of the last that did."""
+def _search(system: local_system.System, first: float, seconds: float, most_steps: int) -> Figures:
+    """Step up until a rate does not hold, then halve the gap; return the figures of the highest rate that held."""
     best: Step | None = None
+    held, broke, rate, halvings = 0.0, float("inf"), first, 0
     too_much = 0.0
-    rate = first
     for _ in range(most_steps):
         step = _try(system, rate, seconds)
-        if not step.held:
-            too_much = step.hits_per_s
-            if best is not None:
-                break
-            rate /= STEP**2
-            continue
-        best = step
-        rate *= STEP
+        if step.held:
+            best, held = step, rate
+        else:
+            broke, too_much = rate, step.hits_per_s
+        if broke == float("inf"):
+            rate *= FACTOR
+        elif not held:
+            rate /= FACTOR
+        elif halvings == HALVINGS:
+            break
+        else:
+            halvings += 1
+            rate = (held + broke) / 2
     if best is None:
-        raise RuntimeError(f"not even {rate * STEP:,.0f} hits/s held")
+        raise RuntimeError(f"not even {broke:,.0f} requests/s held")
     return {
         "sustained_hits_per_s": best.hits_per_s,
         "did_not_hold_hits_per_s": too_much,
@@ -153,21 +164,24 @@ def _climb(system: local_system.System, first: float, seconds: float, most_steps
 
 @contextmanager
 def prepare(options: Options) -> Iterator[Bench]:
-    """Start a system of our own, climb in rounds, drain it."""
-    first = options.scaled(2_000, 100)
-    seconds = options.scaled(18, 2)
-    steps = options.scaled(9, 1)
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        local_system.own(Path(folder)) as (system, _),
-    ):
-        yield Bench(
-            title="Pipeline: request to row, everything on this machine",
-            contestants=(Contestant("pharos", lambda: _climb(system, first, seconds, steps)),),
-            facts={
-                "profile": "pixel, Poisson arrivals",
-                "parts": "1 collector worker, 1 enricher, 1 sink, embedded broker and ClickHouse, 1 driver process",
-                "did_not_hold": "the rate that was too much; 0: every rate that was tried held",
-                "holds": f"accepted but not stored grows by less than {GROWTH:.0%} of the rate, or is under a second",
-            },
-        )
+    """Compile the stages, start a system of our own, search in rounds, drain it."""
+    first = options.scaled(4_000.0, 100.0)
+    seconds = options.scaled(16, 2)
+    steps = options.scaled(40, 1)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        code = native.compiled(folder / "native")
+        with local_system.own(folder, code=code) as (system, _):
+            for words in ("-m collector", "-m enricher"):
+                native.check(worker(find(system.pid, words)[0].pid), code)
+            yield Bench(
+                title="Pipeline: request to row, everything on this machine",
+                contestants=(Contestant("pharos", lambda: _search(system, first, seconds, steps)),),
+                facts={
+                    "requests": "the mix, all different, Poisson arrivals",
+                    "parts": "1 collector worker, 1 enricher, 1 sink, embedded broker and ClickHouse, 1 driver process",
+                    "stages": "compiled (deploy.native)",
+                    "did_not_hold": "the lowest rate that was too much; 0: none was tried that was",
+                    "holds": f"accepted but not stored grows by less than {GROWTH:.0%} of the rate, or is under 1 s",
+                },
+            )

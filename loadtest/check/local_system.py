@@ -18,6 +18,7 @@ from loadtest.check.stored_hits import ClickHouse, StoreUnavailable
 TOKEN: Final = "load-test-token"  # noqa: S105 - its digest stands in sites.toml beside this file
 LINK: Final = "load-test"
 _HERE: Final = Path(__file__).resolve().parents[1]
+_ROOT: Final = _HERE.parent
 _PORTS: Final = ("COLLECTOR", "PAGE", "KAFKA", "CLICKHOUSE", "COLLECTOR_ADMIN", "ENRICHER_ADMIN", "SINK_ADMIN")
 
 
@@ -52,12 +53,13 @@ def own(
     kafka: str = "",
     links: Path = _HERE / "links.toml",
     environ: Mapping[str, str] = os.environ,
+    code: Path = _ROOT,
     within_s: float = 90,
 ) -> Iterator[tuple[System, Program]]:
     """Start a system with its data in `folder`, give it once its stages are ready, and drain it at the end.
 
-    `kafka` names a broker that is there already, instead of the embedded one. Settings in `environ` of the stages,
-    such as PHAROS_COLLECTOR_WORKERS, hold.
+    `kafka` names a broker that is there already, instead of the embedded one. Settings of the stages in `environ`, such
+    as PHAROS_COLLECTOR_WORKERS, are used. `code` is a folder with the stages' packages, such as compiled ones.
 
     Raises:
         NotReady: it did not start, with its last output.
@@ -69,7 +71,7 @@ def own(
         "PHAROS_LOCAL_DIR": str(folder / "var"),
         "PHAROS_LOCAL_SITES": str(_HERE / "sites.toml"),
         "PHAROS_COLLECTOR_LINKS": str(links),
-        "PYTHONPATH": str(_HERE.parent),
+        "PYTHONPATH": os.pathsep.join([str(code), str(_ROOT)]),
     }
     if kafka:
         chosen["PHAROS_LOCAL_KAFKA"] = kafka
@@ -83,7 +85,9 @@ def own(
         link=LINK,
     )
     argv = [sys.executable, "-m", "deploy.local"]
-    with started(argv, folder=folder, ready=lambda: _ready(system), environ=chosen, within_s=within_s) as program:
+    with started(
+        argv, folder=folder, ready=lambda: _ready(system), environ=chosen, cwd=code, within_s=within_s
+    ) as program:
         yield msgspec.structs.replace(system, pid=program.pid), program
 
 
