@@ -7,6 +7,7 @@ anything to report.
 
 import argparse
 import importlib
+import logging
 import shutil
 import sys
 import tempfile
@@ -221,6 +222,7 @@ def main(argv: Sequence[str]) -> int:
         return int(importlib.import_module("loadtest.demo").main(argv[1:]))
     given = parser().parse_args(argv)
     console = Console(stderr=True)
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # StoreUnavailable has its errors
     try:
         with _target(given, console) as system:
             results, page = _results(given, system, console)
