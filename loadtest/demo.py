@@ -1,9 +1,9 @@
 """`python -m loadtest demo`: tell a running system a month of a plausible shop, then show what attribution makes of it.
 
 The story (story.py) goes through the collector's own HTTP surface, backdated: the collector must take events of the
-last 31 days (PHAROS_COLLECTOR_MAX_EVENT_AGE_H; `make run` sets it). Told again, on the same day or another, each event
-counts once. A link takes no time from outside: the month's clicks happen when they are told, and those that an earlier
-telling made are left out. Exit codes: 0 shown; 1 not all that was accepted became visible, or the collector judged
+last 31 days (PHAROS_COLLECTOR_MAX_EVENT_AGE_H; `make run` sets it). Sent again, on the same day or another, each event
+counts once. A link takes no time from outside: the month's clicks happen when they are sent, and those that an earlier
+demo made are left out. Exit codes: 0 shown; 1 not all that was accepted became visible, or the collector judged
 otherwise than the story means; 2 no system there.
 """
 
@@ -50,7 +50,7 @@ _WIDE: Final = 110
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """What the collector said to the whole story."""
+    """What the collector answered to the whole story."""
 
     accepted: int
     clicks: int
@@ -104,7 +104,7 @@ async def _send(
 
 
 def visible(client: Any, site: str, ids: Set[str]) -> int:
-    """Return how many of these ids ClickHouse shows, whatever else was told before."""
+    """Return how many of these ids ClickHouse shows, and not those of another demo."""
     sql = (
         "SELECT DISTINCT client_event_id FROM pharos.event_log "
         "WHERE site = {site:String} AND startsWith(client_event_id, {prefix:String})"

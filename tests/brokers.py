@@ -1,8 +1,7 @@
 """The two brokers that every Kafka test runs against: Apache Kafka (KRaft, one node) and Tansu.
 
-Rule: a broker has one address for its life; it may be stopped, killed and started in between. Apache Kafka keeps its
-data over that, Tansu keeps nothing (`durable` says so). What only one of them can do, an attribute says; the claims
-are tested in tests/test_brokers.py.
+A broker has one address for its life; it may be stopped, killed and started in between. Apache Kafka keeps its data,
+Tansu keeps nothing (`durable`). Attributes name what only one of them can do; tests/test_brokers.py tests them.
 """
 
 import hashlib
@@ -45,7 +44,7 @@ class Broker(ABC):
     """Topics, records and offsets are there again after stop or kill, and start."""
 
     def __init__(self, folder: Path, advertised: int | None = None) -> None:
-        """Keep data and log in `folder`; tell clients to come to port `advertised`, where a proxy stands in between."""
+        """Keep data and log in `folder`; advertise port `advertised`, which is a proxy's, to clients."""
         self.folder = folder
         self.port = free_port()
         self.advertised = advertised or self.port

@@ -65,7 +65,7 @@ def pytest_make_collect_report(
 
 
 def _judge_skip(report: pytest.TestReport | pytest.CollectReport, config: pytest.Config) -> None:
-    """Note the reason for the summary; where everything is required, make the skip a failure, whoever wrote it."""
+    """Note the reason for the summary; where everything is required, make the skip a failure, in any test."""
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     reason = reason.removeprefix("Skipped: ")
     if os.environ.get("PHAROS_TEST_REQUIRE") == "all":
@@ -122,7 +122,7 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 def broker_behind_proxy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Broker, Proxy]]:
     """A broker of the test's own that clients reach only through a proxy, to be cut off at will.
 
-    Starting Apache Kafka anew costs some four seconds: prefer `broker` where stop, kill and pause are enough.
+    Starting another Apache Kafka takes some four seconds: prefer `broker` where stop, kill and pause are enough.
     """
     proxy = Proxy(target=0)
     own: Broker = request.param(tmp_path / "broker", advertised=proxy.port)

@@ -34,7 +34,7 @@ def steps() -> list[tuple[str, str]]:
     stage = text.partition(" AS build\n")[2].partition("\nFROM ")[0]
     lines = [tuple(line.split(" ", 1)) for line in stage.splitlines() if re.match(r"COPY |RUN ", line)]
     first = next(number for number, line in enumerate(lines) if line[0] == "COPY")
-    # What stands before is Debian's compiler: `compiling.compiler` looks for this machine's own.
+    # What comes before is Debian's compiler: `compiling.compiler` looks for this machine's own.
     assert all("apt-get" in rest for _, rest in lines[:first])
     return [(word, rest) for word, rest in lines[first:]]
 
@@ -49,7 +49,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     root = tmp_path_factory.mktemp("image")
     build = root / "build"
     build.mkdir()
-    # Nothing of this test's own environment: a package of it must not stand in for one that is not locked.
+    # Nothing of this test's own environment: a package of it must not replace one that is not locked.
     env = {name: text for name, text in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     for word, rest in steps():
         if word == "COPY":

@@ -11,7 +11,7 @@ import pytest
 
 
 def missing(what: str) -> NoReturn:
-    """Skip the test, or fail it where everything is required; `what` names the thing and the mend."""
+    """Skip the test, or fail it where everything is required; `what` names the thing and how to get it."""
     if os.environ.get("PHAROS_TEST_REQUIRE") == "all":
         pytest.fail(f"required, but missing: {what}", pytrace=False)
     pytest.skip(what)

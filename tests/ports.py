@@ -9,7 +9,7 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on, that no outgoing connection and no other test will be given.
+    """Return a port of 127.0.0.1 without a listener, which no outgoing connection and no other test will be given.
 
     Binding port 0 would take one from the range of outgoing connections: while a stopped broker is away, a client that
     tries to reach it may then be given that very port, connect to itself and keep the broker from coming back.

@@ -1,7 +1,7 @@
-"""Programs under test: each in a process group of its own, none left behind, whatever ends the test run.
+"""Programs under test: each in a process group of its own, none left behind, however the test run ends.
 
-Rule: every process of a run carries the run's token in its environment. A guard beside the run waits on a pipe; when
-the run ends, be it by Ctrl-C or `kill -9`, the pipe closes and the guard kills whatever still carries the token.
+Every process of a run carries the run's token in its environment. A guard process waits on a pipe; when the run ends,
+by Ctrl-C or `kill -9` too, the pipe closes and the guard kills every process that still carries the token.
 """
 
 import os

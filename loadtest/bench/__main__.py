@@ -13,7 +13,7 @@ from stage import version
 
 
 def show(report: frame.Report, console: Console) -> None:
-    """Print a report for people: a row a figure, a column a contestant, ratios beside."""
+    """Print a report for people: a row a figure, a column a contestant, with its ratio to the floor in brackets."""
     table = Table(title=report.title, title_justify="left", title_style="bold", caption_justify="left")
     table.add_column("", no_wrap=True)
     for row in report.rows:

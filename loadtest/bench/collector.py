@@ -2,7 +2,7 @@
 
 Server on one core, wrk and the broker on another. Everything: cookie, hit, spool with `interval` fsync, Kafka with lz4
 and `acks=all`. CPU is the server's process tree's own, until the last hit is in Kafka. The requests are those of the
-mix (loadtest/traffic/mix.py), 60,000 different ones, so that no cache answers for the code.
+mix (loadtest/traffic/mix.py), 60,000 different ones, so that what is measured is the code and not a cache.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""What the load driver itself can do: one core of it against one core of nginx's empty_gif, beside wrk in the same run.
+"""What the load driver itself can do: one core of it against one core of nginx's empty_gif, and wrk in the same run.
 
 Flat out, both keep 64 connections busy, so that both are closed loops: requests/s and the client's own CPU compare.
 At 10,000/s the driver is what it is for, an open loop: its latency counts from the scheduled moment.

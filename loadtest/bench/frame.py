@@ -1,6 +1,6 @@
 """The one frame of every benchmark: contestants take turns, medians count, floors are measured in the same run.
 
-A part is a module `loadtest/bench/NAME.py` (its name stands in PARTS) with one function:
+A part is a module `loadtest/bench/NAME.py` with one function; PARTS has its name:
 
     @contextmanager
     def prepare(options: Options) -> Iterator[Bench]:
@@ -80,7 +80,7 @@ class Bench(msgspec.Struct, frozen=True):
     title: str
     contestants: Sequence[Contestant]
     facts: Mapping[str, str] = {}
-    """What the reader must know besides: versions of programs, sizes, settings."""
+    """What else the reader must know: versions of programs, sizes, settings."""
     skipped: Mapping[str, str] = {}
     """Contestants that cannot take part here, each with the reason."""
 
@@ -125,7 +125,7 @@ def ratios(ours: Sequence[Figures], floor: Sequence[Figures]) -> dict[str, float
 
 
 def take_turns(part: str, bench: Bench, options: Options, on_round: Callable[[int, str], None]) -> Report:
-    """Run the rounds and return the report; `on_round` hears of each (0 is the warm-up).
+    """Run the rounds and return the report; `on_round` is called before each (0 is the warm-up).
 
     Raises:
         ValueError: two contestants of one name, an unknown floor, or figures that change their names.

@@ -1,6 +1,6 @@
-"""The programs as the image has them, compiled: made for a benchmark, and told from the interpreted ones.
+"""The programs compiled, as the image has them: made for a benchmark, and recognised in a running process.
 
-Rule: a figure is said to be of compiled code only after a look at what the process has mapped.
+A figure counts as one of compiled code only if the process has mapped that code.
 """
 
 import re

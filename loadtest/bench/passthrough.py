@@ -1,6 +1,6 @@
-"""The enricher bench's floor: take records of one topic, batch them anew, produce them to another, commit.
+"""The enricher bench's floor: take records, put them into new batches, produce these to another topic, commit.
 
-Rule: the same client, the same sizes and the same overlap as the enricher, and nothing done to a record.
+It has the client, the sizes and the overlap of the enricher, and does nothing to a record.
 """
 
 import asyncio

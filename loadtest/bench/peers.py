@@ -1,6 +1,6 @@
 """What a hit costs here and elsewhere: nginx, an afternoon's handler, Pharos, and other collectors that are installed.
 
-The same requests of the mix, the same core, the same broker. Each round starts the server anew: full load from wrk for
+The same requests of the mix, the same core, the same broker. Each round starts a new server: full load from wrk for
 CPU and rate; then the load driver at RATE for the 99th percentile; then RATE again with a `kill -9` of the whole server
 in mid-load. A hit is lost if it was answered with success and is nowhere afterwards: of nginx in its log, of the others
 in the topic, after what can be started again was started again. A power cut is another question.
@@ -37,7 +37,7 @@ OTHERS: Final = {
     "Jitsu's ingest": "it needs a configuration service; docs/benchmarks.md has a measurement by hand",
 }
 RATE: Final = 1_000
-"""Requests a second of the runs that are not full load: every contestant can answer so many."""
+"""Requests a second of the runs that are not full load: a rate that every contestant can answer."""
 DISTINCT: Final = 60_000
 TOPIC: Final = "hits.raw"
 
@@ -192,7 +192,7 @@ def prepare(options: Options) -> Iterator[Bench]:
             return lambda: _round(starting, folder / f"round-{next(numbers)}", folder / "requests", options)
 
         yield Bench(
-            title="Pharos beside others, on the same requests",
+            title="Pharos and others on the same requests",
             contestants=(
                 Contestant("nginx", measured(_nginx)),
                 Contestant("pharos", measured(lambda folder: _pharos(folder, compiled)), floor="nginx"),

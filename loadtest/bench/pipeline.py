@@ -43,7 +43,7 @@ HALVINGS: Final = 2
 GROWTH: Final = 0.04
 """What is not stored may grow by this share of the rate, and the rate still holds."""
 SOON_S: Final = 1.0
-"""Whatever the trend: what waits at best for no longer than this is the sink's batch, not a queue."""
+"""Hits that wait at best for no longer than this are the sink's batch and not a queue, however many they become."""
 
 
 ENOUGH: Final = 5

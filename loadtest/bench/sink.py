@@ -131,7 +131,7 @@ class Storage:
         return clickhouse_connect.get_client(dsn=self.url, autogenerate_session_id=False)
 
     def empty(self) -> None:
-        """Drop all there is and make the tables anew (and with them the memory of tokens)."""
+        """Drop all there is and make the tables again (and with them the memory of tokens)."""
         client = self.client()
         client.command("DROP DATABASE IF EXISTS pharos")
         client.close()

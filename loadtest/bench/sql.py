@@ -4,7 +4,7 @@ Twenty million events of two million visitors are generated straight into `pharo
 functions: five million visits of four events over sixty days, one event in a hundred written twice, three purchases and
 ten mail opens in two hundred visits. The floor of a view reads the columns that the view's definition needs, with FINAL
 as any answer that counts each event once must, and keeps one hash a visitor. Sessions and attribution have a second,
-lower one, of the columns that their views read since migration 0007 (two, made at insert, stand for ten of the others):
+lower one, of the columns that their views read since migration 0007 (two, made at insert, replace ten of the others):
 `cpu_to_columns_read` is the ratio to it. What reads a few rows only has no floor. Answers are made whole, and thrown
 away. The engine is a process of its own with a memory limit of 4 GiB; CPU time is that process's own.
 """
@@ -109,7 +109,7 @@ READ: Final = {
     "floor of sessions": "columns read by sessions",
     "floor of attribution": "columns read by attribution",
 }
-"""The second floor beside the first."""
+"""The second floor of each first one."""
 
 RULES: Final = ("first", "last", "last_non_direct", "linear", "position", "time_decay")
 VIEWS: Final = {
@@ -161,7 +161,7 @@ class Engine:
         """Run a statement and throw its rows away.
 
         Raises:
-            RuntimeError: ClickHouse said no; the message is ClickHouse's.
+            RuntimeError: ClickHouse refused it; the message is ClickHouse's.
         """
         self._to.write(msgspec.json.encode(sql) + b"\n")
         self._to.flush()

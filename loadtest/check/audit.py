@@ -127,7 +127,7 @@ def settle(
     """Wait until `accepted` events of the run are visible, or none has come for `quiet_s`, or `at_most_s` are over.
 
     Where all are there, it waits a second more: a doubled one may follow.
-    Returns seconds from the call to the last change. `tell` hears how many are visible.
+    Returns seconds from the call to the last change. `tell` is called with the number that are visible.
     """
     start = last_change = time.monotonic()
     seen = -1

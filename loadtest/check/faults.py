@@ -1,7 +1,7 @@
 """Break things on purpose, on a schedule: kill, stop, pause processes of one tree, or run a command.
 
-Rule: only descendants of the one process named at the start are ever signalled; whoever started them (the local
-runner, a container's init, a service manager) brings them up again. Commands are the operator's own words.
+Only descendants of the one process named at the start are ever signalled; the process that started them (the local
+runner, a container's init, a service manager) restarts them. Commands are run as the operator wrote them.
 """
 
 import os

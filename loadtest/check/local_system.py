@@ -15,7 +15,7 @@ import msgspec
 from loadtest.check.processes import Program, answers, free_port, started
 from loadtest.check.stored_hits import ClickHouse, StoreUnavailable
 
-TOKEN: Final = "load-test-token"  # noqa: S105 - its digest stands in sites.toml beside this file
+TOKEN: Final = "load-test-token"  # noqa: S105 - its digest is in loadtest/sites.toml
 LINK: Final = "load-test"
 _HERE: Final = Path(__file__).resolve().parents[1]
 _ROOT: Final = _HERE.parent

@@ -178,7 +178,7 @@ def started(
     cwd: Path | None = None,
     within_s: float = 30,
 ) -> Iterator[Program]:
-    """Run `argv` inside the block, once `ready()` says yes, and stop it at the end.
+    """Run `argv` inside the block, once `ready()` is true, and stop it at the end.
 
     Its output goes to a log in `folder`; `environ` is added to this process's own; `cores` pins it, `cwd` is where it
     runs. Ready is usually `lambda: answers(f"http://127.0.0.1:{port}/readyz")` or `lambda: listening(port)`.

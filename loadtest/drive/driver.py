@@ -1,6 +1,6 @@
 """The driver: several senders as processes of their own on one schedule, their totals put together, hard bounds on all.
 
-Rule: it stops by itself. The schedule bounds requests and time, the drain bounds waiting, and a sender that has not
+It stops by itself. The schedule bounds requests and time, the drain bounds waiting, and a sender that has not
 reported when both are over is ended. Only loopback is driven, unless the caller names the target as its own.
 """
 
@@ -32,7 +32,7 @@ FULL: Final = 0.92
 
 
 class ForeignTarget(ValueError):
-    """The target is not loopback, and nobody said that it is theirs."""
+    """The target is not loopback, and the command line does not name it as the operator's own."""
 
 
 class TargetUnreachable(RuntimeError):

@@ -59,7 +59,7 @@ class Measurements:
         self.latency, self.service, self.late = histogram(), histogram(), histogram()
         self.seconds: list[Second] = []
         self.probes: list[tuple[int, int, float]] = []
-        """Sender, number and scheduled moment of hits whose way is watched; whoever watches takes them out."""
+        """Sender, number and scheduled moment of hits that are followed; the monitor takes them out."""
         self.marks: list[list[tuple[float, int]]] = [[] for _ in range(senders)]
         """For each sender: (seconds from the start, ids given out by then)."""
         self._window = histogram()

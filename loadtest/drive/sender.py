@@ -1,8 +1,8 @@
 """One driver process's inner loop: sends each hit at its moment over many connections, and times the answers.
 
-Rule: open loop. A moment that has come is served whatever the answers do: by a free connection, or, where none is
-free, by the next that becomes so; its latency counts from the scheduled moment. One request at a time a connection.
-And no moment leaves the totals: one without an answer counts with the time until it was given up.
+Open loop: a moment that has come is served even when answers are late, by a free connection or by the next one that
+becomes free; its latency counts from the scheduled moment. A connection has one request at a time. Every moment is in
+the totals: one without an answer counts with the time until it was given up.
 The hot path is `Connection.data_received` -> `Sender.answered` -> `Sender.fire`; the rest runs a few times a second.
 Longer than other modules, because connection and sender are one machine: each call between them happens every 20 µs.
 """
@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now = clock()
         template = self.template
-        if template is None:  # an answer nobody asked for, such as 408 to an idle connection
+        if template is None:  # an answer without a request, such as 408 to an idle connection
             self.transport.abort()
             return
         if self.pending:

@@ -12,7 +12,7 @@ from loadtest.report.result import BOTTLENECK, BROKEN, CLEAN, Result, worst_exit
 from loadtest.report.search import SearchResult
 
 Column = tuple[str, Callable[[int, Result], str]]
-"""A heading, and what stands below it for the n-th run."""
+"""A heading, and the text below it for the n-th run."""
 
 
 def of_search(title: str, found: SearchResult) -> str:
@@ -96,7 +96,7 @@ def of_windows(title: str, windows: Sequence[Result]) -> str:
     fresh = [_line("99 %", [(at, one.freshness_s["p99"]) for at, one in over if one.freshness_s], 4)]
     if fresh[0].points:
         text = "Seconds from the scheduled moment until <code>pharos.events</code> shows a hit."
-        # Beside the rate, or, where memory stands there, across.
+        # Next to the rate; across the page if memory is already there.
         svg = plot(fresh, unit="s", width=WIDE if memory else NARROW, x_high=end)
         plots.append(html_page.section("Freshness", text, fresh, svg, wide=bool(memory)))
     columns: list[Column] = [

@@ -86,7 +86,7 @@ class Result(msgspec.Struct, kw_only=True):
     freshness_s: dict[str, float]
     """Percentiles of the time from the scheduled moment until `pharos.events` shows a hit; empty without ClickHouse.
 
-    A hit that never became visible counts with the time until nobody looked any more.
+    A hit that never became visible counts with the time for which it was followed.
     """
     never_fresh: int
     """Followed hits that never became visible."""
@@ -136,12 +136,12 @@ def late(followed: list[FollowedHit], after_s: float) -> int:
 def broken(
     drive: DriveResult, audit: Audit | None, followed: list[FollowedHit], limits: Thresholds
 ) -> tuple[list[str], list[str]]:
-    """Return (what must not be, whatever was demanded; which thresholds are broken), in words."""
+    """Return (what is wrong in any run; which thresholds are broken), in words."""
     over = []
     p99_ms = drive.measured.latency.get_value_at_percentile(99) / 1000
     if limits.max_p99_ms is not None and p99_ms > limits.max_p99_ms:
         over.append(f"p99 {p99_ms:.1f} ms is above {limits.max_p99_ms:g} ms")
-    # What was never sent counts as one hit: what else the request would have carried, nobody knows.
+    # A request that was never sent counts as one hit, although it could have carried more.
     bad = drive.count(FAILED) + drive.count(UNANSWERED) + drive.never_sent()
     percent = 100 * bad / max(1, drive.hits() + drive.never_sent())
     if limits.max_failed_percent is not None and percent > limits.max_failed_percent:
@@ -200,7 +200,7 @@ def of(
     machine: dict[str, str],
     stopped_early: bool,
 ) -> Result:
-    """Return the result of a drive and all that was seen beside it.
+    """Return the result of a drive and of all that was measured meanwhile.
 
     `never_fresh` are the followed hits that never became visible, each with how long it was looked for; `not_done` says
     what was asked for and could not be done, such as a fault or the audit.

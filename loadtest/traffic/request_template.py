@@ -14,11 +14,11 @@ import msgspec
 
 ID_PREFIX: Final = "lt"
 ID_SLOT: Final = "~id~~~~~~~~~~~~~~~~~~~"
-"""Stands where a hit's id goes; as wide as one, so that a body's length holds."""
+"""The place of a hit's id; as wide as an id, so that the length of a body stays right."""
 UUID_SLOT: Final = "~uuid~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~"
-"""Stands where an id of the form that the tag makes goes: a UUID of version 7, 36 wide."""
+"""The place of an id in the tag's form: a UUID of version 7, 36 wide."""
 PID_SLOT: Final = "~pid~~~~~~~~~~~~~~~~~~~~~~~~~~~~"
-"""Stands where the visitor cookie goes that an earlier answer has set; 32 wide."""
+"""The place of the visitor cookie that an earlier answer has set; 32 wide."""
 
 Slot = Literal["id", "uuid", "cookie"]
 RequestKind = Literal[
@@ -49,7 +49,7 @@ def uuid7(rng: random.Random, at_ms: int) -> str:
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One request before it becomes bytes; ID_SLOT and PID_SLOT stand where ids and the learned cookie go."""
+    """One request before it becomes bytes; the slots are the places of ids and of the learned cookie."""
 
     kind: RequestKind
     method: Literal["GET", "POST"] = "GET"

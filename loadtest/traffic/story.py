@@ -1,11 +1,11 @@
 """A month of a plausible shop, as the requests that browsers, mails, crawlers and its own server would send. Pure.
 
-Rule: what a day's new visitors do follows from the seed and that day alone; a browser is known by the cookie that it
-would carry, and every event has an id. So a story told twice counts once, and one told a day later adds a day. The shop
+What a day's new visitors do follows from the seed and that day alone; a browser is known by the cookie that it would
+carry, and every event has an id. So a story sent twice counts once, and one sent a day later adds a day. The shop
 sells mugs. It posts on LinkedIn, has three videos on YouTube, sends a newsletter every Tuesday, buys search ads and
 lets a partner link to it; buyers tend to come back directly, which is what attribution is about. Its server reports
-each payment, with the order's id that the browser reported too, if it did; a few orders come by telephone, from nobody
-that a browser knows. Letters and one video lead through named links, which count the click: `links` writes the file.
+each payment, with the order's id that the browser reported too, if it did; a few orders come by telephone, and have no
+browser. Letters and one video lead through named links, which count the click: `links` writes the file.
 """
 
 import json
@@ -159,7 +159,7 @@ def _visitor(luck: random.Random, site: str, day: datetime, number: int) -> Iter
         named = named or subscribes
         if luck.random() < 0.45:
             return
-        # Whoever comes again knows the way, reads the letter or sees another video; and is the likelier to buy.
+        # A visitor who returns comes directly, reads the letter or sees another video, and is likelier to buy.
         at += timedelta(days=luck.expovariate(1 / 4), seconds=luck.uniform(3600, 20_000))
         way = luck.choices(("direct", "letter" if named and reader else "search", "video", "ad"), (50, 30, 12, 8))[0]
         chance = min(0.25, chance * 1.8)

@@ -1,6 +1,6 @@
 """User agents as a site meets them: a few very common ones, a Zipf tail of thousands, and some never seen before.
 
-Rule: pure and seeded. The shares and templates are data, in `user_agents.toml`.
+Pure and seeded. The shares and templates are data, in `user_agents.toml`.
 """
 
 import itertools
@@ -103,7 +103,7 @@ def stream(seed: int, *, count: int = DISTINCT, unseen: float = UNSEEN) -> Itera
 
 
 def client_hints(agent: str) -> tuple[str, str, str]:
-    """Return what the browser of `agent` says beside it: `Sec-CH-UA`, `-Mobile`, `-Platform`; empty where it is silent.
+    """Return the client hints of a browser: `Sec-CH-UA`, `-Mobile`, `-Platform`; empty where it sends none.
 
     Chromium alone sends them, and not from within an Android app.
     """

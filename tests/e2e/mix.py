@@ -46,7 +46,7 @@ def load(path: Path, *, token: str, scale: int = 1) -> list[Request]:
     `token` is the site's, for `server` entries that name none.
 
     Raises:
-        ValueError: an entry with a key that nobody knows.
+        ValueError: an entry with an unknown key.
     """
     numbers = itertools.count(1)
     requests = [

@@ -91,7 +91,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
 
 
 class _Load:
-    """Hits at a steady rate, whatever becomes of them; remembers which were answered 2xx."""
+    """Hits at a steady rate, answered or not; it remembers which were answered 2xx."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -110,7 +110,7 @@ class _Load:
             began = time.monotonic()
             try:
                 answer = await connection.ask(head.encode())
-            except OSError:  # nobody listens just now
+            except OSError:  # no process listens just now
                 answer = None
             if answer is not None and answer.status == 200:
                 self.answered.add(id_)

@@ -20,7 +20,7 @@ class Answer:
 
 
 class Connection:
-    """A keep-alive connection that is made anew when the other side has closed it."""
+    """A keep-alive connection that is opened again when the other side has closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -42,17 +42,17 @@ class Collector:
         self.keep_refused = False
         """Refused hits are kept all the same."""
         self.log_repeats = 0
-        """So many rows lie in the storage twice, though each event shows once."""
+        """The number of rows that are in the storage twice, though each event shows once."""
         self.stall: tuple[int, float] = (0, 0.0)
-        """At the n-th request nothing is answered for so many seconds."""
+        """(n, seconds): the server is silent for that long from the n-th request on."""
         self.stalled_s = 0.0
         """How long that took: a busy machine wakes late."""
         self.silent_after = 0
         """From this request on nothing is answered any more."""
         self.most_a_run = 0
-        """So many requests of a run are answered as they should be; all further ones 503."""
+        """The number of requests of a run that are answered as they should be; all further ones get 503."""
         self.show_after_s = 0.0
-        """A kept hit counts as stored at once, but is found only so much later by those who ask for it by its id."""
+        """A kept hit counts as stored at once, but a search for its id finds it only this much later."""
         self.kept_at: dict[Hit, float] = {}
         self.runs: Counter[str] = Counter()
         self.lock = threading.Lock()
@@ -110,7 +110,7 @@ class Collector:
         number = next(self.requests)
         if self.stall[0] == number:
             began = time.monotonic()
-            time.sleep(self.stall[1])  # the whole server stands still, as in a long garbage collection
+            time.sleep(self.stall[1])  # the whole server pauses, as in a long garbage collection
             self.stalled_s = time.monotonic() - began
         hits = [_hit(found) for found in _ID.finditer(request)]
         path = request.split(b" ", 2)[1]

@@ -101,7 +101,7 @@ def test_nothing_answered_is_lost_on_apache_kafka(tmp_path: Path, apache_kafka: 
 
 @pytest.mark.timeout(600 if FULL else 200)
 def test_nothing_answered_is_lost_when_apache_kafka_itself_dies(tmp_path: Path) -> None:
-    """Collectors go on answering, and keep; producers, transactions, group and intents all begin anew."""
+    """Collectors go on answering, and keep; producers, transactions, group and intents all start again."""
     moments = [("kill", 8.0), ("kill", 24.0), ("stop", 40.0), ("kill", 56.0)] if FULL else [("kill", 2.0)]
     told = [{"at_s": at, "do": do, "what": "kafka"} for do, at in moments]
     script = msgspec.convert({"components": {"kafka": ""}, "fault": told}, faults.FaultSchedule)

@@ -54,7 +54,7 @@ def test_the_story_is_a_month_of_everything() -> None:
 
 
 def test_months_that_overlap_tell_the_same_days() -> None:
-    """Told a day later, the story adds a day: what both months have is told with the same ids and the same words."""
+    """Sent a day later, the story adds a day: what both months have is sent with the same ids and the same text."""
     first = set(story.month(1, END))
     later = [s for s in story.month(1, END + timedelta(days=1)) if not s.refused]
     again = [s for s in later if s.at < END - timedelta(hours=1)]
@@ -77,7 +77,7 @@ class Shown:
 
 
 def test_only_this_storys_ids_have_arrived() -> None:
-    """Rows of other tellings and seeds are no news: the table waits for its own."""
+    """Rows of other demos and seeds do not count: the demo waits for its own."""
     own, other = ({own_id for s in story.month(seed, END, visitors=50) for _, own_id in s.events} for seed in (1, 2))
     assert min(len(own), len(other)) > 100
     shown = Shown([*other, *own][: len(own)], [*other, *own])
@@ -95,7 +95,7 @@ def test_clicks_of_an_earlier_telling_are_left_out_and_it_says_so(monkeypatch: p
     clicks = [s for s in sendings if s.leads_to]
     twice = [key for key, times in Counter((s.visitor, s.target) for s in clicks).items() if times > 1]
     again = [s for s in clicks if (s.visitor, s.target) == twice[0]]
-    # Of a link that a visitor follows twice the first time was told, the second was not.
+    # Of a link that a visitor follows twice the first click was made, the second was not.
     before = sorted({*clicks[:4], again[0]} - {again[1]}, key=clicks.index)
     console = Console(record=True, file=io.StringIO())
     made = Counter((s.visitor, s.target.removeprefix("/c/")) for s in before)

@@ -70,7 +70,7 @@ def test_the_highest_rate_is_tried_and_not_passed() -> None:
 
 
 def test_no_ceiling_stands_in_the_way_by_default() -> None:
-    """A target that breaks at a million a second is found out, whatever the other commands take as their rate."""
+    """The search finds a target that breaks at a million a second: no default of another command bounds it."""
     given_ = command.parser().parse_args(["find-limit"])
     found = search(given_.rate, given_.to_rate, lambda rate: "holds" if rate < 1e6 else "breaks")
     assert found.holds > 900_000
@@ -79,7 +79,7 @@ def test_no_ceiling_stands_in_the_way_by_default() -> None:
 
 
 def made_up(of: Callable[[float], dict[str, object]]) -> Callable[..., result.Result]:
-    """Return a stand-in for `run.watched`: a run without a run, by its rate."""
+    """Return a replacement of `run.watched`: the result of a run without a run, by its rate."""
 
     def watched(asked: run.RunSettings, *_: object, **__: object) -> result.Result:
         rate = asked.schedule.rate_at(0)

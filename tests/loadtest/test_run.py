@@ -43,7 +43,7 @@ def test_a_good_collector_is_clean() -> None:
     assert done.audit.accepted == done.audit.stored == sum(collector.kept.values()) > RATE * SECONDS
     assert done.audit.refused > 0
     assert done.broken == []
-    assert done.exit_code in (result.CLEAN, result.BOTTLENECK)  # the second on a machine that is busy besides
+    assert done.exit_code in (result.CLEAN, result.BOTTLENECK)  # the second on a machine that does other work too
     assert done.freshness_s.keys() == {"p50", "p90", "p99", "max"}
     assert done.never_fresh == 0
     assert done.latency.count == done.requests
@@ -99,7 +99,7 @@ def test_repeats_below_the_view_are_told_and_forgiven() -> None:
 
 @pytest.mark.parametrize("how", ["the connection is cut", "no answer comes"])
 def test_one_in_a_thousand_dropped_is_unanswered_and_may_be_stored(how: str) -> None:
-    """Of 3,000 requests three; one in two of them is kept before it is dropped: told in the right numbers."""
+    """Of 3,000 requests three; one in two of them is kept before it is dropped: the numbers are right."""
     collector = Collector()
     collector.cut_every, collector.mute = 1_000, how == "no answer comes"
     limits = result.Thresholds(max_failed_percent=0.09, late_bound_ms=60_000)

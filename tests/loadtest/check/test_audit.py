@@ -64,7 +64,7 @@ class Filling:
 
 
 class Clock:
-    """Stands in for the module `time`: sleeping takes no time."""
+    """Replaces the module `time`: sleeping takes no time."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -28,7 +28,7 @@ class Lossy:
 
 
 def following(count: int) -> freshness.Monitor:
-    """Return a watch that follows so many hits, and whose threads do not run."""
+    """Return a monitor that follows `count` hits, and whose threads do not run."""
     one = freshness.Monitor("0badcafe", None, ())
     measured = Measurements(Schedule(constant(1, 1)), 1, 0.0)
     one._threads = []

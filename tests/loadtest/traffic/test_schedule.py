@@ -1,4 +1,4 @@
-"""Schedules: arrivals follow the rate's integral, whatever the number of senders."""
+"""Schedules: arrivals follow the rate's integral with any number of senders."""
 
 import itertools
 import math
