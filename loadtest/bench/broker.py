@@ -2,10 +2,13 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from aiokafka import AIOKafkaConsumer
 
 from loadtest.bench.wrk import cores
 from loadtest.check.processes import free_port, listening, started
@@ -36,3 +39,17 @@ def broker(folder: Path) -> Iterator[str]:
 def name() -> str:
     """Return what the broker is, for a report."""
     return "given" if KAFKA in os.environ else "Tansu (deploy.local.broker), on the client's core"
+
+
+async def records(kafka: str, topic: str) -> list[bytes]:
+    """Return the values of all records of a topic; it has ended when none has come for a second."""
+    values: list[bytes] = []
+    async with AIOKafkaConsumer(
+        topic, bootstrap_servers=kafka, auto_offset_reset="earliest", max_partition_fetch_bytes=4_194_304
+    ) as consumer:
+        last = time.monotonic()
+        while time.monotonic() - last < 1:
+            for found in (await consumer.getmany(timeout_ms=200)).values():
+                values += [record.value for record in found]
+                last = time.monotonic()
+    return values

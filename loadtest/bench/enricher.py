@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import json
 import os
-import re
 import secrets
 import subprocess
 import sys
@@ -28,41 +27,29 @@ from collector.contract import Hit, encode
 from loadtest.bench import native
 from loadtest.bench.broker import KAFKA, broker
 from loadtest.bench.broker import name as broker_name
+from loadtest.bench.collector_process import SURFACE
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
 from loadtest.check.processes import Program, answers, free_port, rss_bytes, started
-from loadtest.traffic import profiles, user_agents
+from loadtest.traffic import profiles
 
 PARTITIONS: Final = 4
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 """What the operating system counts in: a miniature may be over before the first of them."""
-_GCLID: Final = "EAIaIQobChMIcampaign0001"
-_MARK: Final = re.compile(r"&x\.lt=[^&]*")
-_BODY_MARK: Final = re.compile(r'"props":\{"lt":"[^"]*",')
 
 
 def hits(count: int) -> Iterator[Hit]:
-    """Yield realistic hits: visits of `traffic`, user agents with a tail and 5 % unseen, click ids all different.
+    """Yield the hits of the mix, no two alike, as the collector writes them."""
+    return itertools.islice(profiles.hits("mix", 7, SURFACE), count)
 
-    The mark that the load test's audit puts on each of its hits is gone: a pixel carries none, and a tag's event has an
-    id in its place, as the tag itself sends one.
-    """
-    pool = list(itertools.islice(profiles.hits("shop", 7, profiles.Surface()), min(count, 50_000)))
-    agents = user_agents.stream(7)
-    first = pool[0].at
-    for number in range(count):
-        hit = pool[number % len(pool)]
-        at = first + number
-        body = _BODY_MARK.sub(f'"id":"{number:026x}","props":{{', hit.body)
-        again = {"query": _MARK.sub("", hit.query), "body": body}
-        for field, text in again.items():
-            if _GCLID in text:
-                again[field] = text.replace(_GCLID, f"EAIaIQobChMI{number:012x}")
-        again["id"] = f"{at:012x}{hit.id[12:20]}{number:012x}"
-        if hit.kind in {"pixel", "tag"}:
-            again["user_agent"] = agent = next(agents)
-            hints = user_agents.client_hints(agent)
-            again["sec_ch_ua"], again["sec_ch_ua_mobile"], again["sec_ch_ua_platform"] = hints
-        yield msgspec.structs.replace(hit, at=at, **again)
+
+class Enriching(msgspec.Struct, frozen=True):
+    """An enricher that runs."""
+
+    program: Program
+    group: str
+    """Its consumer group."""
+    topic: str
+    """Where it writes rows."""
 
 
 async def _topics(kafka: str, *names: str) -> None:
@@ -141,10 +128,8 @@ def _passthrough(kafka: str, raw: str, count: int, folder: Path) -> Figures:
 
 
 @contextmanager
-def enriching(
-    kafka: str, raw: str, folder: Path, delivery: str, code: Path = native.ROOT
-) -> Iterator[tuple[Program, str]]:
-    """Run the enricher that lies in `code` on one core, from readiness on; yields it with its consumer group."""
+def enriching(kafka: str, raw: str, folder: Path, delivery: str, code: Path = native.ROOT) -> Iterator[Enriching]:
+    """Run the enricher that lies in `code` on one core; yields it once it is ready."""
     name = secrets.token_hex(4)
     good, dead = f"enriched.{name}", f"dead.{name}"
     asyncio.run(_topics(kafka, good, dead))
@@ -163,17 +148,16 @@ def enriching(
     argv = [sys.executable, "-m", "enricher"]
     with started(argv, folder=folder, ready=lambda: answers(ready), environ=environ, cores=[0], cwd=code) as program:
         native.check(program.pid, code)
-        yield program, environ["PHAROS_ENRICHER_GROUP"]
+        yield Enriching(program, environ["PHAROS_ENRICHER_GROUP"], good)
 
 
 def _enricher(kafka: str, raw: str, count: int, folder: Path, delivery: str, code: Path) -> Figures:
-    with enriching(kafka, raw, folder, delivery, code) as (program, group):
-        return _measured(program, kafka, group, raw, count)
+    with enriching(kafka, raw, folder, delivery, code) as one:
+        return _measured(one.program, kafka, one.group, raw, count)
 
 
-def _alone(count: int, code: Path) -> Figures:
-    """Run the `measure` of the enricher in `code` over hits: warm and cold, no Kafka."""
-    lines = b"\n".join(encode(hit) for hit in hits(count))
+def _alone(lines: bytes, code: Path) -> Figures:
+    """Run the `measure` of the enricher in `code` over hits, a line each: warm and cold, no Kafka."""
     argv = [sys.executable, "-m", "enricher", "measure"]
     done = subprocess.run(argv, input=lines, stdout=subprocess.PIPE, check=True, cwd=code)
     figures: dict[str, float] = json.loads(done.stdout)
@@ -191,6 +175,7 @@ def prepare(options: Options) -> Iterator[Bench]:
         raw = f"raw.{secrets.token_hex(4)}"
         asyncio.run(fill(kafka, raw, count))
         code = native.compiled(folder / "native")
+        lines = b"\n".join(encode(hit) for hit in hits(options.scaled(200_000, 1_000)))
 
         def enriched(code: Path) -> Callable[[], Figures]:
             return lambda: _enricher(kafka, raw, count, folder, delivery, code)
@@ -201,11 +186,11 @@ def prepare(options: Options) -> Iterator[Bench]:
                 Contestant("passthrough", lambda: _passthrough(kafka, raw, count, folder)),
                 Contestant("enricher", enriched(code), floor="passthrough"),
                 Contestant("enricher, interpreted", enriched(native.ROOT), floor="passthrough"),
-                Contestant("enrichment alone", lambda: _alone(options.scaled(200_000, 1_000), code)),
+                Contestant("enrichment alone", lambda: _alone(lines, code)),
             ),
             facts={
                 "enricher": "compiled (deploy.native), as in the image",
-                "hits": f"{count:,}",
+                "hits": f"the mix, {count:,} different ones",
                 "broker": broker_name(),
                 "delivery": delivery,
             },

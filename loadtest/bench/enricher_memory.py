@@ -28,11 +28,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, broker(Path(name)) as kafka:
         raw = f"raw.{secrets.token_hex(4)}"
         asyncio.run(fill(kafka, raw, hits))
-        with enriching(kafka, raw, Path(name), "at_least_once") as (program, group):
+        with enriching(kafka, raw, Path(name), "at_least_once") as one:
             for share in _AT:
                 count = int(hits * share)
-                asyncio.run(until_committed(kafka, group, raw, count, program))
-                now, peak = rss_bytes(program.pid) / 1e6, program.rss_peak_bytes() / 1e6
+                asyncio.run(until_committed(kafka, one.group, raw, count, one.program))
+                now, peak = rss_bytes(one.program.pid) / 1e6, one.program.rss_peak_bytes() / 1e6
                 print(f"{count:>12,} hits: {now:.0f} MB, at most {peak:.0f} MB so far", flush=True)
     return 0
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from aiokafka import AIOKafkaConsumer
 
 from loadtest.bench import broker, native, nginx, wrk
 from loadtest.bench.collector_process import SURFACE, collector
@@ -64,22 +63,10 @@ def named(texts: Iterable[bytes], run: str) -> set[int]:
     return {int(number, 16) for text in texts for number in pattern.findall(text)}
 
 
-async def _records(kafka: str, topic: str) -> list[bytes]:
-    """Return all records of a topic; it has ended when none has come for a second."""
-    values: list[bytes] = []
-    async with AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest") as consumer:
-        last = time.monotonic()
-        while time.monotonic() - last < 1:
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                values += [record.value for record in records]
-                last = time.monotonic()
-    return values
-
-
 def _not_in_topic(kafka: str, drive: driver.DriveResult) -> int:
     (totals,) = drive.totals
     answered = {number for number, outcome in enumerate(totals.outcomes) if outcome == verdict.ACCEPTED}
-    return len(answered - named(asyncio.run(_records(kafka, TOPIC)), drive.plan.run))
+    return len(answered - named(asyncio.run(broker.records(kafka, TOPIC)), drive.plan.run))
 
 
 @contextmanager

@@ -22,21 +22,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import clickhouse_connect
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from enricher.contract import COLUMNS, ROW_FORMAT, Event, encode_row
+from enricher.contract import COLUMNS, ROW_FORMAT
 from loadtest.bench import broker
+from loadtest.bench.enricher import enriching, fill, until_committed
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
 from loadtest.check.processes import Program, answers, cpu_s, free_port, listening, started
 
-PARTITIONS: Final = 4
 BATCH_ROWS: Final = 50_000
 AT_ONCE: Final = 1
 """Inserts in flight: the sink's default."""
-NOVEMBER_MS: Final = 1_795_334_400_000
 _ROOT: Final = Path(__file__).parent.parent.parent
-_AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0 Safari/537.36"
 _SETTINGS: Final[dict[str, object]] = {
     "input_format_json_compact_allow_variable_number_of_columns": 1,
     "input_format_parallel_parsing": 0,
@@ -51,72 +47,16 @@ _SETTINGS: Final[dict[str, object]] = {
 }
 
 
-def rows(count: int) -> Iterator[bytes]:
-    """Yield rows as the enricher writes them: page views of a shop, some 700 bytes each, no two alike."""
-    for number in range(count):
-        at = NOVEMBER_MS + number * 20
-        visitor = number * 2_654_435_761 % 4_294_967_296
-        page = f"/product/{number * number % 3_001}"
-        campaign = number % 7 == 0
-        yield encode_row(
-            Event(
-                event_id=f"{at >> 16:08x}-{at & 0xFFFF:04x}-7{visitor & 0xFFF:03x}-8000-{number:012x}",
-                site="shop",
-                event="pageview",
-                kind="tag",
-                received_at=f"{at / 1000:.3f}",
-                occurred_at=f"{(at - 80) / 1000:.3f}",
-                version=1_152_921_504_606_846_977 + number,
-                visitor_id=f"{visitor:016x}{visitor ^ 0x5BD1E995:016x}",
-                visitor_kind="cookie",
-                url=f"https://shop.example{page}"
-                + ("?utm_source=newsletter&utm_medium=email&utm_campaign=c17" * campaign),
-                host="shop.example",
-                path=page,
-                title=f"Product {number % 3_001} in many colours",
-                referrer="https://www.google.com/" if number % 3 else "https://shop.example/category/mugs",
-                referrer_host="www.google.com" if number % 3 else "shop.example",
-                referrer_name="Google" if number % 3 else "",
-                referrer_kind="search" if number % 3 else "internal",
-                utm_source="newsletter" * campaign,
-                utm_medium="email" * campaign,
-                utm_campaign="c17" * campaign,
-                source="google",
-                medium="organic",
-                channel="Organic Search",
-                user_agent=_AGENT.format(100 + visitor % 45),
-                browser="Chrome",
-                browser_version=f"{100 + visitor % 45}.0",
-                os="Linux",
-                device="desktop",
-                language="de",
-                country="AT",
-                ip=f"203.0.{visitor % 250}.0",
-                consent="assumed",
-                enriched_by=1,
-            )
-        )
-
-
-async def _fill(kafka: str, topic: str, prepared: list[bytes]) -> None:
-    """Write the rows as the enricher's producer does: lz4, a batch a partition in turn."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
-    await admin.close()
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", compression_type="lz4", max_batch_size=500_000)
-    await producer.start()
-    try:
-        sent, partition, batch = [], 0, producer.create_batch()
-        for row in prepared:
-            if batch.append(timestamp=None, key=None, value=row) is None:
-                sent.append(await producer.send_batch(batch, topic, partition=partition % PARTITIONS))
-                partition, batch = partition + 1, producer.create_batch()
-                batch.append(timestamp=None, key=None, value=row)
-        sent.append(await producer.send_batch(batch, topic, partition=partition % PARTITIONS))
-        await asyncio.gather(*sent)
-    finally:
-        await producer.stop()
+def rows(kafka: str, count: int, folder: Path) -> tuple[str, list[bytes]]:
+    """Let an enricher make rows of the mix; return their topic, and the rows with their line ends."""
+    raw = f"raw.{secrets.token_hex(4)}"
+    asyncio.run(fill(kafka, raw, count))
+    with enriching(kafka, raw, folder, "at_least_once") as one:
+        asyncio.run(until_committed(kafka, one.group, raw, count, one.program))
+    found = asyncio.run(broker.records(kafka, one.topic))
+    if len(found) != count:
+        raise RuntimeError(f"{len(found):,} rows of {count:,} hits")
+    return one.topic, [row.rstrip(b"\n") + b"\n" for row in found]
 
 
 class Storage:
@@ -241,9 +181,7 @@ def prepare(options: Options) -> Iterator[Bench]:
         ]
         program = stack.enter_context(started(argv, folder=folder, ready=lambda: listening(port)))
         storage = Storage(program, f"http://127.0.0.1:{port}")
-        prepared = list(rows(count))
-        topic = f"hits.enriched.{secrets.token_hex(4)}"
-        asyncio.run(_fill(kafka, topic, prepared))
+        topic, prepared = rows(kafka, count, folder)
         bodies = [
             (len(part), b"".join(part))
             for part in (prepared[start : start + BATCH_ROWS] for start in range(0, count, BATCH_ROWS))
@@ -261,7 +199,7 @@ def prepare(options: Options) -> Iterator[Bench]:
             title="A full topic into ClickHouse, against straight inserts of the same bytes",
             contestants=contestants,
             facts={
-                "rows": f"{count:,} of {sum(map(len, prepared)) // count} bytes",
+                "rows": f"the mix, enriched: {count:,} of {sum(map(len, prepared)) // count} bytes",
                 "broker": broker.name(),
                 "straight inserts": f"{BATCH_ROWS:,} rows each, {AT_ONCE} at once",
             },
