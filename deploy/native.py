@@ -69,7 +69,7 @@ def compiler() -> str:
     """Return the C compiler's path.
 
     Raises:
-        Impossible: there is none, or Python's headers are not there.
+        Impossible: there is no compiler, or Python's headers are not there.
     """
     name = os.environ.get("CC", "gcc")
     path = shutil.which(name)

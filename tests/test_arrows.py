@@ -94,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
     "deploy.local": CONTRACTS | {"deploy"},
     "deploy.local.clickhouse": CONTRACTS,
 }
-"""Room -> the other rooms that it may import, besides `stage`, which every room may import."""
+"""Room -> the other rooms that it may import. Every room may also import `stage`."""
 
 PURE_ROOMS = ("collector.contract", "collector.policy", "enricher.contract", "enricher.rules", "enricher.row")
 PURE_MODULES = ("collector.spool.block", "collector.spool.segment", "sink.protocol", "sink.batch", "sink.freshness")

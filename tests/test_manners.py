@@ -1,4 +1,4 @@
-"""What tests/conftest.py promises of every run: a skip is told or fails, and no process outlives the run."""
+"""What tests/conftest.py promises of every run: a skip is reported or fails, and no process outlives the run."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The guard of the unit tests: it refuses processes and sockets, whatever the code under test does about it."""
+"""The guard of the unit tests: it refuses processes and sockets, even if the code under test catches the error."""
 
 import subprocess
 import sys

@@ -126,7 +126,7 @@ def _cache(seen: Seen) -> Iterator[Finding]:
 def _cookie(seen: Seen) -> Iterator[Finding]:
     found = next((cookie for cookie in seen.first.cookies if cookie.startswith("_pid=")), "")
     if not found:
-        fix = "Right for cookieless sites and before consent (this hit said n=1); else the edge drops Set-Cookie."
+        fix = "Right for cookieless sites and before consent (this hit sent n=1); otherwise the edge drops Set-Cookie."
         yield Finding("note", "cookie", "no cookie _pid is set", fix)
         return
     parts = [part.strip() for part in found.split(";")]
@@ -214,7 +214,7 @@ def _refusal(seen: Seen) -> Iterator[Finding]:
     if seen.refused.status == 200 and verdict.startswith("refused"):
         yield Finding("ok", "refusals", f"an unknown site gets the pixel and the truth ({verdict})")
     else:
-        fix = "The edge answers for the collector, or changes the query."
+        fix = "The edge answers instead of the collector, or changes the query."
         yield Finding("bad", "refusals", f"an unknown site gets {seen.refused.status}, X-Pharos {verdict!r}", fix)
 
 

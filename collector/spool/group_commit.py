@@ -29,12 +29,12 @@ class Waiting:
         self.write: Callable[[bytes], None] = drop
 
     def go_on(self) -> None:
-        """Hear that all answers of this turn have been written."""
+        """Called when all answers of this turn have been written."""
         raise NotImplementedError
 
 
 def drop(answer: bytes) -> None:
-    """Stand for the writing of a connection that is not there yet, or gone."""
+    """Discard the answer: the connection does not exist yet, or is closed."""
 
 
 class _Taken:
@@ -60,7 +60,7 @@ class Turn:
         on_written: Callable[[list[Chunk]], None],
         tally: Tally,
     ) -> None:
-        """`disk` has one thread, in which fsync waits; `on_written` hears what was written, before answers leave."""
+        """`disk` has one thread, in which fsync waits; `on_written` is called before the answers leave."""
         self._loop: Final = loop
         self._spool: Final = spool
         self._fsync: Final = fsync
@@ -71,7 +71,7 @@ class Turn:
         self._answers: list[Answer] = []
         self._taken = _Taken()
         self.followers: list[Waiting] = []
-        """Connections that want to hear when their answers are out."""
+        """Connections to call when their answers have been written."""
         self.due = False
         self.number = 1
         """Of the turn that collects now."""
@@ -87,7 +87,7 @@ class Turn:
         Requests come in bursts: a turn of the first few is soon due, and costs as much as a turn of many.
         """
         self.due = True
-        self._began = time.perf_counter()  # uvloop's own clock stands still while a turn lasts
+        self._began = time.perf_counter()  # uvloop's own clock does not advance during a turn
         self._loop.call_soon(self._loop.call_soon, self.flush)
 
     def take(self, connection: Waiting, decision: Decision) -> None:
@@ -226,7 +226,7 @@ async def sync_regularly(spool: Spool, interval_s: float, disk: ThreadPoolExecut
 
 
 async def tend(spool: Spool, fsync: Fsync, disk: ThreadPoolExecutor) -> None:
-    """Once a second: retire old segments, let go of old ones, look at the free space. Runs until cancelled."""
+    """Once a second close and delete old segments and check the free space. Runs until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(1)

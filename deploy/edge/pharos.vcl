@@ -4,8 +4,8 @@ vcl 4.1;
 # - by hitch, which writes no headers: let it speak PROXY (`write-proxy-v2 = on`, and `varnishd -a ...,PROXY`). client.ip is
 #   then the visitor's, and nothing below need be changed.
 # - by nginx or a load balancer, which sets X-Forwarded-For: name it in `trusted`. Varnish appends it to that header as one
-#   hop more, so the collector must know it as well.
-# Tell the collector: PHAROS_COLLECTOR_TRUSTED_PROXIES=<Varnish's address>,<the address of whatever is in `trusted`>.
+#   more proxy, so the collector must know it too.
+# Tell the collector: PHAROS_COLLECTOR_TRUSTED_PROXIES=<Varnish's address>,<the addresses in `trusted`>.
 
 backend collector {
     .host = "collector";

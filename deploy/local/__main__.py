@@ -146,7 +146,7 @@ class _Signals:
             asyncio.get_running_loop().add_signal_handler(number, self._hear)
 
     def _hear(self) -> None:
-        """Take one sent to a whole process group once: make hears it too, and hands SIGTERM on."""
+        """Count a signal to the whole process group once: make receives it too, and forwards SIGTERM."""
         now = asyncio.get_running_loop().time()
         if now - self._heard_at >= TWICE_S:
             self._come.set()

@@ -1,6 +1,6 @@
 """`python -m deploy.local.broker`: Tansu, a Kafka-protocol broker in one binary, with the topics of Pharos made.
 
-It keeps everything in memory: every start begins with empty topics, made anew here. docs/local.md says what that means.
+It keeps everything in memory: every start begins with empty topics, created here. docs/local.md says what that means.
 """
 
 import argparse
@@ -56,9 +56,9 @@ async def has_topics(bootstrap: str) -> bool:
 
 
 async def group_state(host: str, port: int, group: str) -> str:
-    """Return a consumer group's state as DescribeGroups says it, such as "Stable"; empty where nobody answers.
+    """Return a consumer group's state from DescribeGroups, such as "Stable"; empty if the broker does not answer.
 
-    By hand, because aiokafka cannot read Tansu's list of members; the state stands before it.
+    Parsed here because aiokafka cannot read Tansu's list of members; the state comes before it.
     """
     name = group.encode()
     asked = struct.pack(">hhihih", 15, 0, 1, -1, 1, len(name)) + name

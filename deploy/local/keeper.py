@@ -13,7 +13,7 @@ from deploy.local.programs import Program
 PAUSES_S: Final = (0.2, 0.5, 1, 2, 5, 10)
 """Before each start after a death; the last one stays."""
 STEADY_S: Final = 30
-"""A program that ran so long starts anew at the first pause."""
+"""After a run of this length a restart uses the first pause again."""
 LOG_BYTES: Final = 16 << 20
 """A log that is longer at the start is kept as `.1`."""
 
@@ -22,14 +22,14 @@ WRONG_SETTING: Final = 2
 
 
 class Keeper:
-    """One program; `died` is told the exit code and the pause before each new start, in one line."""
+    """One program; `died` is called with one line before each restart: the exit code and the pause."""
 
     def __init__(self, program: Program, folder: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
         self.program = program
         self.log = folder / f"{program.name}.log"
         self.starts = 0
         self.refused = asyncio.Event()
-        """Set when the program said that its settings are wrong: it is not started again."""
+        """Set when the program exits because of wrong settings: it is not started again."""
         self.after_death: Callable[[], None] = lambda: None
         """Called when the program has died by itself, before it is started again."""
         self._environ = {name: value for name, value in environ.items() if not name.startswith("PHAROS_LOCAL_")}

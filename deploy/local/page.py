@@ -1,4 +1,4 @@
-"""The demo page of `make run`: a page with the pixel, to see the first hits come, served beside the collector."""
+"""The demo page of `make run`: a page with the pixel, which sends the first hits."""
 
 import html
 from string import Template

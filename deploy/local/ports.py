@@ -21,9 +21,9 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def find(host: str, besides: Container[int] = ()) -> int:
-    """Return a port that nobody listens on, and that is none of `besides`."""
+def find(host: str, taken: Container[int] = ()) -> int:
+    """Return a free port that is not in `taken`."""
     while True:
         port = random.SystemRandom().randint(_LOWEST, _HIGHEST)
-        if port not in besides and is_free(host, port):
+        if port not in taken and is_free(host, port):
             return port

@@ -67,7 +67,7 @@ class Runner:
                         await asyncio.sleep(0.1)
 
     def _end_consumers(self) -> None:
-        """The embedded broker comes back empty: whoever remembers offsets of its former life must not meet it.
+        """Kill the enricher and the sink: the broker returns empty, and they remember offsets from before.
 
         They would commit such an offset, and pass over as many of the hits that the collector sends again.
         """
@@ -114,7 +114,7 @@ class Runner:
             await asyncio.sleep(pause_s)
 
     async def stop(self, http: aiohttp.ClientSession, *, gently: bool) -> bool:
-        """End everything: the stages in a hit's order, each when nothing waits before it, then what they stood on."""
+        """End the stages in the order of a hit, each when its input is empty, then the broker and ClickHouse."""
         stages = [keeper for keeper in self._keepers if keeper.program.lag]
         below = [keeper for keeper in self._keepers if not keeper.program.lag]
         clean = True

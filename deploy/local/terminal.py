@@ -18,7 +18,7 @@ def foreground() -> Iterator[None]:
         yield
         return
     os.setpgid(0, 0)
-    # Nobody before us hears of a stop: Ctrl-Z would leave the terminal to no one.
+    # Ctrl-Z would stop us without informing make, and no process would own the terminal.
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     os.tcsetpgrp(sys.stdin.fileno(), os.getpid())

@@ -20,7 +20,7 @@ def nginx(
 ) -> tuple[str, Program]:
     """Start nginx before the collectors on these ports of 127.0.0.1; return its base URL and the process.
 
-    `upstream` is a text to stand in upstream.conf's place.
+    `upstream` replaces the text of upstream.conf.
     """
     binary = binary or needs.program("nginx", "nginx")
     port = free_port()

@@ -27,7 +27,7 @@ FOREIGN = "session=secret; _pid=00112233445566778899aabbccddeeff; _ga=GA1.2; _pc
 
 
 class Upstream:
-    """Stands where the collector stands, and keeps what it is sent."""
+    """Takes the collector's place, and keeps the requests."""
 
     def __init__(self) -> None:
         self.seen: list[web.Request] = []

@@ -220,7 +220,7 @@ def test_the_certificates_solver_is_let_in(cluster: Path) -> None:
 
 
 def test_the_topics_have_three_copies_unless_there_is_one_broker(tmp_path: Path) -> None:
-    """The script with something in the tool's place that writes down what it is told."""
+    """The script with a fake tool that records its arguments."""
     tool, told = tmp_path / "kafka-topics.sh", tmp_path / "told"
     tool.write_text(f'#!/bin/sh\necho "$@" >> {told}\n')
     tool.chmod(0o755)
@@ -343,7 +343,7 @@ def test_there_is_a_drop_in_for_each_secret() -> None:
 
 
 def test_grafana_may_only_read() -> None:
-    """Whoever sees a dashboard may send SQL through it."""
+    """A user who sees a dashboard can send SQL through it."""
     users = ElementTree.parse(DEPLOY / "clickhouse/analyst.xml").getroot()
     assert [grant.text for grant in users.iterfind("users/analyst/grants/query")] == ["GRANT SELECT ON pharos.*"]
     assert users.findtext("profiles/analyst/readonly") == "2"

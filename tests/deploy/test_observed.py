@@ -102,7 +102,7 @@ async def test_prometheus_answers_what_was_sent_and_misses_a_killed_sink(
 async def _killed(
     system: System, url: str, http: aiohttp.ClientSession, prometheus: Prometheus, alertmanager: Alertmanager
 ) -> None:
-    """Kill the sink under traffic: what it told of its lag is gone, and yet the lag is seen to grow till it is back."""
+    """Kill the sink under traffic: its own lag metric is gone, and yet the recorded lag grows until it returns."""
     done = asyncio.Event()
 
     async def traffic() -> None:

@@ -184,7 +184,7 @@ async def test_dashboards_and_alerts_on_the_real_programs(tmp_path: Path, start:
 
 
 async def _traffic(http: aiohttp.ClientSession, collector: str, done: asyncio.Event) -> None:
-    """Ten visits a second: most go well, one in twenty has an event name that is none, one buys something."""
+    """Ten visits a second: most go well, one in twenty has an invalid event name, one buys something."""
     number = 0
     while not done.is_set():
         number += 1

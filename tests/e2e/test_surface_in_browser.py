@@ -99,7 +99,7 @@ class Place:
         self.collector = f"http://px.shop.localhost:{system.port}"
 
     async def rows(self, path: str, count: int, *, engagement: bool = False) -> list[dict[str, Any]]:
-        """Return the events of pages with this path, in the order of their arrival, once there are so many.
+        """Return the events of pages with this path, in the order of their arrival, when there are `count` of them.
 
         Whether there is any engagement depends on the machine's speed: it is left out unless it is asked for.
         """
@@ -207,7 +207,7 @@ async def test_an_event_before_the_tag_is_there_keeps_its_value(place: Place) ->
 
 async def test_what_happens_just_before_leaving_arrives(place: Place) -> None:
     async with visit(place, "/leave") as (shown, _):
-        await shown.wait_for_timeout(150)  # engagement under 0.1 s is not told
+        await shown.wait_for_timeout(150)  # engagement under 0.1 s is not reported
         await shown.evaluate("pharos('bought'); document.getElementById('on').click()")
         await shown.wait_for_url("**/left")
         rows = {row["event"]: row for row in await place.rows("/leave", 3, engagement=True)}

@@ -1,6 +1,6 @@
 """A TCP proxy on loopback that can cut, reset, stall, and lose answers: the network's faults between two programs.
 
-It runs in a thread of its own, so that it goes on whatever the test's event loop does. Every method returns when the
+It runs in its own thread, independent of the test's event loop. Every method returns when the
 fault is in force.
 """
 
@@ -17,7 +17,7 @@ _CHUNK_BYTES = 65_536
 
 
 class Proxy:
-    """Forwards 127.0.0.1:`port` to 127.0.0.1:`target`; whole until told otherwise."""
+    """Forwards 127.0.0.1:`port` to 127.0.0.1:`target`; without a fault until one is set."""
 
     def __init__(self, target: int, port: int | None = None) -> None:
         self.target = target
@@ -52,7 +52,7 @@ class Proxy:
         self._call(self._set(stalled=True))
 
     def lose_answers(self) -> None:
-        """Pass requests on, and throw every answer away, until `heal`: what was asked happens, and nobody is told."""
+        """Pass requests on and discard every answer, until `heal`: requests have their effect without an answer."""
         self._call(self._set(answers_lost=True))
 
     def reset_after(self, count: int) -> None:
@@ -79,7 +79,7 @@ class Proxy:
         self._listener = self._loop.create_task(self._accept(door))
 
     async def _accept(self, door: socket.socket) -> None:
-        # Not asyncio.start_server: closing that leaves a connection that it is just taking open for ever.
+        # Not asyncio.start_server: closing that never closes a connection that is just being accepted.
         with door:
             while True:
                 near, _ = await self._loop.sock_accept(door)

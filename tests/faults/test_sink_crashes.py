@@ -1,4 +1,4 @@
-"""Exactly once, shown: whatever stops, and wherever, the storage table itself holds every event once.
+"""Exactly once: after a stop of any part at any step the storage table itself has every event once.
 
 The table does not merge in these tests, so a doubled row stays visible; rows are counted in `pharos.event_log`, which
 unlike the view `pharos.events` hides nothing. PHAROS_TEST_SCALE=full: 1,000,000 events and more than 100 stops.
@@ -168,7 +168,7 @@ async def test_refusals_and_crashes_together(bench: Bench) -> None:
     await stored(bench, count - len(bad))
     assert await asyncio.to_thread(last.terminate) == 0
     letters = {(letter.partition, letter.offset) for letter in await dead(bench.broker.bootstrap, bench.dead)}
-    assert len(letters) == len(bad)  # each at least once, told apart by where it came from
+    assert len(letters) == len(bad)  # each at least once; its origin distinguishes it
 
 
 async def test_retries_for_ever_while_clickhouse_is_away(bench: Bench) -> None:

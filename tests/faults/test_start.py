@@ -1,4 +1,4 @@
-"""Each program at its start: what it stands on is away, its port is taken, its settings are wrong."""
+"""Each program at its start: Kafka or ClickHouse is away, its port is taken, its settings are wrong."""
 
 import socket
 import sys
@@ -21,7 +21,7 @@ _SITES = "[sites.demo]\n"
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    """The three programs and what they stand on, none of it started."""
+    """The three programs, the broker and ClickHouse, none of them started."""
     broker, clickhouse = Tansu(tmp_path / "broker"), ClickHouse(tmp_path)
     whole = System(tmp_path, broker, clickhouse, _SITES)
     yield whole
@@ -31,7 +31,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 def _readiness(system: System, stage: str) -> tuple[int, str]:
-    """Return status and text of /readyz; 0 where nobody listens yet."""
+    """Return status and text of /readyz; 0 if the port is closed."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{system.admin[stage]}/readyz", timeout=5) as answer:
             return answer.status, answer.read().decode()

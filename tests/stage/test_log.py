@@ -1,4 +1,4 @@
-"""Log lines of every stage: bounded whatever floods, nothing left out unsaid, one line an event in either form."""
+"""Log lines of every stage: bounded in a flood, omissions are counted, one line per event in either form."""
 
 import json
 import logging

@@ -25,7 +25,7 @@ from stage import version
 async def serve(
     engine: Engine, users: Mapping[str, User], host: str, port: int, ready: Callable[[int], None], stop: asyncio.Event
 ) -> None:
-    """Serve until `stop`; `ready` is told the port once it listens. Raises OSError where it cannot listen."""
+    """Serve until `stop`; call `ready` with the port once it listens. Raises OSError if it cannot listen."""
     endpoint = Endpoint(engine, users)
     application = web.Application()
     application.add_routes(endpoint.routes())

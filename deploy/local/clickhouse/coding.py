@@ -58,7 +58,7 @@ class _Plain:
 
 
 def choose(accepted: str) -> str:
-    """Return the coding to answer with, given an `Accept-Encoding`; empty for none."""
+    """Return the coding to answer with, given an `Accept-Encoding`; empty: do not encode."""
     offered = {
         part.split(";")[0].strip().lower() for part in accepted.split(",") if not part.replace(" ", "").endswith(";q=0")
     }
@@ -87,7 +87,7 @@ def inflate(coding: str, body: bytes) -> bytes:
     """Return a request's body without its content coding.
 
     Raises:
-        LookupError: the coding is none of CODINGS.
+        LookupError: the coding is not in CODINGS.
         ValueError: the body is not in that coding.
     """
     readers = {

@@ -115,7 +115,7 @@ class Endpoint:
 
     @contextlib.asynccontextmanager
     async def _prepared(self, how: Request, statement: Query | None = None) -> AsyncIterator[Handle]:
-        """Lend a handle with the request's database and settings: a new one, or the session's own."""
+        """Give a handle with the request's database and settings: a new one, or the session's."""
         tag = how.settings["log_comment"]
         session = await self._session(how, statement)
         if session is None:

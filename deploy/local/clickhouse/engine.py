@@ -1,7 +1,7 @@
 """chDB opened on one folder: a handle of its own for every request, threads to run it on, and a way to stop it.
 
-Rule: settings, the database and `readonly` belong to a handle, and a handle lives for one request (or one session), so
-nothing that a request sets can leak into another. A handle costs about half a millisecond.
+Settings, the database and `readonly` belong to a handle, and a handle lives for one request (or one session), so that
+no setting of a request can affect another. A handle costs about half a millisecond.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _VERSION: Final = re.compile(r" \(version [^)]*\)")
 
 
 class QueryError(Exception):
-    """What ClickHouse says no with.
+    """ClickHouse's error.
 
     Attributes:
         code: ClickHouse's number of the error, such as 60.
@@ -180,7 +180,7 @@ class Engine:
 
     @contextlib.asynccontextmanager
     async def handle(self, tag: str) -> AsyncIterator[Handle]:
-        """Lend a new handle. Its settings carry `tag`, by which `call` finds what runs on it."""
+        """Give a new handle. Its settings have `tag`, by which `call` finds the query that runs on it."""
         handle = await self._threaded(Handle, self._path, tag)
         try:
             yield handle

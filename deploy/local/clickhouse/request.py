@@ -103,7 +103,7 @@ def _session_s(text: str) -> int:
 
 
 def _basic(header: str) -> tuple[str, str]:
-    """Return name and password of HTTP's Basic scheme; nobody for anything else."""
+    """Return name and password of HTTP's Basic scheme; empty texts for any other scheme."""
     scheme, _, coded = header.partition(" ")
     try:
         name, _, password = base64.b64decode(coded, validate=True).decode().partition(":")

@@ -1,7 +1,7 @@
 """What the head of a ClickHouse statement says: does it read, does it carry rows, in which format?
 
-Rule: pure and total. This is no SQL parser: it knows quotes, comments and brackets, and looks at a few words outside of
-them; what it does not understand it hands to the engine as it is, whose error is better than ours.
+This is not a SQL parser: it knows quotes, comments and brackets, and reads a few words outside of them. It passes what
+it does not understand to the engine unchanged, whose error is better than ours.
 """
 
 import itertools
@@ -48,7 +48,7 @@ class Query(msgspec.Struct, frozen=True):
     keyword: str
     """First word in capitals; empty for an empty text. Example: "SELECT"."""
     format: str = ""
-    """The FORMAT clause's name, empty where there is none."""
+    """The FORMAT clause's name; empty if it has no such clause."""
     temporary: bool = False
     """Whether it makes a temporary table, which lives in a session."""
     several: bool = False

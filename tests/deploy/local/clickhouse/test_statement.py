@@ -40,7 +40,7 @@ def test_any_bytes_are_read(text: bytes) -> None:
     rows=st.binary(max_size=100),
 )
 def test_rows_come_through_byte_for_byte(table: str, columns: list[str], rows: bytes) -> None:
-    """Binary rows must not lose a byte, whatever they look like."""
+    """Any binary rows must arrive without a change."""
     head = f"INSERT INTO {table}" + (f" ({', '.join(columns)})" if columns else "")
     text = f"{head}\n FORMAT RowBinary\n".encode() + rows
     found = read(text)
