@@ -130,14 +130,19 @@ def attribution(client: Any, site: str, since: datetime, until: datetime) -> dic
     """Return the value in EUR by channel and model, asked of the views as an analyst would."""
     given = (
         "site = {site:String}, conversion = 'purchase', lookback_days = 30, "
-        "since = {since:String}, until = {until:String}"
+        "since = {since:String}, until = {until:String}, tz = 'UTC', restart = 0, touch_kinds = 'arrival,click', "
+        "ignore = ''"
     )
     parameters = {"site": site, "since": f"{since:%Y-%m-%d %H:%M:%S}", "until": f"{until:%Y-%m-%d %H:%M:%S}"}
-    views = {model: f"attribution({given}, model = '{model}')" for model in MODELS}
-    views |= {"markov": f"attribution_markov({given})", "shapley": f"attribution_shapley({given})"}
+    views = {model: f"attribution({given}, model = '{model}', half_life_days = 7)" for model in MODELS}
+    views |= {
+        "markov": f"attribution_markov({given}, by = 'channel', max_names = 100)",
+        "shapley": f"attribution_shapley({given}, by = 'channel')",
+    }
     found: dict[str, dict[str, float]] = {}
     for model, view in views.items():
-        sql = f"SELECT channel, sum(value) FROM pharos.{view} WHERE currency = 'EUR' GROUP BY channel"  # noqa: S608
+        name = "channel" if model in MODELS else "name"
+        sql = f"SELECT {name}, sum(value) FROM pharos.{view} WHERE currency = 'EUR' GROUP BY {name}"  # noqa: S608
         for channel, value in client.query(sql, parameters=parameters).result_rows:
             found.setdefault(channel, {})[model] = value
     return found

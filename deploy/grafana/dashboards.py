@@ -254,8 +254,12 @@ COLLECTOR: Final = Dashboard(
     ),
 )
 
-_PERIOD: Final = "since = toDateTime64($__from / 1000, 3, 'UTC'), until = toDateTime64($__to / 1000, 3, 'UTC')"
-_VIEW: Final = f"site = '$site', conversion = '$conversion', model = '$model', lookback_days = 30, {_PERIOD}"
+_MOMENT: Final = "toString(toDateTime64({0} / 1000, 3, 'UTC'))"
+_PERIOD: Final = f"since = {_MOMENT.format('$__from')}, until = {_MOMENT.format('$__to')}, tz = 'UTC'"
+_VIEW: Final = (
+    f"site = '$site', conversion = '$conversion', model = '$model', lookback_days = 30, {_PERIOD}, "
+    "half_life_days = 7, restart = 0, touch_kinds = 'arrival,click', ignore = ''"
+)
 _SPAN: Final = "{0} >= toDateTime64($__from / 1000, 3, 'UTC') AND {0} < toDateTime64($__to / 1000, 3, 'UTC')"
 _IN_TIME: Final = "site = '$site' AND " + _SPAN.format("occurred_at")
 
@@ -286,11 +290,12 @@ ATTRIBUTION: Final = Dashboard(
             width=12,
         ),
         Panel(
-            title="Events an hour, by channel",
-            says="Bots left out.",
+            title="Visits an hour, by channel",
+            says="Sessions by the hour in which they began. Bots left out.",
             queries={
-                "": "SELECT toStartOfHour(occurred_at) AS time, channel, count() AS events FROM pharos.events "
-                f"WHERE {_IN_TIME} AND NOT is_bot GROUP BY time, channel ORDER BY time"
+                "": "SELECT toStartOfHour(started_at) AS time, channel, count() AS visits "
+                f"FROM pharos.sessions_between(site = '$site', {_PERIOD}) "
+                "WHERE NOT is_bot GROUP BY time, channel ORDER BY time"
             },
             width=16,
         ),
@@ -308,7 +313,7 @@ ATTRIBUTION: Final = Dashboard(
             says="Where visits begin, and what they are worth.",
             queries={
                 "": "SELECT entry_page, count() AS sessions, sum(events) AS events, sumMap(value) AS value "
-                f"FROM pharos.sessions WHERE site = '$site' AND {_SPAN.format('started_at')} AND NOT is_bot "
+                f"FROM pharos.sessions_between(site = '$site', {_PERIOD}) WHERE NOT is_bot "
                 "GROUP BY entry_page ORDER BY sessions DESC LIMIT 30"
             },
             kind="table",
@@ -320,8 +325,8 @@ ATTRIBUTION: Final = Dashboard(
 DASHBOARDS: Final = (PIPELINE, COLLECTOR, ATTRIBUTION)
 
 _VARIABLES: Final = {
-    "site": "SELECT DISTINCT site FROM pharos.event_log ORDER BY site",
-    "conversion": "SELECT DISTINCT event FROM pharos.event_log WHERE site = '$site' ORDER BY event = 'pageview', event",
+    "site": "SELECT DISTINCT site FROM pharos.names ORDER BY site",
+    "conversion": "SELECT DISTINCT event FROM pharos.names WHERE site = '$site' ORDER BY event = 'pageview', event",
 }
 MODELS: Final = ("last_non_direct", "first", "last", "linear", "position", "time_decay")
 

@@ -80,8 +80,11 @@ SETTINGS max_block_size = 131072, max_insert_threads = 1
 """
 
 
-WINDOW: Final = "since = '2026-10-05', until = '2026-11-04'"
-_GIVEN: Final = f"site = 'shop', conversion = 'purchase', lookback_days = 30, {WINDOW}"
+WINDOW: Final = "since = '2026-10-05', until = '2026-11-04', tz = 'UTC'"
+_GIVEN: Final = (
+    f"site = 'shop', conversion = 'purchase', lookback_days = 30, {WINDOW}, restart = 0, "
+    "touch_kinds = 'arrival,click', ignore = ''"
+)
 _ARRIVAL: Final = (
     "occurred_at, event_id, utm_source, utm_medium, utm_campaign, utm_id, click_id, kind, url, source, medium, "
     "campaign, channel"
@@ -113,16 +116,22 @@ READ: Final = {
 
 RULES: Final = ("first", "last", "last_non_direct", "linear", "position", "time_decay")
 VIEWS: Final = {
-    "sessions": ("floor of sessions", "pharos.sessions"),
+    "sessions": ("floor of sessions", f"pharos.sessions_between(site = 'shop', {WINDOW})"),
     "top_pages": ("floor of sessions", f"pharos.top_pages(site = 'shop', {WINDOW})"),
-    "touches": ("floor of attribution", "pharos.touches"),
+    "touches": ("floor of attribution", f"pharos.touches_between(site = 'shop', {WINDOW})"),
     "journeys": ("floor of attribution", f"pharos.journeys({_GIVEN})"),
     **{
-        f"attribution {model}": ("floor of attribution", f"pharos.attribution({_GIVEN}, model = '{model}')")
+        f"attribution {model}": (
+            "floor of attribution",
+            f"pharos.attribution({_GIVEN}, model = '{model}', half_life_days = 7)",
+        )
         for model in RULES
     },
-    "attribution_shapley": ("floor of attribution", f"pharos.attribution_shapley({_GIVEN})"),
-    "attribution_markov": ("floor of attribution", f"pharos.attribution_markov({_GIVEN})"),
+    "attribution_shapley": ("floor of attribution", f"pharos.attribution_shapley({_GIVEN}, by = 'channel')"),
+    "attribution_markov": (
+        "floor of attribution",
+        f"pharos.attribution_markov({_GIVEN}, by = 'channel', max_names = 100)",
+    ),
     "funnel": (
         "floor of people's days",
         f"pharos.funnel(site = 'shop', steps = 'pageview,signup,purchase', window_hours = 24, {WINDOW})",
@@ -130,11 +139,11 @@ VIEWS: Final = {
     "retention": ("floor of people's days", f"pharos.retention(site = 'shop', event = 'signup', {WINDOW})"),
     "audience": (
         "floor of people's days",
-        f"pharos.audience_with(site = 'shop', event = 'signup', min_count = 2, {WINDOW})",
+        f"pharos.audience(site = 'shop', event = 'signup', min_count = 2, {WINDOW})",
     ),
-    "conversions": ("", "pharos.conversions(site = 'shop', event = 'purchase')"),
+    "conversions": ("", f"pharos.conversions(site = 'shop', event = 'purchase', {WINDOW})"),
     "mail_opens": ("", f"pharos.mail_opens(site = 'shop', {WINDOW})"),
-    "realtime": ("", "pharos.realtime_with(site = 'shop', at = '2026-10-20 12:00:00')"),
+    "realtime": ("", "pharos.realtime(site = 'shop', at = '2026-10-20 12:00:00', tz = 'UTC')"),
 }
 SMALL_VIEWS: Final = ("sessions", "attribution linear", "audience", "conversions", "mail_opens", "realtime")
 

@@ -1,9 +1,11 @@
--- Storage, one row an event. Written by the sink only; analysts read the view `events`.
--- A repeat of an event has the same (site, event_id); the greatest `version` stands.
+-- The tables. Written by the sink only; analysts read the views.
 -- How long events are kept is a setting of the sink (PHAROS_SINK_RETENTION_DAYS), not part of a migration.
--- Order and partitions, as measured in docs/benchmarks.md: hit ids are UUIDs of version 7, so the order key follows time,
--- a day's sites side by side. Ids made of a sender's own id are random (day 1970-01-01): they lie in partitions of their
--- own. So no block of rows spans the key range of another month, and a read with FINAL merges only what can collide.
+
+-- Storage, one row a copy of an event. Copies have the same (site, event_id); the row with the greatest `version` wins.
+-- Order and partitions, as measured in docs/benchmarks.md: an event id of UUID version 7 begins with a time, so the sort
+-- key follows time, with a day's sites next to each other. Other ids (order numbers) are random and have day 1970-01-01:
+-- they have partitions of their own. So no block of rows spans the key range of another month, and a read with FINAL
+-- merges only what can collide.
 CREATE TABLE IF NOT EXISTS pharos.event_log
 (
     event_id             UUID CODEC(ZSTD(1)),
@@ -64,20 +66,145 @@ CREATE TABLE IF NOT EXISTS pharos.event_log
     props                Map(String, String) CODEC(ZSTD(1)),
     enriched_by          UInt32 CODEC(ZSTD(1)),
     dropped              Array(LowCardinality(String)) CODEC(ZSTD(1)),
+    -- What sessions need to know of an event, worked out once, at insert. From the lowest bit: 16 length of `path` in
+    -- bytes, a click, an arrival, (18 is left free for money), a campaign, 44 which campaign. For an engagement the last
+    -- 44 are the milliseconds that it looks back, at most twelve hours. See 0003_sessions.sql.
+    visit_code           UInt64 MATERIALIZED bitOr(
+        length(path) + 65536 * (kind = 'click')
+            + 131072 * ((kind != 'server' OR url != '') AND event NOT IN ('engagement', 'consent', 'outbound', 'download',
+                'scroll', 'form', 'error', 'not_found', 'vitals')),
+        multiIf(
+            event = 'engagement', bitShiftLeft(least(toUInt64OrZero(props['ms']), 43200000), 20),
+            event IN ('consent', 'outbound', 'download', 'scroll', 'form', 'error', 'not_found', 'vitals')
+                OR (kind = 'server' AND url = ''), 0,
+            utm_source != '' OR utm_medium != '' OR utm_campaign != '' OR utm_id != '' OR click_id != '',
+                bitShiftLeft(sipHash64(source, medium, campaign, utm_id, click_id), 20) + 524288,
+            0)) CODEC(ZSTD(1)),
+    -- Where an event comes from as one text, empty for direct.
+    origin               LowCardinality(String) MATERIALIZED
+        if(channel = 'Direct' AND source = '(direct)' AND medium = '(none)' AND campaign = '',
+           '', concat(source, '\0', medium, '\0', campaign, '\0', channel)),
     INDEX occurred_at occurred_at TYPE minmax GRANULARITY 1,
     INDEX visitor_id visitor_id TYPE bloom_filter(0.01) GRANULARITY 2,
     -- An empty row would be read as all defaults.
     CONSTRAINT named CHECK site != ''
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY (toYYYYMM(received_at), client_event_id != '')
+PARTITION BY (toYYYYMM(received_at), UUIDv7ToDateTime(event_id, 'UTC') = toDateTime64(0, 3, 'UTC'))
 ORDER BY (toDate(UUIDv7ToDateTime(event_id, 'UTC')), site, UUIDToNum(event_id))
 SETTINGS non_replicated_deduplication_window = 10000;
 
--- Each event once.
-CREATE VIEW IF NOT EXISTS pharos.events AS
-SELECT * EXCEPT (version)
-FROM pharos.event_log FINAL;
+-- The tables below are copies of a few columns, made by ClickHouse at each insert. All are idempotent: a row that comes
+-- twice changes nothing. The sink inserts with deduplicate_blocks_in_dependent_materialized_views, so that a repeated
+-- insert reaches them even where the event itself was stored by an earlier attempt.
+
+-- Which events there are, by site. `authenticated`: a server has sent one with an id, so other copies may exist.
+CREATE TABLE IF NOT EXISTS pharos.names
+(
+    site          LowCardinality(String),
+    event         LowCardinality(String),
+    authenticated SimpleAggregateFunction(max, UInt8),
+    received_at   SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (site, event)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.names_feed TO pharos.names AS
+SELECT site, event, max(kind = 'server' AND client_event_id != '') AS authenticated, max(l.received_at) AS received_at
+FROM pharos.event_log AS l
+GROUP BY site, event;
+
+-- What a server said, with its token, of an event that a browser may report too: its money and its user win over any
+-- browser's copy, in any order of arrival. Of several servers' copies the greatest version wins, as in event_log.
+CREATE TABLE IF NOT EXISTS pharos.authenticated
+(
+    event_id    UUID CODEC(ZSTD(1)),
+    site        LowCardinality(String),
+    event       LowCardinality(String),
+    version     UInt64 CODEC(Delta, ZSTD(1)),
+    value       Decimal(18, 4) CODEC(ZSTD(1)),
+    currency    LowCardinality(String),
+    user_id     String CODEC(ZSTD(1)),
+    is_bot      Bool,
+    bot_reason  LowCardinality(String),
+    received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY tuple()
+ORDER BY (site, event, toDate(UUIDv7ToDateTime(event_id, 'UTC')), UUIDToNum(event_id))
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.authenticated_feed TO pharos.authenticated AS
+SELECT event_id, site, event, version, value, currency, user_id, is_bot, bot_reason, received_at
+FROM pharos.event_log
+WHERE kind = 'server' AND client_event_id != '';
+
+-- What takes money back from an order: an event `refund`, or one with a negative value, that names the order's id.
+CREATE TABLE IF NOT EXISTS pharos.refunds
+(
+    event_id      UUID CODEC(ZSTD(1)),
+    site          LowCardinality(String),
+    event         LowCardinality(String),
+    order_id      String CODEC(ZSTD(1)),
+    authenticated UInt8,
+    is_bot        Bool,
+    version       UInt64 CODEC(Delta, ZSTD(1)),
+    value         Decimal(18, 4) CODEC(ZSTD(1)),
+    currency      LowCardinality(String),
+    received_at   DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (site, order_id, UUIDToNum(event_id))
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.refunds_feed TO pharos.refunds AS
+SELECT
+    event_id, site, event,
+    if(props['order_id'] != '', props['order_id'], client_event_id) AS order_id,
+    kind = 'server' AS authenticated,
+    is_bot,
+    -- A server's copy wins: money is in question.
+    if(kind = 'server', bitOr(version, bitShiftLeft(toUInt64(1), 63)), version) AS version,
+    value, currency, received_at
+FROM pharos.event_log AS l
+WHERE (event = 'refund' OR l.value < 0) AND order_id != '';
+
+-- Who is who: for a visitor the first user that any copy of an event names together with it, as (time, id, user).
+CREATE TABLE IF NOT EXISTS pharos.identities
+(
+    site        LowCardinality(String),
+    visitor_id  String CODEC(ZSTD(1)),
+    first       SimpleAggregateFunction(min, Tuple(DateTime64(3, 'UTC'), FixedString(16), String)) CODEC(ZSTD(1)),
+    received_at SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (site, visitor_id)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.identities_feed TO pharos.identities AS
+SELECT site, visitor_id, min((occurred_at, UUIDToNum(event_id), l.user_id)) AS first, max(l.received_at) AS received_at
+FROM pharos.event_log AS l
+WHERE l.user_id != '' AND visitor_id != '' AND NOT is_bot
+GROUP BY site, visitor_id;
+
+-- Who refused, and when last: a visitor id and nothing else. Lists of people leave it out.
+CREATE TABLE IF NOT EXISTS pharos.refusals
+(
+    site        LowCardinality(String),
+    visitor_id  String CODEC(ZSTD(1)),
+    refused_at  SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
+    received_at SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (site, visitor_id)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.refusals_feed TO pharos.refusals AS
+SELECT site, visitor_id, max(occurred_at) AS refused_at, max(l.received_at) AS received_at
+FROM pharos.event_log AS l
+WHERE consent = 'refused' AND visitor_id != ''
+GROUP BY site, visitor_id;
 
 -- What was erased, without a word of whom: `python -m sink erase` writes a row.
 CREATE TABLE IF NOT EXISTS pharos.erasures

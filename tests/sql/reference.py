@@ -1,13 +1,13 @@
-"""A second implementation of docs/sql.md, in plain Python, to hold the SQL against. Nothing here is fast or shared.
+"""A second implementation of docs/sql.md, in plain Python, to compare the SQL with. Nothing here is fast or shared.
 
-Rule: written from the definitions, not from the SQL: loops where the SQL has arrays, fractions where it has integers,
+Written from the definitions, not from the SQL: loops where the SQL has arrays, fractions where it has integers,
 removal of one channel after another where it inverts one matrix, every subset of channels where it has a closed form.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import combinations
@@ -16,6 +16,10 @@ from uuid import UUID
 import numpy as np
 
 IDLE = timedelta(minutes=30)
+LOOKS_BACK_AT_MOST = timedelta(hours=12)
+KINDS = ("arrival", "click", "open")
+NO_ARRIVALS = ("engagement", "consent", "outbound", "download", "scroll", "form", "error", "not_found", "vitals")
+"""Events of these names never begin a session and never bring a campaign."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +51,17 @@ class Event:
     open_kind: str = ""
     message_id: str = ""
     link_code: str = ""
+    referrer_kind: str = ""
     ip: str = ""
     user_agent: str = ""
     consent: str = "given"
+    props: dict[str, str] = field(default_factory=dict)
     late_ms: int = 0
     """From then until the collector had it. No column."""
+    authenticated: bool = False
+    """Whether a server sent it or a copy of it. No column."""
+    gross: int = 0
+    """Of a conversion: its value before refunds. No column."""
 
     @property
     def received_at(self) -> datetime:
@@ -64,9 +74,24 @@ class Event:
         return (self.occurred_at, self.event_id.hex)
 
     @property
+    def arrives(self) -> bool:
+        """Whether somebody arrives with it, so that a session may begin."""
+        return self.event not in NO_ARRIVALS and (self.kind != "server" or self.url != "")
+
+    @property
+    def began(self) -> datetime:
+        """When it began: an engagement counts its time backwards."""
+        ms = self.props.get("ms", "")
+        if self.event != "engagement" or not ms.isdecimal():
+            return self.occurred_at
+        return self.occurred_at - min(timedelta(milliseconds=int(ms)), LOOKS_BACK_AT_MOST)
+
+    @property
     def campaign_key(self) -> tuple[str, ...] | None:
-        """What makes a campaign another one; None without campaign and click id."""
-        if not (self.utm_source or self.utm_medium or self.utm_campaign or self.utm_id or self.click_id):
+        """What makes a campaign another one; None without campaign and click id, or where nobody arrives."""
+        if not self.arrives or not (
+            self.utm_source or self.utm_medium or self.utm_campaign or self.utm_id or self.click_id
+        ):
             return None
         return (self.source, self.medium, self.campaign, self.utm_id, self.click_id)
 
@@ -79,9 +104,9 @@ class Session:
     campaign: tuple[str, ...] | None = None
 
     @property
-    def arrival(self) -> Event | None:
-        """The first event at which somebody arrived."""
-        return next((e for e in self.events if e.kind != "server" or e.url), None)
+    def arrival(self) -> Event:
+        """The first event: somebody arrives with it."""
+        return self.events[0]
 
     @property
     def value(self) -> dict[str, int]:
@@ -111,38 +136,60 @@ class Journey:
 
 
 def standing(log: Iterable[Event]) -> list[Event]:
-    """Return each event once: of its copies (one site, name and id) a browser's, and of those the first received."""
-    found: dict[tuple[str, ...], Event] = {}
+    """Return each event once: of its copies (one site, name and id) a browser's, and of those the first received.
+
+    Money and user are those of the first copy that a server sent, where it has them; so is `is_bot`.
+    """
+    copies: dict[tuple[str, ...], list[Event]] = defaultdict(list)
     for copy in log:
         own_id = ("", copy.event_id.hex)
-        event = (copy.site, *((copy.event, copy.client_event_id) if copy.client_event_id else own_id))
-        other = found.setdefault(event, copy)
-        if (copy.kind == "server", copy.received_at) < (other.kind == "server", other.received_at):
-            found[event] = copy
-    return list(found.values())
+        copies[copy.site, *((copy.event, copy.client_event_id) if copy.client_event_id else own_id)].append(copy)
+    found = []
+    for own in copies.values():
+        event = min(own, key=lambda c: (c.kind == "server", c.received_at))
+        servers = sorted((c for c in own if c.kind == "server"), key=lambda c: c.received_at)
+        if servers:
+            first = servers[0]
+            claims = first.value != 0 or first.currency != ""
+            event = replace(
+                event,
+                authenticated=True,
+                value=first.value if claims else event.value,
+                currency=first.currency if claims else event.currency,
+                user_id=first.user_id or event.user_id,
+                is_bot=first.is_bot,
+            )
+        found.append(event)
+    return found
 
 
 def sessions(log: Iterable[Event]) -> list[Session]:
-    """Cut each visitor's events, bots apart."""
+    """Cut each visitor's events, bots apart; what comes after an idle gap and before an arrival is in no session."""
     by_visitor: dict[tuple[str, str, bool], list[Event]] = defaultdict(list)
     for event in standing(log):
-        if event.visitor_id and event.kind != "open":
+        if event.visitor_id and event.kind != "open" and not is_suppression(event):
             by_visitor[event.site, event.visitor_id, event.is_bot].append(event)
     found = []
     for own in by_visitor.values():
         running: Session | None = None
+        before: Event | None = None
         for event in sorted(own, key=lambda e: e.key):
+            if before is not None and event.began - before.occurred_at >= IDLE:
+                running = None
+            before = event
             new_campaign = event.campaign_key is not None
-            if (
-                running is None
-                or event.occurred_at - running.events[-1].occurred_at >= IDLE
-                or (new_campaign and event.campaign_key != running.campaign)
-            ):
+            if event.arrives and (running is None or (new_campaign and event.campaign_key != running.campaign)):
                 running = Session([])
                 found.append(running)
-            running.events.append(event)
-            running.campaign = event.campaign_key or running.campaign
+            if running is not None:
+                running.events.append(event)
+                running.campaign = event.campaign_key or running.campaign
     return found
+
+
+def is_suppression(event: Event) -> bool:
+    """Return whether the event is a refusal, which only says whom to leave out."""
+    return event.event == "consent" and event.consent == "refused"
 
 
 def touches(log: Iterable[Event]) -> list[Touch]:
@@ -151,8 +198,7 @@ def touches(log: Iterable[Event]) -> list[Touch]:
     found = []
     for session in sessions(e for e in events if not e.is_bot):
         arrival = session.arrival
-        if arrival is not None:
-            found.append(Touch(arrival, "arrival"))
+        found.append(Touch(arrival, "arrival"))
         found += [Touch(e, "click") for e in session.events if e.kind == "click" and e is not arrival]
     for event in events:
         if event.is_bot:
@@ -165,9 +211,9 @@ def touches(log: Iterable[Event]) -> list[Touch]:
 
 
 def people(log: Iterable[Event]) -> Callable[[Event], str]:
-    """Return who an event belongs to; empty for nobody."""
+    """Return who an event belongs to; empty for nobody. Any copy may name a visitor's user."""
     named: dict[tuple[str, str], str] = {}
-    for event in sorted(standing(log), key=lambda e: e.key):
+    for event in sorted(log, key=lambda e: (*e.key, e.user_id)):
         if event.visitor_id and event.user_id and not event.is_bot:
             named.setdefault((event.site, event.visitor_id), event.user_id)
 
@@ -181,19 +227,44 @@ def people(log: Iterable[Event]) -> Callable[[Event], str]:
 
 
 def conversions(log: Iterable[Event], site: str, name: str) -> list[Event]:
-    """Events of that name, once a client_event_id."""
-    return [e for e in standing(log) if e.site == site and e.event == name and not e.is_bot]
+    """Events of that name, once each; `value` is what refunds leave of `gross`."""
+    log = list(log)
+    refunds: dict[tuple[str, ...], Event] = {}
+    for copy in sorted(log, key=lambda c: (c.kind != "server", c.received_at)):  # a server's first
+        if copy.site == site and (copy.event == "refund" or copy.value < 0):
+            refunds.setdefault((copy.event, copy.client_event_id or copy.event_id.hex), copy)
+    found = []
+    for event in standing(log):
+        if event.site != site or event.event != name or event.is_bot:
+            continue
+        back = [
+            r
+            for r in refunds.values()
+            if event.client_event_id
+            and (r.props.get("order_id") or r.client_event_id) == event.client_event_id
+            and not r.is_bot
+            and r.event != name
+            and r.currency in ("", event.currency)
+            and (r.kind == "server" or not event.authenticated)
+        ]
+        left = event.value
+        if event.value > 0 and back:
+            all_of_it = any(r.value == 0 for r in back)
+            left = 0 if all_of_it else max(0, event.value - sum(abs(r.value) for r in back))
+        found.append(replace(event, gross=event.value, value=left))
+    return found
 
 
 def _trails(
-    events: Sequence[Event], site: str, name: str, until: datetime
+    events: Sequence[Event], site: str, name: str, until: datetime, kinds: Sequence[str], ignore: Sequence[str]
 ) -> tuple[dict[str, list[Touch]], dict[str, list[Event]]]:
     """Return each person's touches and conversions before `until`, in order."""
     person = people(events)
     touched: dict[str, list[Touch]] = defaultdict(list)
     converted: dict[str, list[Event]] = defaultdict(list)
     for touch in sorted(touches(events), key=lambda t: t.event.key):
-        if touch.event.site == site and touch.event.occurred_at < until and person(touch.event):
+        taken = touch.kind in kinds and touch.event.source not in ignore
+        if taken and touch.event.site == site and touch.event.occurred_at < until and person(touch.event):
             touched[person(touch.event)].append(touch)
     for event in sorted(conversions(events, site, name), key=lambda e: e.key):
         if event.occurred_at < until:
@@ -209,9 +280,11 @@ def journeys(
     since: datetime,
     until: datetime,
     restart: bool = True,
+    kinds: Sequence[str] = KINDS,
+    ignore: Sequence[str] = (),
 ) -> list[Journey]:
     """One a conversion in [since, until)."""
-    touched, converted = _trails(events, site, name, until)
+    touched, converted = _trails(events, site, name, until, kinds, ignore)
     found = []
     for person, own in converted.items():
         for conversion in own:
@@ -229,9 +302,17 @@ def journeys(
     return found
 
 
-def unfinished(events: Sequence[Event], site: str, name: str, since: datetime, until: datetime) -> list[list[Touch]]:
+def unfinished(
+    events: Sequence[Event],
+    site: str,
+    name: str,
+    since: datetime,
+    until: datetime,
+    kinds: Sequence[str] = KINDS,
+    ignore: Sequence[str] = (),
+) -> list[list[Touch]]:
     """What each person touched in [since, until) after their last conversion."""
-    touched, converted = _trails(events, site, name, until)
+    touched, converted = _trails(events, site, name, until, kinds, ignore)
     found = []
     for person, own in touched.items():
         last = converted[person][-1].key if converted.get(person) else None
@@ -273,11 +354,12 @@ Row = tuple[str, str, str, str, str]
 
 def attribution(
     found: Iterable[Journey], model: str, half_life_days: float = 7
-) -> dict[Row, tuple[Fraction, Fraction]]:
-    """Return conversions and value (in whole money) by row."""
-    rows: dict[Row, tuple[Fraction, Fraction]] = defaultdict(lambda: (Fraction(0), Fraction(0)))
+) -> dict[Row, tuple[Fraction, Fraction, Fraction]]:
+    """Return conversions, value and gross (in whole money) by row."""
+    rows: dict[Row, tuple[Fraction, Fraction, Fraction]] = defaultdict(lambda: (Fraction(0), Fraction(0), Fraction(0)))
     for journey in found:
         money = Fraction(journey.conversion.value, 10_000)
+        gross = Fraction(journey.conversion.gross, 10_000)
         currency = journey.conversion.currency
         if not journey.touches:
             parts = [(("Unattributed", "", "", "", currency), Fraction(1))]
@@ -287,8 +369,8 @@ def attribution(
                 for t, share in zip(journey.touches, shares(journey, model, half_life_days), strict=True)
             ]
         for row, share in parts:
-            conversions_so_far, value_so_far = rows[row]
-            rows[row] = (conversions_so_far + share, value_so_far + share * money)
+            conversions_so_far, value_so_far, gross_so_far = rows[row]
+            rows[row] = (conversions_so_far + share, value_so_far + share * money, gross_so_far + share * gross)
     return dict(rows)
 
 

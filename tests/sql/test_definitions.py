@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import permutations
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sql import reference
-from tests.sql.harness import WINDOWS, add_up, stored, thorough
+from tests.sql.harness import LONG_AGO, WINDOWS, add_up, stored, thorough
 from tests.sql.reference import Event
 from tests.sql.warehouse import Warehouse, text
 from tests.sql.worlds import START, as_enriched, worlds
@@ -27,13 +28,13 @@ def _ten_thousandths(value: Decimal) -> int:
 
 
 @thorough
-@given(events=worlds())
-def test_sessions(warehouse: Warehouse, events: list[Event]) -> None:
+@given(events=worlds(), window=WINDOWS)
+def test_sessions(warehouse: Warehouse, events: list[Event], window: tuple[int, int]) -> None:
     site, events = stored(warehouse, events)
     expected: Counter[tuple[object, ...]] = Counter()
     for session in reference.sessions(events):
         first, last = session.events[0], session.events[-1]
-        arrival = session.arrival or first
+        arrival = session.arrival
         paths = [e.path for e in session.events if e.path] or [""]
         expected[
             first.visitor_id,
@@ -47,7 +48,20 @@ def test_sessions(warehouse: Warehouse, events: list[Event]) -> None:
             frozenset(session.value.items()),
         ] += 1
     rows = warehouse.rows("SELECT * FROM pharos.sessions WHERE site = {site:String}", site=site)
-    assert expected == Counter(
+    assert expected == _sessions(rows)
+    # Those of a window, by the view that reads little more than the window.
+    since, until = (START + timedelta(days=day) for day in window)
+    rows = warehouse.rows(
+        f"SELECT * FROM pharos.sessions_between({ASKED}, tz = 'UTC')", site=site, since=text(since), until=text(until)
+    )
+    assert _sessions(rows) == Counter({key: n for key, n in expected.items() if since <= key[3] < until})  # type: ignore[operator]
+
+
+ASKED = "site = {site:String}, since = {since:String}, until = {until:String}"
+
+
+def _sessions(rows: list[dict[str, Any]]) -> Counter[tuple[object, ...]]:
+    return Counter(
         (
             row["visitor_id"],
             row["is_bot"],
@@ -64,9 +78,11 @@ def test_sessions(warehouse: Warehouse, events: list[Event]) -> None:
 
 
 @thorough
-@given(events=worlds())
-def test_touches_and_conversions(warehouse: Warehouse, events: list[Event]) -> None:
+@given(events=worlds(), window=WINDOWS)
+def test_touches_and_conversions(warehouse: Warehouse, events: list[Event], window: tuple[int, int]) -> None:
     site, events = stored(warehouse, events)
+    since, until = (START + timedelta(days=day) for day in window)
+    times: Any = {"site": site, "since": text(since), "until": text(until)}
     rows = warehouse.rows("SELECT * FROM pharos.touches WHERE site = {site:String}", site=site)
     expected = Counter(
         (
@@ -78,69 +94,112 @@ def test_touches_and_conversions(warehouse: Warehouse, events: list[Event]) -> N
     )
     columns = ["event_id", "occurred_at", "kind", "visitor_id", "user_id", "source", "medium", "campaign", "channel"]
     assert Counter(tuple(row[name] for name in columns) for row in rows) == expected
+    rows = warehouse.rows(f"SELECT * FROM pharos.touches_between({ASKED}, tz = 'UTC')", **times)
+    assert Counter(tuple(row[name] for name in columns) for row in rows) == Counter(
+        {key: n for key, n in expected.items() if since <= key[1] < until}
+    )
     person = reference.people(events)
-    rows = warehouse.rows("SELECT * FROM pharos.conversions(site = {site:String}, event = 'purchase')", site=site)
+    rows = warehouse.rows(f"SELECT * FROM pharos.conversions({ASKED}, tz = 'UTC', event = 'purchase')", **times)
     bought = Counter(
         (
             *(e.event_id, e.occurred_at, e.kind, e.visitor_id, e.user_id, e.client_event_id),
-            *(e.value, e.currency, person(e) or f"event {e.event_id}"),
+            *(e.value, e.gross, e.currency, person(e) or f"event {e.event_id}"),
         )
         for e in reference.conversions(events, site, "purchase")
+        if since <= e.occurred_at < until
     )
     columns = ["event_id", "occurred_at", "kind", "visitor_id", "user_id", "client_event_id"]
     assert bought == Counter(
-        (*(row[name] for name in columns), _ten_thousandths(row["value"]), row["currency"], row["person"])
+        (
+            *(row[name] for name in columns),
+            *(_ten_thousandths(row["value"]), _ten_thousandths(row["gross"]), row["currency"], row["person"]),
+        )
         for row in rows
     )
 
 
-def test_the_browsers_copy_stands_however_long_after(warehouse: Warehouse) -> None:
-    """A server tells of the purchase first, a browser in the next month, and both again: one conversion."""
-    days = (("server", 0), ("tag", 40), ("tag", 50), ("server", 60))
-    copies = [
-        Event(
-            event_id=UUID(int=number),
-            occurred_at=START + timedelta(days=day),
-            event="purchase",
-            kind=kind,
-            client_event_id="o1",
-            value=number,
-        )
-        for number, (kind, day) in enumerate(days)
-    ]
-    site, _ = stored(warehouse, copies)
-    sql = "SELECT occurred_at, kind, value FROM pharos.conversions(site = {site:String}, event = 'purchase')"
-    rows = warehouse.rows(sql, site=site)
-    assert [(row["occurred_at"], row["kind"], _ten_thousandths(row["value"])) for row in rows] == [
-        (START + timedelta(days=40), "tag", 1)
-    ]
+def test_the_browsers_copy_has_the_page_and_the_servers_the_money(warehouse: Warehouse) -> None:
+    """A server reports the purchase, a browser in the next month, and both again: one event, in any order."""
+    days = (("server", 0, 100), ("tag", 40, -999_990_000), ("pixel", 50, 3), ("server", 60, 4))
+    for order in permutations(days):
+        copies = [
+            Event(
+                event_id=UUID(int=number),
+                occurred_at=START + timedelta(days=day),
+                event="purchase",
+                kind=kind,
+                client_event_id="o1",
+                visitor_id="" if kind == "server" else f"v{day}",
+                user_id="u1" if kind == "server" else "stranger",
+                is_bot=kind == "pixel",
+                value=value,
+                currency="EUR" if kind == "server" else "USD",
+            )
+            for number, (kind, day, value) in enumerate(order)
+        ]
+        site, _ = stored(warehouse, [])
+        for copy in copies:  # each arrives on its own
+            warehouse.insert([as_enriched(copy, site)])
+        sql = "SELECT occurred_at, kind, visitor_id, user_id, value, currency, is_bot FROM pharos.events "
+        sql += "WHERE site = {site:String} AND event = 'purchase' AND client_event_id = 'o1'"
+        expected = [(START + timedelta(days=40), "tag", "v40", "u1", 100, "EUR", False)]
+        for _ in range(2):  # before ClickHouse has merged the copies, and after
+            rows = warehouse.rows(sql, site=site)
+            assert [tuple({**row, "value": _ten_thousandths(row["value"])}.values()) for row in rows] == expected
+            warehouse.client.command("OPTIMIZE TABLE pharos.event_log FINAL")
 
 
-def test_a_name_in_a_copy_that_does_not_stand_names_nobody(warehouse: Warehouse) -> None:
-    """The server's copy goes with the next merge, and its user with it: the answer is the same before and after."""
+def test_a_server_that_says_nothing_of_money_leaves_the_browsers(warehouse: Warehouse) -> None:
+    browser = Event(
+        event_id=UUID(int=1), occurred_at=START, event="signup", visitor_id="a", value=5, client_event_id="s1"
+    )
+    site, _ = stored(warehouse, [browser, replace(browser, kind="server", visitor_id="", value=0, user_id="u9")])
+    sql = "SELECT value, user_id, visitor_id FROM pharos.events WHERE site = {site:String} AND event = 'signup' "
+    rows = warehouse.rows(sql + "AND NOT is_bot", site=site)
+    assert rows == [{"value": Decimal("0.0005"), "user_id": "u9", "visitor_id": "a"}]
+
+
+def test_two_copies_do_not_name_a_visitor_together(warehouse: Warehouse) -> None:
+    """A stranger may guess an order's id: his visitor must not become the user of the server's copy."""
     browser = Event(
         event_id=UUID(int=1), occurred_at=START, event="purchase", kind="tag", visitor_id="a", client_event_id="o1"
     )
-    server = replace(browser, kind="server", user_id="u1")
+    server = replace(browser, kind="server", visitor_id="", user_id="u1")
     site, _ = stored(warehouse, [browser])
     warehouse.insert([as_enriched(server, site)])
-    sql = "SELECT person FROM pharos.conversions(site = {site:String}, event = 'purchase')"
-    before = warehouse.rows(sql, site=site)
+    sql = f"SELECT person, user_id FROM pharos.conversions({ASKED}, tz = 'UTC', event = 'purchase')"
+    times: Any = {"site": site, "since": text(START), "until": text(START + timedelta(days=1))}
+    before = warehouse.rows(sql, **times)
     warehouse.client.command("OPTIMIZE TABLE pharos.event_log FINAL")
-    assert before == warehouse.rows(sql, site=site) == [{"person": "visitor a"}]
+    assert before == warehouse.rows(sql, **times) == [{"person": "visitor a", "user_id": "u1"}]
 
 
 @thorough
-@given(events=worlds(), window=WINDOWS, lookback=st.sampled_from((0, 1, 5, 30)), restart=st.booleans())
+@given(
+    events=worlds(),
+    window=WINDOWS,
+    lookback=st.sampled_from((0, 1, 5, 30)),
+    restart=st.booleans(),
+    kinds=st.sampled_from((reference.KINDS, ("arrival", "click"), ("open",))),
+    ignore=st.sampled_from(((), ("google",), ("(direct)", "letter"))),
+)
 def test_journeys(
-    warehouse: Warehouse, events: list[Event], window: tuple[int, int], lookback: int, restart: bool
+    warehouse: Warehouse,
+    events: list[Event],
+    window: tuple[int, int],
+    lookback: int,
+    restart: bool,
+    kinds: tuple[str, ...],
+    ignore: tuple[str, ...],
 ) -> None:
     site, events = stored(warehouse, events)
     since, until = (START + timedelta(days=day) for day in window)
     rows = warehouse.rows(
-        "SELECT event_id, person, touches.event_id AS ids, path FROM pharos.journeys_with(site = {site:String}, "
-        "conversion = 'purchase', lookback_days = {lookback:UInt32}, since = {since:String}, until = {until:String}, "
-        "restart = {restart:UInt8})",
+        f"SELECT event_id, person, touches.event_id AS ids, path FROM pharos.journeys({ASKED}, tz = 'UTC', "
+        "conversion = 'purchase', lookback_days = {lookback:UInt32}, restart = {restart:UInt8}, "
+        "touch_kinds = {kinds:String}, ignore = {ignore:String})",
+        kinds=", ".join(kinds),
+        ignore=", ".join(ignore),
         site=site,
         lookback=lookback,
         since=text(since),
@@ -154,7 +213,7 @@ def test_journeys(
             tuple(t.event.event_id for t in journey.touches),
             " > ".join(t.event.channel for t in journey.touches) or "Unattributed",
         )
-        for journey in reference.journeys(events, site, "purchase", lookback, since, until, restart)
+        for journey in reference.journeys(events, site, "purchase", lookback, since, until, restart, kinds, ignore)
     )
 
 
@@ -177,9 +236,9 @@ def test_rule_models(
     site, events = stored(warehouse, events)
     since, until = (START + timedelta(days=day) for day in window)
     rows = warehouse.rows(
-        "SELECT * FROM pharos.attribution_with(site = {site:String}, conversion = 'purchase', model = {model:String}, "
-        "lookback_days = 30, since = {since:String}, until = {until:String}, half_life_days = {half_life:Float64}, "
-        "restart = {restart:UInt8})",
+        f"SELECT * FROM pharos.attribution({ASKED}, tz = 'UTC', conversion = 'purchase', model = {{model:String}}, "
+        "lookback_days = 30, half_life_days = {half_life:Float64}, restart = {restart:UInt8}, "
+        f"touch_kinds = '{','.join(reference.KINDS)}', ignore = '')",
         site=site,
         model=model,
         since=text(since),
@@ -193,45 +252,120 @@ def test_rule_models(
     add_up(rows, found)
 
 
-REFUSED = (
-    ("attribution_with", {"model": "lineer"}, "model: first, last"),
-    ("attribution_with", {"half_life_days": "0"}, "half_life_days: more than 0"),
-    ("attribution_with", {"half_life_days": "-7"}, "half_life_days: more than 0"),
-    ("attribution_shapley_with", {"by": "referrer"}, "by: channel, source"),
-    ("attribution_markov_with", {"by": ""}, "by: channel, source"),
-)
-_CHOICES = {
-    "attribution_with": {"model": "linear", "half_life_days": "7"},
-    "attribution_shapley_with": {"by": "medium"},
-    "attribution_markov_with": {"by": "campaign"},
+_PATHS = {
+    "conversion": "purchase",
+    "lookback_days": "30",
+    "since": "2026-09-01",
+    "until": "2026-09-02",
+    "tz": "UTC",
+    "restart": "1",
+    "touch_kinds": "arrival,click",
+    "ignore": "",
 }
+_ASKED = {"since": "2026-09-01", "until": "2026-09-02", "tz": "UTC"}
+QUESTIONS = {
+    "attribution": _PATHS | {"model": "linear", "half_life_days": "7"},
+    "attribution_shapley": _PATHS | {"by": "medium"},
+    "attribution_markov": _PATHS | {"by": "campaign", "max_names": "100"},
+    "journeys": _PATHS,
+    "conversions": _ASKED | {"event": "purchase"},
+    "sessions_between": _ASKED,
+    "touches_between": _ASKED,
+    "funnel": _ASKED | {"steps": "pageview,purchase", "window_hours": "1"},
+    "retention": _ASKED | {"event": "purchase"},
+    "mail_opens": _ASKED,
+    "audience": _ASKED | {"event": "purchase", "min_count": "1"},
+    "top_pages": _ASKED,
+    "realtime": {"at": "2026-09-01", "tz": "UTC"},
+}
+REFUSED = (
+    ("attribution", {"model": "lineer"}, "model: first, last"),
+    ("attribution", {"half_life_days": "0"}, "half_life_days: more than 0"),
+    ("attribution", {"half_life_days": "-7"}, "half_life_days: more than 0"),
+    ("attribution", {"half_life_days": "nan"}, "half_life_days: more than 0"),
+    ("attribution", {"restart": "2"}, "restart: 0 or 1"),
+    ("journeys", {"touch_kinds": "arrivals"}, "touch_kinds: arrival, click, open"),
+    ("journeys", {"touch_kinds": ""}, "touch_kinds: arrival, click, open"),
+    ("attribution_shapley", {"by": "referrer"}, "by: channel, source"),
+    ("attribution_markov", {"by": ""}, "by: channel, source"),
+    ("attribution_markov", {"max_names": "0"}, "max_names: 1 to 400"),
+    *((view, {"site": "nobody"}, "site: no event of this site") for view in QUESTIONS),
+    *((view, {"tz": "Mars/Olympus"}, "(?i)time.?zone") for view in QUESTIONS),
+    *((view, {"since": "2026-09-02"}, "since: must be before until") for view in QUESTIONS if view != "realtime"),
+    *((view, {"since": "2026-09-03"}, "since: must be before until") for view in QUESTIONS if view != "realtime"),
+    *((view, {"until": "yesterday"}, "(?i)parse") for view in QUESTIONS if view != "realtime"),
+    *(
+        (view, {"conversion": "purchse"}, "event: no such event")
+        for view, own in QUESTIONS.items()
+        if "conversion" in own
+    ),
+    *((view, {"event": "purchse"}, "event: no such event") for view, own in QUESTIONS.items() if "event" in own),
+    ("funnel", {"steps": "pageview, purchse"}, "event: no such event"),
+)
 
 
-@pytest.mark.parametrize(("view", "wrong", "says"), REFUSED)
-def test_a_choice_that_is_none_is_refused(warehouse: Warehouse, view: str, wrong: dict[str, str], says: str) -> None:
-    """An unknown model would otherwise be counted as Shapley's, an unknown `by` as campaigns."""
+def _ask(warehouse: Warehouse, view: str, chosen: dict[str, str]) -> list[dict[str, Any]]:
+    given = ", ".join(f"{name} = '{value}'" for name, value in chosen.items())
+    return warehouse.rows(f"SELECT * FROM pharos.{view}({given})")
+
+
+@pytest.fixture(scope="module")
+def shop(warehouse: Warehouse) -> str:
+    """A site with one purchase."""
     bought = Event(event_id=UUID(int=1), occurred_at=START, event="purchase", visitor_id="a", value=1, currency="EUR")
-    site, _ = stored(warehouse, [bought])
-
-    def ask(chosen: dict[str, str]) -> list[dict[str, Any]]:
-        given = ", ".join(f"{name} = '{value}'" for name, value in chosen.items())
-        return warehouse.rows(
-            f"SELECT * FROM pharos.{view}(site = {{site:String}}, conversion = 'purchase', lookback_days = 30, "
-            f"since = '2026-09-01', until = '2026-09-02', restart = 1, {given})",
-            site=site,
-        )
-
-    assert len(ask(_CHOICES[view])) == 1
-    with pytest.raises(DatabaseError, match=says):
-        ask(_CHOICES[view] | wrong)
+    warehouse.insert([replace(e, site="shop of choices") for e in (bought, *LONG_AGO)])
+    return "shop of choices"
 
 
-def _agree(rows: list[dict[str, Any]], expected: dict[reference.Row, tuple[Fraction, Fraction]]) -> None:
+@pytest.mark.parametrize(("view", "wrong", "message"), REFUSED)
+def test_a_wrong_choice_is_refused(
+    warehouse: Warehouse, shop: str, view: str, wrong: dict[str, str], message: str
+) -> None:
+    """An unknown model would otherwise be counted as Shapley's; a misspelt event would look like no sales."""
+    with pytest.raises(DatabaseError, match=message):
+        _ask(warehouse, view, {"site": shop} | QUESTIONS[view] | wrong)
+
+
+@pytest.mark.parametrize("view", QUESTIONS)
+def test_every_parameter_must_be_given(warehouse: Warehouse, shop: str, view: str) -> None:
+    """ClickHouse ignores a parameter that a view does not have: so each question has one view, with all of its."""
+    whole = {"site": shop} | QUESTIONS[view]
+    assert isinstance(_ask(warehouse, view, whole), list)
+    for name in whole:
+        with pytest.raises(DatabaseError, match=f"Substitution `{name}` is not set"):
+            _ask(warehouse, view, {other: value for other, value in whole.items() if other != name})
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "tz", "found"),
+    [
+        ("2026-09-01", "2026-09-02", "UTC", 1),
+        ("2026-09-01", "2026-09-02", "Europe/Vienna", 1),
+        ("2026-09-01 02:00:00", "2026-09-01 02:00:01", "Europe/Vienna", 1),
+        ("2026-09-01 02:00:00.001", "2026-09-02", "Europe/Vienna", 0),
+        ("2026-09-01", "2026-09-02", "America/New_York", 0),
+        ("2026-08-31", "2026-09-01", "America/New_York", 1),
+        ("2026-09-01T00:00:00+02:00", "2026-09-01T02:00:00+02:00", "UTC", 0),
+        ("2026-09-01T02:00:00+02:00", "2026-09-01T02:00:01+02:00", "America/New_York", 1),
+        ("2026-09-01T00:00:00Z", "2026-09-01T00:00:01Z", "Asia/Tokyo", 1),
+    ],
+)
+def test_times_are_of_the_zone_or_carry_their_own(
+    warehouse: Warehouse, shop: str, since: str, until: str, tz: str, found: int
+) -> None:
+    chosen = {"site": shop, "since": since, "until": until, "tz": tz}
+    assert len(_ask(warehouse, "conversions", chosen | {"event": "purchase"})) == found
+    assert len(_ask(warehouse, "attribution", QUESTIONS["attribution"] | chosen)) == found
+    assert len(_ask(warehouse, "sessions_between", chosen)) == found
+
+
+def _agree(rows: list[dict[str, Any]], expected: dict[reference.Row, tuple[Fraction, Fraction, Fraction]]) -> None:
     """Rows agree to 1e-9, or to the last bit of the total, where that is more; a part of 0 may be missing."""
     given = {(r["channel"], r["source"], r["medium"], r["campaign"], r["currency"]): r for r in rows}
     assert set(given) <= set(expected)
-    for row, (conversions, value) in expected.items():
-        got = given.get(row, {"conversions": 0.0, "value": 0.0})
+    for row, (conversions, value, gross) in expected.items():
+        got = given.get(row, {"conversions": 0.0, "value": 0.0, "gross": 0.0})
         assert got["conversions"] == pytest.approx(float(conversions), abs=1e-9, rel=1e-9)
-        total = sum(v for r, (_, v) in expected.items() if r[-1] == row[-1])
-        assert got["value"] == pytest.approx(float(value), abs=max(1e-9, float(total) * 2**-51), rel=1e-9)
+        for column, amount, place in (("value", value, 1), ("gross", gross, 2)):
+            total = sum(abs(own[place]) for r, own in expected.items() if r[-1] == row[-1])
+            assert got[column] == pytest.approx(float(amount), abs=max(1e-9, float(total) * 2**-50), rel=1e-9)

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -42,12 +43,12 @@ def test_funnel(warehouse: Warehouse, events: list[Event], steps: list[str], hou
     person = reference.people(events)
     own: dict[str, list[Event]] = {}
     for event in sorted(reference.standing(events), key=lambda e: e.key):
-        if not event.is_bot and person(event):
+        if not event.is_bot and person(event) and not reference.is_suppression(event):
             own.setdefault(person(event), []).append(event)
     reached = [_reached(each, steps, since, until, hours) for each in own.values()]
     rows = warehouse.rows(
         "SELECT * FROM pharos.funnel(site = {site:String}, steps = {steps:String}, window_hours = {hours:UInt32}, "
-        "since = {since:String}, until = {until:String})",
+        "since = {since:String}, until = {until:String}, tz = 'UTC')",
         site=site,
         steps=", ".join(steps),
         hours=hours,
@@ -60,44 +61,52 @@ def test_funnel(warehouse: Warehouse, events: list[Event], steps: list[str], hou
     assert all(row["rate"] == (row["visitors"] / began if began else 0) for row in rows)
 
 
+def _day(at: datetime, tz: str) -> int:
+    return at.astimezone(ZoneInfo(tz)).toordinal()
+
+
 @thorough
-@given(events=worlds())
-def test_retention(warehouse: Warehouse, events: list[Event]) -> None:
+@given(events=worlds(), tz=st.sampled_from(("UTC", "Asia/Tokyo", "America/New_York")))
+def test_retention(warehouse: Warehouse, events: list[Event], tz: str) -> None:
     site, events = stored(warehouse, events)
-    since, until = START + timedelta(days=1), START + timedelta(days=20)
+    zone = ZoneInfo(tz)
+    since, until = (START.replace(tzinfo=zone) + timedelta(days=days) for days in (1, 20))
     person = reference.people(events)
     days: dict[str, set[int]] = {}
     first: dict[str, datetime] = {}
     for event in sorted(reference.standing(events), key=lambda e: e.key):
         who = person(event)
-        if event.is_bot or not who or event.occurred_at >= until:
+        if event.is_bot or not who or event.occurred_at >= until or reference.is_suppression(event):
             continue
         if event.event == "signup":
             first.setdefault(who, event.occurred_at)
-        if event.kind != "open" or event.event == "signup":
-            days.setdefault(who, set()).add(event.occurred_at.toordinal())
+        if event.kind != "open":
+            days.setdefault(who, set()).add(_day(event.occurred_at, tz))
     expected: dict[tuple[int, int], int] = {}
     for who, at in first.items():
         if at >= since:
-            for day in days[who]:
-                if day >= at.toordinal():
-                    key = (at.toordinal(), day - at.toordinal())
+            for day in days.get(who, set()) | {_day(at, tz)}:
+                if day >= _day(at, tz):
+                    key = (_day(at, tz), day - _day(at, tz))
                     expected[key] = expected.get(key, 0) + 1
     rows = warehouse.rows(
         "SELECT * FROM pharos.retention(site = {site:String}, event = 'signup', since = {since:String}, "
-        "until = {until:String})",
+        "until = {until:String}, tz = {tz:String})",
+        tz=tz,
         site=site,
-        since=text(since),
-        until=text(until),
+        since=since.strftime("%Y-%m-%d"),
+        until=until.strftime("%Y-%m-%d"),
     )
     assert {(row["cohort"].toordinal(), row["day"]): row["visitors"] for row in rows} == expected
     assert all(row["rate"] == row["visitors"] / expected[row["cohort"].toordinal(), 0] for row in rows)
 
 
 def test_a_funnel_that_nobody_began_has_its_steps(warehouse: Warehouse) -> None:
+    site, _ = stored(warehouse, [])
     rows = warehouse.rows(
-        "SELECT * FROM pharos.funnel(site = 'nobody came', steps = 'pageview, purchase', window_hours = 1, "
-        "since = '2026-09-01', until = '2026-10-01')"
+        "SELECT * FROM pharos.funnel(site = {site:String}, steps = 'pageview, purchase', window_hours = 1, "
+        "since = '2026-09-01', until = '2026-10-01', tz = 'UTC')",
+        site=site,
     )
     nobody = {"visitors": 0, "rate": 0}
     assert rows == [{"step": 1, "event": "pageview", **nobody}, {"step": 2, "event": "purchase", **nobody}]
@@ -123,7 +132,8 @@ def test_top_pages(warehouse: Warehouse, events: list[Event], window: tuple[int,
         for path, views in sorted(Counter(e.path for e in seen).items(), key=lambda page: (-page[1], page[0]))
     ]
     rows = warehouse.rows(
-        "SELECT * FROM pharos.top_pages(site = {site:String}, since = {since:String}, until = {until:String})",
+        "SELECT * FROM pharos.top_pages(site = {site:String}, since = {since:String}, until = {until:String}, "
+        "tz = 'UTC')",
         site=site,
         since=text(since),
         until=text(until),
@@ -156,7 +166,7 @@ def test_the_half_hour_up_to_a_moment(warehouse: Warehouse) -> None:
     nobody = Event(event_id=uuid4(), occurred_at=start + timedelta(minutes=42, seconds=30))
     late = Event(event_id=uuid4(), occurred_at=start + timedelta(minutes=42, seconds=30, milliseconds=1))
     site, _ = stored(warehouse, [*busy, nobody, late])
-    sql = "SELECT * FROM pharos.realtime_with(site = {site:String}, at = '2026-09-01 12:42:30')"
+    sql = "SELECT * FROM pharos.realtime(site = {site:String}, at = '2026-09-01 12:42:30', tz = 'UTC')"
     rows = warehouse.rows(sql, site=site)
     assert rows == [
         {
@@ -170,7 +180,7 @@ def test_the_half_hour_up_to_a_moment(warehouse: Warehouse) -> None:
 def test_the_last_half_hour_is_up_to_now(warehouse: Warehouse) -> None:
     before = datetime.now(UTC).replace(second=0, microsecond=0)
     site, _ = stored(warehouse, _minutes(before - timedelta(minutes=40), 50))
-    rows = warehouse.rows("SELECT * FROM pharos.realtime(site = {site:String})", site=site)
+    rows = warehouse.rows("SELECT * FROM pharos.realtime(site = {site:String}, at = 'now', tz = 'UTC')", site=site)
     last = rows[-1]["minute"]
     assert before <= last <= datetime.now(UTC)
     assert rows == [{"minute": last - timedelta(minutes=back), **BUSY} for back in range(29, -1, -1)]
@@ -180,9 +190,11 @@ def test_an_attribution_view_can_be_explained(warehouse: Warehouse) -> None:
     """The pretty form, the default since 26.7, takes all memory there is: not asked for here, lest it does."""
     setting = "SELECT value FROM system.settings WHERE name = 'explain_query_plan_default'"
     assert warehouse.rows(setting) == [{"value": "legacy"}]
+    site, _ = stored(warehouse, [])
     plan = warehouse.client.raw_query(
-        "EXPLAIN SELECT * FROM pharos.attribution(site = 'shop', conversion = 'purchase', model = 'linear', "
-        "lookback_days = 30, since = '2026-09-01', until = '2026-10-01')"
+        "EXPLAIN SELECT * FROM pharos.attribution(site = '" + site + "', conversion = 'purchase', model = 'linear', "
+        "lookback_days = 30, since = '2026-09-01', until = '2026-10-01', tz = 'UTC', half_life_days = 7, restart = 0, "
+        "touch_kinds = 'arrival,click', ignore = '')"
     )
     assert b"Read" in plan
     assert len(plan) < 1_000_000
@@ -225,7 +237,7 @@ def test_mail_opens_by_who_opened(warehouse: Warehouse) -> None:
     )
     rows = warehouse.rows(
         "SELECT * EXCEPT (list) FROM pharos.mail_opens(site = {site:String}, since = '2026-09-01', "
-        "until = '2026-09-02')",
+        "until = '2026-09-02', tz = 'UTC')",
         site=site,
     )
     expected = {"message": "m1", "opens": 6, "human": 3, "proxy": 1, "prefetch": 1, "scanner": 1}
@@ -289,7 +301,8 @@ def _did(
 
 def _mail(warehouse: Warehouse, site: str, since: datetime = RECENT, days: int = 2) -> list[tuple[int, int, int, int]]:
     rows = warehouse.rows(
-        "SELECT * FROM pharos.mail_opens(site = {site:String}, since = {since:String}, until = {until:String})",
+        "SELECT * FROM pharos.mail_opens(site = {site:String}, since = {since:String}, until = {until:String}, "
+        "tz = 'UTC')",
         site=site,
         since=text(since),
         until=text(since + timedelta(days=days)),
@@ -326,7 +339,7 @@ def test_a_scan_outweighs_the_kind_of_the_open_but_not_others(warehouse: Warehou
     )
     rows = warehouse.rows(
         "SELECT opens, proxy, scanner, unique_human FROM pharos.mail_opens(site = {site:String}, "
-        "since = {since:String}, until = {until:String})",
+        "since = {since:String}, until = {until:String}, tz = 'UTC')",
         site=site,
         since=text(RECENT),
         until=text(RECENT + timedelta(days=1)),
@@ -344,34 +357,98 @@ def test_a_scan_across_midnight_is_seen_from_both_days(warehouse: Warehouse) -> 
     assert _mail(warehouse, site, RECENT, 2) == [(1, 1, 0, 4)]
 
 
-def test_an_audience_leaves_out_who_refused_at_last(warehouse: Warehouse) -> None:
-    now = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
-    def seen(visitor: str, hours: int, consent: str = "given", user: str = "", event: str = "cart") -> Event:
-        return Event(
-            event_id=uuid4(),
-            occurred_at=now - timedelta(hours=hours),
-            event=event,
-            visitor_id=visitor,
-            user_id=user,
-            consent=consent,
-        )
 
+def _seen(visitor: str, hours: float, consent: str = "given", user: str = "", event: str = "cart") -> Event:
+    return Event(
+        event_id=uuid4(),
+        occurred_at=NOW - timedelta(hours=hours),
+        event=event,
+        visitor_id=visitor,
+        user_id=user,
+        consent=consent,
+    )
+
+
+def _audience(warehouse: Warehouse, events: list[Event], days: int = 30) -> list[tuple[object, ...]]:
+    site, _ = stored(warehouse, events)
+    rows = warehouse.rows(
+        "SELECT * FROM pharos.audience(site = {site:String}, event = 'cart', min_count = 2, since = {since:String}, "
+        "until = {until:String}, tz = 'UTC')",
+        site=site,
+        since=text(NOW - timedelta(days=days)),
+        until=text(NOW),
+    )
+    return sorted((row["visitor_id"], row["user_id"], row["times"]) for row in rows)
+
+
+def test_an_audience_leaves_out_people_whose_last_sign_is_a_refusal(warehouse: Warehouse) -> None:
+    assert _audience(
+        warehouse,
+        [
+            *(_seen("twice", 5), _seen("twice", 4)),
+            _seen("once", 5),
+            *(_seen("late no", 5), _seen("late no", 4), _seen("late no", 3, "refused", event="pageview")),
+            *(_seen("laptop", 9, user="u1"), _seen("phone", 8, user="u1")),
+            *(_seen("long ago", 24 * 40), _seen("long ago", 24 * 41)),
+        ],
+    ) == [("laptop", "u1", 2), ("phone", "u1", 2), ("twice", "", 2)]
+
+
+def test_a_suppression_leaves_a_visitor_out(warehouse: Warehouse) -> None:
+    """A refusal comes as an event `consent` that has the visitor id and nothing else; it counts from whenever it is."""
+
+    def no(visitor: str, hours: float) -> Event:
+        return _seen(visitor, hours, "refused", event="consent")
+
+    assert _audience(
+        warehouse,
+        [
+            *(_seen("yes", 5), _seen("yes", 4)),
+            *(_seen("no", 5), _seen("no", 4), no("no", 3)),
+            *(_seen("no after", 5), _seen("no after", 4), no("no after", -100)),
+            *(_seen("yes again", 9), no("yes again", 8), _seen("yes again", 4)),
+            # One browser of a user refused after the user's last event anywhere: the whole user.
+            *(_seen("a", 9, user="u1"), _seen("b", 8, user="u1"), no("b", 2)),
+            # Long before the user's last event: that browser alone, which the window does not even know.
+            *(_seen("c", 24 * 50, user="u2"), no("c", 24 * 49), _seen("d", 8, user="u2"), _seen("d", 7, user="u2")),
+        ],
+    ) == [("d", "u2", 2), ("yes", "", 2), ("yes again", "", 2)]
+
+
+def test_an_audience_has_every_visitor_id_of_a_person_and_no_empty_one(warehouse: Warehouse) -> None:
+    assert _audience(
+        warehouse,
+        [
+            _seen("old phone", 24 * 50, user="u1"),
+            *(_seen("laptop", 9, user="u1"), _seen("", 8, user="u1")),
+            *(_seen("", 9, user="u2"), _seen("", 8, user="u2")),
+        ],
+    ) == [("laptop", "u1", 2), ("old phone", "u1", 2)]
+
+
+def test_a_suppression_is_counted_nowhere(warehouse: Warehouse) -> None:
+    site, _ = stored(warehouse, [_seen("a", 2, event="pageview"), _seen("a", 1.9, "refused", event="consent")])
+    rows = warehouse.rows("SELECT events, ended_at FROM pharos.sessions WHERE site = {site:String}", site=site)
+    assert rows == [{"events": 1, "ended_at": NOW - timedelta(hours=2)}]
+
+
+def test_a_page_within_the_site_is_internal(warehouse: Warehouse) -> None:
     site, _ = stored(
         warehouse,
         [
-            *(seen("twice", 5), seen("twice", 4)),
-            seen("once", 5),
-            *(seen("late no", 5), seen("late no", 4), seen("late no", 3, "refused", event="pageview")),
-            *(seen("laptop", 9, user="u1"), seen("phone", 8, user="u1")),
-            *(seen("long ago", 24 * 40), seen("long ago", 24 * 41)),
+            Event(event_id=uuid4(), occurred_at=NOW, visitor_id="a", channel="Organic Search", source="google"),
+            Event(event_id=uuid4(), occurred_at=NOW, visitor_id="a", referrer_kind="internal", path="/p"),
+            Event(event_id=uuid4(), occurred_at=NOW, visitor_id="b", referrer_kind="none", path="/q"),
         ],
     )
     rows = warehouse.rows(
-        "SELECT * FROM pharos.audience(site = {site:String}, event = 'cart', min_count = 2, days = 30)", site=site
+        "SELECT path, source, channel FROM pharos.events WHERE site = {site:String} AND NOT is_bot ORDER BY path",
+        site=site,
     )
-    assert sorted((row["visitor_id"], row["user_id"], row["times"]) for row in rows) == [
-        ("laptop", "u1", 2),
-        ("phone", "u1", 2),
-        ("twice", "", 2),
+    assert [tuple(row.values()) for row in rows] == [
+        ("", "google", "Organic Search"),
+        ("/p", "(internal)", "Internal"),
+        ("/q", "(direct)", "Direct"),
     ]

@@ -44,14 +44,38 @@ _SOURCES = {
 }
 
 _LATE_MS = (0, 0, 60_000, 3 * 86_400_000)
+NAMES = (
+    *("pageview",) * 6,
+    *("purchase",) * 5,
+    *("signup", "signup", "refund", "correction"),
+    *("engagement", "engagement", "consent", "outbound"),
+)
+_VALUES = (0, 1, 19_9000, 3_3333, 10**13 + 1, 10**18 - 1)
+_ENGAGED_MS = ("", "100", "30000", "1799999", "1800000", "86400000", "999999999999", "-5", "text")
+
 _STEPS_S = (0, 0, 0.001, 30, 600, 1799.999, 1800, 1800.001, 3600, 86_400, 5 * 86_400, 48 * 3600, 48 * 3600 + 0.001)
+
+
+def _value(draw: st.DrawFn, name: str) -> int:
+    value = draw(st.sampled_from(_VALUES))
+    return -value if name == "correction" or draw(st.integers(0, 9)) == 0 else value
+
+
+def _props(draw: st.DrawFn, name: str) -> dict[str, str]:
+    if name == "engagement":
+        return {"ms": draw(st.sampled_from(_ENGAGED_MS))}
+    if name in ("refund", "correction"):
+        order = draw(st.sampled_from(("", "", "o1", "o2")))
+        return {"order_id": order} if order else {}
+    return {}
 
 
 @st.composite
 def _event(draw: st.DrawFn, number: int, at: datetime) -> Event:
     kind = draw(st.sampled_from(("tag", "tag", "tag", "pixel", "click", "server", "open")))
-    name = draw(st.sampled_from(("pageview", "pageview", "purchase", "signup")))
-    paid = name == "purchase"
+    name = draw(st.sampled_from(NAMES))
+    paid = name in ("purchase", "refund", "correction")
+    consent = draw(st.sampled_from(("given", "refused"))) if name == "consent" else "given"
     return Event(
         event_id=UUID(int=draw(st.integers(0, 2**64 - 1)) << 64 | number),
         occurred_at=at,
@@ -62,8 +86,10 @@ def _event(draw: st.DrawFn, number: int, at: datetime) -> Event:
         client_event_id=draw(st.sampled_from(("", "", "o1", "o2"))) if paid else "",
         url=draw(st.sampled_from(("", "https://shop.example/p"))) if kind == "server" else "https://shop.example/p",
         path=draw(st.sampled_from(("", "/p", "/q"))),
-        value=draw(st.sampled_from((0, 1, 19_9000, 3_3333, 10**13 + 1))) if paid else 0,
-        currency=draw(st.sampled_from(("EUR", "USD"))) if paid else "",
+        value=_value(draw, name) if paid else 0,
+        currency=draw(st.sampled_from(("EUR", "EUR", "USD", ""))) if paid else "",
+        consent=consent,
+        props=_props(draw, name),
         is_bot=draw(st.sampled_from((False,) * 9 + (True,))),
         open_kind=draw(st.sampled_from(("human", "human", "proxy", "scanner"))) if kind == "open" else "",
         # No two are received in one millisecond: copies of one kind would be equal, and either could stand.
@@ -80,6 +106,8 @@ def _world(draw: st.DrawFn, place: int, most: int) -> list[Event]:
         at += timedelta(seconds=draw(st.sampled_from(_STEPS_S)))
         event = draw(_event(place * 1000 + number, at))
         own: dict[str, Any] = {name: f"{getattr(event, name)}.{place}" for name in _OWN if getattr(event, name)}
+        if "order_id" in event.props:
+            own["props"] = {"order_id": f"{event.props['order_id']}.{place}"}
         events.append(replace(event, **own))
     return events
 

@@ -1,11 +1,13 @@
 -- Attribution: which touches brought the conversions, by model. Definitions in words: docs/sql.md.
 -- Sums are exact. A touch's share of its conversion is a whole number of 2^-48, the difference of two rounded running
--- totals, so that the shares of a conversion add up to one. Sums of shares are integers. Rows are then cut from the grand
--- total the same way, on the grid of the total's own Float64: added up in any order they give it to the last bit.
+-- totals, so that the shares of a conversion add up to one. Sums of shares and of money are integers, of 256 bits for
+-- money: no value that the collector accepts, and no number of them, overflows. Rows are then cut from the running total
+-- the same way, on the grid of the last bit of a Float64 as large as all amounts together, signs left out: added up in any
+-- order they give the total on that grid, where amounts cancel each other too.
 
 -- One row a (channel, source, medium, campaign, currency), cut from the grand totals. `share` counts 2^-48 conversions,
--- `amount` 2^-48 * 0.0001 money. `by` says who the players of the Shapley model are: channel, source, medium or campaign.
--- Views call as few views as they can: ClickHouse analyses a parameterised view twice, and what it calls twice again.
+-- `net` and `gross` 2^-48 * 0.0001 money. `by` says who the players of the Shapley model are: channel, source, medium or
+-- campaign. Views call as few views as they can: ClickHouse analyses a parameterised view twice.
 CREATE OR REPLACE VIEW pharos.attributed AS
 WITH
     exp2(-48) AS unit,
@@ -15,16 +17,20 @@ SELECT
     channel, source, medium, campaign, currency,
     round(toFloat64(share_so_far) * unit / share_grid) * share_grid
         - round(toFloat64(share_so_far - share) * unit / share_grid) * share_grid AS conversions,
-    round(toFloat64(amount_so_far) * unit / 10000 / amount_grid) * amount_grid
-        - round(toFloat64(amount_so_far - amount) * unit / 10000 / amount_grid) * amount_grid AS value
+    round(toFloat64(net_so_far) * unit / 10000 / net_grid) * net_grid
+        - round(toFloat64(net_so_far - net) * unit / 10000 / net_grid) * net_grid AS value,
+    round(toFloat64(gross_so_far) * unit / 10000 / gross_grid) * gross_grid
+        - round(toFloat64(gross_so_far - gross) * unit / 10000 / gross_grid) * gross_grid AS gross
 FROM
 (
     SELECT
         *,
         sum(share) OVER (ORDER BY currency, channel, source, medium, campaign ROWS UNBOUNDED PRECEDING) AS share_so_far,
-        sum(amount) OVER (PARTITION BY currency ORDER BY channel, source, medium, campaign ROWS UNBOUNDED PRECEDING) AS amount_so_far,
+        sum(net) OVER (PARTITION BY currency ORDER BY channel, source, medium, campaign ROWS UNBOUNDED PRECEDING) AS net_so_far,
+        sum(gross) OVER (PARTITION BY currency ORDER BY channel, source, medium, campaign ROWS UNBOUNDED PRECEDING) AS gross_so_far,
         last_bit(toFloat64(sum(share) OVER ()) * unit) AS share_grid,
-        last_bit(toFloat64(sum(amount) OVER (PARTITION BY currency)) * unit / 10000) AS amount_grid
+        last_bit(toFloat64(sum(abs(net)) OVER (PARTITION BY currency)) * unit / 10000) AS net_grid,
+        last_bit(toFloat64(sum(abs(gross)) OVER (PARTITION BY currency)) * unit / 10000) AS gross_grid
     FROM
     (
         SELECT
@@ -34,11 +40,13 @@ FROM
             credit.4 AS campaign,
             currency,
             sum(toInt128(credit.5)) AS share,
-            sum(toInt128(credit.5) * toInt128(value * 10000)) AS amount
+            sum(toInt256(credit.5) * toInt256(reinterpretAsInt64(value_))) AS net,
+            sum(toInt256(credit.5) * toInt256(reinterpretAsInt64(gross_))) AS gross
         FROM
         (
             SELECT
-                value,
+                value_,
+                gross_,
                 currency,
                 touches,
                 arraySum(weights) AS total,
@@ -46,7 +54,8 @@ FROM
             FROM
             (
                 SELECT
-                    value,
+                    value_,
+                    gross_,
                     currency,
                     touches,
                     arrayMap((t, i, player) -> multiIf(
@@ -63,7 +72,8 @@ FROM
                 FROM
                 (
                     SELECT
-                        value,
+                        p.value AS value_,
+                        p.gross AS gross_,
                         currency,
                         touches,
                         length(touches) AS n,
@@ -73,11 +83,12 @@ FROM
                         multiIf({by:String} = 'channel', touches.3, {by:String} = 'source', touches.4,
                                 {by:String} = 'medium', touches.5, touches.6) AS players
                     FROM pharos.paths(site = {site:String}, conversion = {conversion:String}, lookback_days = {lookback_days:UInt32},
-                        since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')}, restart = {restart:UInt8}, everyone = 0)
-                    WHERE NOT throwIf({model:String} NOT IN ('first', 'last', 'last_non_direct', 'linear', 'position', 'time_decay', 'shapley'),
+                        since = {since:String}, until = {until:String}, tz = {tz:String}, restart = {restart:UInt8},
+                        touch_kinds = {touch_kinds:String}, ignore = {ignore:String}, everyone = 0) AS p
+                    WHERE (SELECT throwIf({model:String} NOT IN ('first', 'last', 'last_non_direct', 'linear', 'position', 'time_decay', 'shapley'),
                             'model: first, last, last_non_direct, linear, position, time_decay or shapley')
-                        AND NOT throwIf({by:String} NOT IN ('channel', 'source', 'medium', 'campaign'), 'by: channel, source, medium or campaign')
-                        AND NOT throwIf({half_life_days:Float64} <= 0, 'half_life_days: more than 0')
+                        + throwIf({by:String} NOT IN ('channel', 'source', 'medium', 'campaign'), 'by: channel, source, medium or campaign')
+                        + throwIf(NOT {half_life_days:Float64} > 0, 'half_life_days: more than 0')) = 0
                 )
             )
         )
@@ -88,34 +99,23 @@ FROM
     )
 );
 
-CREATE OR REPLACE VIEW pharos.attribution_with AS
-SELECT *
-FROM pharos.attributed(site = {site:String}, conversion = {conversion:String}, model = {model:String}, by = 'channel',
-    lookback_days = {lookback_days:UInt32}, since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')},
-    half_life_days = {half_life_days:Float64}, restart = {restart:UInt8});
-
+-- `value` is what is left of `gross` after refunds, credited to the same touches.
 CREATE OR REPLACE VIEW pharos.attribution AS
 SELECT *
 FROM pharos.attributed(site = {site:String}, conversion = {conversion:String}, model = {model:String}, by = 'channel',
-    lookback_days = {lookback_days:UInt32}, since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')},
-    half_life_days = 7, restart = 1);
+    lookback_days = {lookback_days:UInt32}, since = {since:String}, until = {until:String}, tz = {tz:String},
+    half_life_days = {half_life_days:Float64}, restart = {restart:UInt8}, touch_kinds = {touch_kinds:String}, ignore = {ignore:String});
 
 -- Shapley: one row a (name, currency); the names are channels, sources, mediums or campaigns, as `by` says.
-CREATE OR REPLACE VIEW pharos.attribution_shapley_with AS
+CREATE OR REPLACE VIEW pharos.attribution_shapley AS
 SELECT
     multiIf(channel = 'Unattributed', 'Unattributed', {by:String} = 'channel', channel, {by:String} = 'source', source,
             {by:String} = 'medium', medium, campaign) AS name,
     currency,
     sum(a.conversions) AS conversions,
-    sum(a.value) AS value
+    sum(a.value) AS value,
+    sum(a.gross) AS gross
 FROM pharos.attributed(site = {site:String}, conversion = {conversion:String}, model = 'shapley', by = {by:String},
-    lookback_days = {lookback_days:UInt32}, since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')},
-    half_life_days = 7, restart = {restart:UInt8}) AS a
+    lookback_days = {lookback_days:UInt32}, since = {since:String}, until = {until:String}, tz = {tz:String},
+    half_life_days = 7, restart = {restart:UInt8}, touch_kinds = {touch_kinds:String}, ignore = {ignore:String}) AS a
 GROUP BY name, currency;
-
-CREATE OR REPLACE VIEW pharos.attribution_shapley AS
-SELECT channel, currency, sum(a.conversions) AS conversions, sum(a.value) AS value
-FROM pharos.attributed(site = {site:String}, conversion = {conversion:String}, model = 'shapley', by = 'channel',
-    lookback_days = {lookback_days:UInt32}, since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')},
-    half_life_days = 7, restart = 1) AS a
-GROUP BY channel, currency;

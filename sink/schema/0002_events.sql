@@ -1,0 +1,70 @@
+-- Events, each once. Definitions in words: docs/sql.md.
+
+-- `standing`: what is true of each event. Of a site ('' for all), of these event names (with commas between; '' for all),
+-- with `occurred_at` in [since, until) ('' for no bound); a time without a zone is one of `tz`. Every window of every
+-- question is applied here, before rows are read: the index on occurred_at leaves out what lies outside.
+-- Two parts, so that only events of which a server sent copies pay for the look-up. All copies of an event have one site
+-- and one name, so these are filtered before FINAL. Bit 18 of `code` is set where there is money. `authenticated`: a
+-- server has sent the event, with its token.
+CREATE OR REPLACE VIEW pharos.standing AS
+SELECT
+    * EXCEPT (version),
+    kind = 'server' AS authenticated,
+    bitOr(visit_code, if(value != 0, 262144, 0)) AS code,
+    origin
+FROM pharos.event_log FINAL
+PREWHERE event NOT IN (SELECT event FROM pharos.names WHERE authenticated)
+    AND ({events:String} = '' OR event IN splitByChar(',', {events:String}))
+    AND ({site:String} = '' OR site = {site:String})
+WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, {tz:String}))
+    AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, {tz:String}))
+UNION ALL
+SELECT
+    copy.* EXCEPT (code, origin)
+        REPLACE (
+            if(server.claims, server.value, copy.value) AS value,
+            if(server.claims, server.currency, copy.currency) AS currency,
+            if(server.user_id != '', server.user_id, copy.user_id) AS user_id,
+            if(server.found, server.is_bot, copy.is_bot) AS is_bot,
+            if(server.found, server.bot_reason, copy.bot_reason) AS bot_reason),
+    server.found OR copy.kind = 'server' AS authenticated,
+    bitOr(copy.code, if(if(server.claims, server.value, copy.value) != 0, 262144, 0)) AS code,
+    copy.origin AS origin
+FROM
+(
+    SELECT * EXCEPT (version), visit_code AS code, origin
+    FROM pharos.event_log FINAL
+    PREWHERE event IN (SELECT event FROM pharos.names WHERE authenticated)
+        AND ({events:String} = '' OR event IN splitByChar(',', {events:String}))
+        AND ({site:String} = '' OR site = {site:String})
+    WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, {tz:String}))
+        AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, {tz:String}))
+) AS copy
+LEFT ANY JOIN
+(
+    SELECT event_id, a.value AS value, a.currency AS currency, a.user_id AS user_id, a.is_bot AS is_bot,
+        a.bot_reason AS bot_reason, true AS found, a.value != 0 OR a.currency != '' AS claims
+    FROM pharos.authenticated AS a FINAL
+    PREWHERE ({events:String} = '' OR event IN splitByChar(',', {events:String}))
+        AND ({site:String} = '' OR site = {site:String})
+) AS server USING (event_id);
+
+-- Each event once, for analysts. A page within the site has no source of its own: channel and source are those of a
+-- visit, so ask `sessions` for them; here such a page is `Internal`.
+CREATE OR REPLACE VIEW pharos.events AS
+SELECT * EXCEPT (code, origin)
+    REPLACE (
+        if(referrer_kind = 'internal' AND channel = 'Direct', '(internal)', source) AS source,
+        if(referrer_kind = 'internal' AND channel = 'Direct', 'Internal', channel) AS channel)
+FROM pharos.standing(site = '', events = '', since = '', until = '', tz = 'UTC');
+
+-- Returns one row, `wrong` = 0, or fails with what is wrong: an empty answer must not look like "no sales". `events` are
+-- names with commas between that the site must have sent at some time, or ''.
+CREATE OR REPLACE VIEW pharos.question AS
+SELECT
+    throwIf((SELECT count() FROM pharos.names WHERE site = {site:String}) = 0, 'site: no event of this site is stored')
+    + throwIf({events:String} != '' AND notEmpty(arrayFilter(
+            name -> NOT has((SELECT groupUniqArray(toString(n.event)) FROM pharos.names AS n WHERE n.site = {site:String}), name),
+            arrayMap(name -> trimBoth(name), splitByChar(',', {events:String})))), 'event: no such event of this site is stored')
+    + throwIf(parseDateTime64BestEffort({since:String}, 3, {tz:String}) >= parseDateTime64BestEffort({until:String}, 3, {tz:String}),
+            'since: must be before until') AS wrong;
