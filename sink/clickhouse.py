@@ -13,6 +13,8 @@ from enricher.contract import COLUMNS, ROW_FORMAT
 from sink.settings import Settings
 
 TABLE: Final = "pharos.event_log"
+FED_TABLES: Final = tuple(f"pharos.{name}" for name in ("names", "authenticated", "refunds", "identities", "refusals"))
+"""Tables that ClickHouse fills from TABLE at each insert; each has a `received_at`."""
 PROBE_TABLE: Final = "pharos.event_probe"
 """A copy of TABLE on the Null engine: checks rows and stores none."""
 
@@ -31,6 +33,8 @@ INSERT_SETTINGS: Final[dict[str, object]] = {
     "async_insert": 0,
     "wait_end_of_query": 1,
     "insert_deduplicate": 1,
+    # The tables fed from event_log get a repeated insert too, in case the first attempt ended before it reached them.
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
 }
 
 

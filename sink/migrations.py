@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from sink import sql_text
-from sink.clickhouse import PROBE_TABLE, TABLE, Connection, Stop, connect
+from sink.clickhouse import FED_TABLES, PROBE_TABLE, TABLE, Connection, Stop, connect
 from sink.settings import Settings
 
 FOLDER: Final = Path(__file__).parent / "schema"
@@ -183,16 +183,17 @@ async def _renew(run: Callable[[str], Awaitable[Any]], name: str) -> None:
 
 async def keep_for(connection: Connection, retention_days: int, cluster: str = "") -> bool:
     """Make ClickHouse delete events older than `retention_days` (0: never); return whether that changed anything."""
-    rows = await connection.query(
-        "SELECT engine_full FROM system.tables WHERE database = 'pharos' AND name = 'event_log'",
-    )
+    rows = await connection.query("SELECT name, engine_full FROM system.tables WHERE database = 'pharos'")
+    engines = {f"pharos.{name}": str(engine) for name, engine in rows.result_rows}
     wanted = f"TTL toDateTime(received_at) + toIntervalDay({retention_days})"
-    engine = str(rows.result_rows[0][0])
-    if (wanted in engine) if retention_days else (" TTL " not in engine):
-        return False
     change = f"MODIFY {wanted}" if retention_days else "REMOVE TTL"
-    await connection.command(sql_text.for_cluster(f"ALTER TABLE {TABLE} {change}", cluster))
-    return True
+    changed = False
+    for table in (TABLE, *FED_TABLES):
+        if (wanted in engines[table]) if retention_days else (" TTL " not in engines[table]):
+            continue
+        await connection.command(sql_text.for_cluster(f"ALTER TABLE {table} {change}", cluster))
+        changed = True
+    return changed
 
 
 async def command(settings: Settings, *, dry_run: bool) -> int:

@@ -14,12 +14,13 @@ CREATE USER IF NOT EXISTS sink IDENTIFIED WITH sha256_password BY {sink_password
 -- Whoever rolls out a version: `python -m sink migrate` with PHAROS_SINK_CLICKHOUSE_USER=migrator.
 CREATE ROLE IF NOT EXISTS pharos_migrator;
 GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER, SELECT, INSERT, TRUNCATE ON pharos.* TO pharos_migrator;
-GRANT CREATE FUNCTION, DROP FUNCTION ON *.* TO pharos_migrator;
+GRANT SET DEFINER ON migrator TO pharos_migrator;
 GRANT SELECT ON system.tables TO pharos_migrator;
 GRANT SELECT ON system.columns TO pharos_migrator;
 CREATE USER IF NOT EXISTS migrator IDENTIFIED WITH sha256_password BY {migrator_password:String} DEFAULT ROLE pharos_migrator;
 
--- Analysts read, within limits that keep the sink's inserts going. The address and the raw user agent are not theirs.
+-- Analysts read, within limits that keep the sink's inserts going, but neither the address nor the raw user agent. The
+-- views run with the rights of the user who migrated (SQL SECURITY DEFINER), so each of them works: do not drop that user.
 -- From ClickHouse 26.7 on add explain_query_plan_default = 'legacy': memory limits do not stop EXPLAIN (docs/sql.md).
 CREATE SETTINGS PROFILE IF NOT EXISTS pharos_analyst SETTINGS
     readonly = 2,
@@ -35,6 +36,7 @@ CREATE ROLE IF NOT EXISTS pharos_analyst SETTINGS PROFILE 'pharos_analyst';
 GRANT SELECT ON pharos.* TO pharos_analyst;
 REVOKE SELECT (ip, user_agent) ON pharos.event_log FROM pharos_analyst;
 REVOKE SELECT (ip, user_agent) ON pharos.events FROM pharos_analyst;
+REVOKE SELECT (ip, user_agent) ON pharos.standing FROM pharos_analyst;
 CREATE QUOTA IF NOT EXISTS pharos_analyst KEYED BY user_name
     FOR INTERVAL 1 hour MAX queries = 2000, execution_time = 3600, read_rows = 100000000000
     TO pharos_analyst;
@@ -43,6 +45,11 @@ CREATE USER IF NOT EXISTS analyst IDENTIFIED WITH sha256_password BY {analyst_pa
 -- Erasure and the note about it: `python -m sink erase` with PHAROS_SINK_CLICKHOUSE_USER=eraser.
 CREATE ROLE IF NOT EXISTS pharos_eraser;
 GRANT SELECT (site, visitor_id, user_id, occurred_at, received_at) ON pharos.event_log TO pharos_eraser;
+GRANT SELECT (event_id, is_bot) ON pharos.event_log TO pharos_eraser;
 GRANT ALTER DELETE ON pharos.event_log TO pharos_eraser;
+GRANT SELECT, ALTER DELETE ON pharos.authenticated TO pharos_eraser;
+GRANT SELECT, ALTER DELETE ON pharos.refunds TO pharos_eraser;
+GRANT SELECT, INSERT, ALTER DELETE ON pharos.identities TO pharos_eraser;
+GRANT SELECT, ALTER DELETE ON pharos.refusals TO pharos_eraser;
 GRANT INSERT, SELECT ON pharos.erasures TO pharos_eraser;
 CREATE USER IF NOT EXISTS eraser IDENTIFIED WITH sha256_password BY {eraser_password:String} DEFAULT ROLE pharos_eraser;

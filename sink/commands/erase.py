@@ -72,21 +72,69 @@ async def command(settings: Settings, target: Target, say: Callable[[str], None]
         await connection.close()
 
 
-async def _erase(connection: Connection, settings: Settings, target: Target, say: Callable[[str], None]) -> int:
-    async def count(where: str, parameters: dict[str, object]) -> int:
-        found = await connection.query(f"SELECT count() FROM {TABLE} WHERE {where}", parameters=parameters)  # noqa: S608
-        return int(found.result_rows[0][0])
+def fed_conditions(target: Target, where: str) -> dict[str, str]:
+    """Return a WHERE condition for each table that ClickHouse fed from the rows of `where`; same parameters."""
+    those = f"event_id IN (SELECT event_id FROM {TABLE} WHERE {where})"  # noqa: S608  own condition
+    if target.before is not None:
+        old = "site = {site:String} AND received_at < toDateTime64({before:String}, 3, 'UTC')"
+        named = "site = {site:String} AND (first.1 < day OR received_at < day)".replace(
+            "day", "toDateTime64({before:String}, 3, 'UTC')"
+        )
+        return {
+            "pharos.authenticated": f"site = {{site:String}} AND ({those} OR {old})",
+            "pharos.refunds": f"site = {{site:String}} AND ({those} OR {old})",
+            "pharos.identities": named,
+            "pharos.refusals": old,
+        }
+    user = "user_id = {user:String}" if target.user else "false"
+    theirs = "visitor_id = {visitor:String}" if target.visitor else "false"
+    named = "first.3 = {user:String}" if target.user else theirs
+    if target.and_visitors:
+        theirs = "has({visitors:Array(String)}, visitor_id)"
+        named = f"{named} OR {theirs}"
+    return {
+        "pharos.authenticated": f"site = {{site:String}} AND ({those} OR {user})",
+        "pharos.refunds": f"site = {{site:String}} AND {those}",
+        "pharos.identities": f"site = {{site:String}} AND ({named})",
+        "pharos.refusals": f"site = {{site:String}} AND ({theirs})",
+    }
 
+
+NAME_AGAIN: Final = f"""
+INSERT INTO pharos.identities
+SELECT site, visitor_id, min((occurred_at, UUIDToNum(event_id), l.user_id)) AS first, max(l.received_at) AS received_at
+FROM {TABLE} AS l
+WHERE site = {{site:String}} AND l.user_id != '' AND visitor_id != '' AND NOT is_bot
+GROUP BY site, visitor_id
+"""  # noqa: S608  own constants
+"""The feed of `pharos.identities`, for one site: a visitor gets its next user once the events that named its first are go"""
+
+
+async def _erase(connection: Connection, settings: Settings, target: Target, say: Callable[[str], None]) -> int:
     visitors = await _visitors(connection, target) if target.user else []
     where, parameters = condition(target, visitors if target.and_visitors else [])
-    events = await count(where, parameters)
+    # The events last: the other conditions look at them.
+    conditions = {**fed_conditions(target, where), TABLE: where}
+
+    async def count(table: str) -> int:
+        found = await connection.query(
+            f"SELECT count() FROM {table} WHERE {conditions[table]}",  # noqa: S608
+            parameters=parameters,
+        )
+        return int(found.result_rows[0][0])
+
+    events = await count(TABLE)
     say(f"{events:,} rows of {TABLE} to delete")
-    if events:
-        statement = sql_text.for_cluster(f"ALTER TABLE {TABLE} DELETE WHERE {where}", settings.cluster)
-        # 2: wait until every replica has rewritten its parts.
-        await connection.command(statement, parameters=parameters, settings={"mutations_sync": 2})
-    left = await count(where, parameters)
-    say(f"proof: {left} rows of {TABLE} WHERE {where}")
+    for table, own in conditions.items():
+        if await count(table):
+            statement = sql_text.for_cluster(f"ALTER TABLE {table} DELETE WHERE {own}", settings.cluster)
+            # 2: wait until every replica has rewritten its parts.
+            await connection.command(statement, parameters=parameters, settings={"mutations_sync": 2})
+    counts = {table: await count(table) for table in conditions}
+    left = sum(counts.values())
+    for table, rows in counts.items():
+        say(f"proof: {rows} rows of {table} WHERE {conditions[table]}")
+    await connection.command(NAME_AGAIN, parameters={"site": target.site})
     note = f"{{site:String}}, '{target.what}', {events}, {left}, currentUser()"
     await connection.command(
         f"INSERT INTO pharos.erasures (site, what, events, left, done_by) SELECT {note}",

@@ -6,7 +6,7 @@
 -- Two parts, so that only events of which a server sent copies pay for the look-up. All copies of an event have one site
 -- and one name, so these are filtered before FINAL. Bit 18 of `code` is set where there is money. `authenticated`: a
 -- server has sent the event, with its token.
-CREATE OR REPLACE VIEW pharos.standing AS
+CREATE OR REPLACE VIEW pharos.standing SQL SECURITY DEFINER AS
 SELECT
     * EXCEPT (version),
     kind = 'server' AS authenticated,
@@ -51,7 +51,7 @@ LEFT ANY JOIN
 
 -- Each event once, for analysts. A page within the site has no source of its own: channel and source are those of a
 -- visit, so ask `sessions` for them; here such a page is `Internal`.
-CREATE OR REPLACE VIEW pharos.events AS
+CREATE OR REPLACE VIEW pharos.events SQL SECURITY DEFINER AS
 SELECT * EXCEPT (code, origin)
     REPLACE (
         if(referrer_kind = 'internal' AND channel = 'Direct', '(internal)', source) AS source,
@@ -60,7 +60,7 @@ FROM pharos.standing(site = '', events = '', since = '', until = '', tz = 'UTC')
 
 -- Returns one row, `wrong` = 0, or fails with what is wrong: an empty answer must not look like "no sales". `events` are
 -- names with commas between that the site must have sent at some time, or ''.
-CREATE OR REPLACE VIEW pharos.question AS
+CREATE OR REPLACE VIEW pharos.question SQL SECURITY DEFINER AS
 SELECT
     throwIf((SELECT count() FROM pharos.names WHERE site = {site:String}) = 0, 'site: no event of this site is stored')
     + throwIf({events:String} != '' AND notEmpty(arrayFilter(

@@ -5,7 +5,7 @@
 
 -- Events that may be part of a session, each as a text: 8 bytes of time (ms since 1900, greatest first), 16 of id, 8 of
 -- code, path, origin, and with money 8 of value, 8 of currency. Mail opens and suppressions are no visits.
-CREATE OR REPLACE VIEW pharos.visit_events AS
+CREATE OR REPLACE VIEW pharos.visit_events SQL SECURITY DEFINER AS
 SELECT
     site,
     visitor_id,
@@ -24,7 +24,7 @@ WHERE visitor_id != '' AND kind != 'open' AND NOT (event = 'consent' AND consent
 
 -- Visitors whose events follow each other so closely, for nearly a whole day before `since` or (with ahead_days = 1) from
 -- `until` on, that only older or later events say where a session of theirs begins or ends. They are few, or none.
-CREATE OR REPLACE VIEW pharos.restless AS
+CREATE OR REPLACE VIEW pharos.restless SQL SECURITY DEFINER AS
 WITH
     arraySort(groupArray((toUInt64(toUnixTimestamp64Milli(occurred_at) + 2208988800000),
                           if(bitTest(code, 19), 0, bitShiftRight(code, 20))))) AS ordered,
@@ -47,7 +47,7 @@ HAVING began[1] < start + 1800000
 -- (occurred_at, event_id), cut into sessions. Reads a day more at the start, with ahead_days = 1 one at the end too,
 -- and of restless visitors everything, so that each cut is where it would be if all events were read.
 -- codes: the code of each event, in the same order and cuts.
-CREATE OR REPLACE VIEW pharos.visits AS
+CREATE OR REPLACE VIEW pharos.visits SQL SECURITY DEFINER AS
 WITH
     arraySort(as_read) AS ordered,
     arrayMap(e -> reinterpretAsUInt64(substring(e, 25, 8)), ordered) AS code,
@@ -96,7 +96,7 @@ SETTINGS max_bytes_before_external_group_by = 3200000000;
 
 -- One row a session that began in [since, until). `value` is by currency: read it as value['EUR'], add it up with
 -- sumMap(value).
-CREATE OR REPLACE VIEW pharos.sessions_cut AS
+CREATE OR REPLACE VIEW pharos.sessions_cut SQL SECURITY DEFINER AS
 WITH
     e -> reinterpretAsUUID(concat(reverse(substring(e, 9, 8)), reverse(substring(e, 17, 8)))) AS id_of,
     e -> fromUnixTimestamp64Milli(toInt64(byteSwap(reinterpretAsUInt64(substring(e, 1, 8)))) - 2208988800000, 'UTC') AS time_of,
@@ -132,7 +132,7 @@ WHERE ({since:String} = '' OR started_at >= parseDateTime64BestEffortOrZero({sin
 -- One row a touch in [since, until): the arrival of a session, a click on a link of ours, a mail opened by a human. An
 -- event is one touch at most: a click that starts a session is that session's arrival. `user_id` is filled where there is
 -- no visitor_id.
-CREATE OR REPLACE VIEW pharos.touches_cut AS
+CREATE OR REPLACE VIEW pharos.touches_cut SQL SECURITY DEFINER AS
 WITH
     e -> reinterpretAsUUID(concat(reverse(substring(e, 9, 8)), reverse(substring(e, 17, 8)))) AS id_of,
     (e, c) -> substring(e, 33 + bitAnd(c, 65535), length(e) - 32 - bitAnd(c, 65535) - if(bitTest(c, 18), 16, 0)) AS origin_of,
@@ -172,14 +172,14 @@ FROM pharos.standing(site = {site:String}, events = '', since = {since:String}, 
 WHERE NOT is_bot AND ((kind = 'open' AND open_kind = 'human') OR (kind = 'click' AND visitor_id = ''));
 
 -- Of a site, in [since, until); times without a zone are of `tz`. They read that window only.
-CREATE OR REPLACE VIEW pharos.sessions_between AS
+CREATE OR REPLACE VIEW pharos.sessions_between SQL SECURITY DEFINER AS
 SELECT *
 FROM pharos.sessions_cut(site = {site:String},
     since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
     until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
 WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = '', since = {since:String}, until = {until:String}, tz = {tz:String})) = 0;
 
-CREATE OR REPLACE VIEW pharos.touches_between AS
+CREATE OR REPLACE VIEW pharos.touches_between SQL SECURITY DEFINER AS
 SELECT *
 FROM pharos.touches_cut(site = {site:String},
     since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
@@ -187,15 +187,15 @@ FROM pharos.touches_cut(site = {site:String},
 WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = '', since = {since:String}, until = {until:String}, tz = {tz:String})) = 0;
 
 -- All of them, of all sites: each reads everything that is stored.
-CREATE OR REPLACE VIEW pharos.sessions AS
+CREATE OR REPLACE VIEW pharos.sessions SQL SECURITY DEFINER AS
 SELECT * FROM pharos.sessions_cut(site = '', since = '', until = '');
 
-CREATE OR REPLACE VIEW pharos.touches AS
+CREATE OR REPLACE VIEW pharos.touches SQL SECURITY DEFINER AS
 SELECT * FROM pharos.touches_cut(site = '', since = '', until = '');
 
 -- Who is who: one row a visitor that ever named its user. The first name counts, so that answers about the past do not
 -- change when somebody else uses a visitor's browser later.
-CREATE OR REPLACE VIEW pharos.people AS
+CREATE OR REPLACE VIEW pharos.people SQL SECURITY DEFINER AS
 SELECT site, visitor_id, min(i.first).3 AS user_id
 FROM pharos.identities AS i
 GROUP BY site, visitor_id;

@@ -5,7 +5,7 @@
 -- sent it, or where no server vouched for the conversion: ids of orders can be guessed. Without a value it takes all back;
 -- never more than there was; never of another currency.
 -- `person` is who converted: the user where known, otherwise the visitor, otherwise nobody but this event.
-CREATE OR REPLACE VIEW pharos.conversions_cut AS
+CREATE OR REPLACE VIEW pharos.conversions_cut SQL SECURITY DEFINER AS
 WITH
     arrayFilter(r -> r.1 != event AND (r.2 = '' OR r.2 = currency) AND (r.3 OR NOT authenticated), back.refunds) AS own
 SELECT
@@ -44,7 +44,7 @@ LEFT ANY JOIN
     GROUP BY order_id
 ) AS back ON back.order_id = found.client_event_id;
 
-CREATE OR REPLACE VIEW pharos.conversions AS
+CREATE OR REPLACE VIEW pharos.conversions SQL SECURITY DEFINER AS
 SELECT *
 FROM pharos.conversions_cut(site = {site:String}, event = {event:String},
     since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
@@ -56,7 +56,7 @@ WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = {event:S
 -- With `restart` a journey starts after the last conversion before its last touch. Touches are of `touch_kinds` (arrival,
 -- click, open, with commas between), and of no source in `ignore`.
 -- touches: 1 occurred_at, 2 event_id, 3 channel, 4 source, 5 medium, 6 campaign
-CREATE OR REPLACE VIEW pharos.paths_cut AS
+CREATE OR REPLACE VIEW pharos.paths_cut SQL SECURITY DEFINER AS
 SELECT
     person,
     converted,
@@ -161,7 +161,7 @@ FROM
 WHERE converted OR notEmpty(touches);
 
 -- The same with its parameters checked, and times of `tz`.
-CREATE OR REPLACE VIEW pharos.paths AS
+CREATE OR REPLACE VIEW pharos.paths SQL SECURITY DEFINER AS
 SELECT *
 FROM pharos.paths_cut(site = {site:String}, conversion = {conversion:String}, lookback_days = {lookback_days:UInt32},
     since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
@@ -173,7 +173,7 @@ WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = {convers
                    'touch_kinds: arrival, click, open, with commas between')) = 0;
 
 -- One row a conversion in [since, until): its touches in order, and their channels as text.
-CREATE OR REPLACE VIEW pharos.journeys AS
+CREATE OR REPLACE VIEW pharos.journeys SQL SECURITY DEFINER AS
 SELECT
     occurred_at,
     event_id,

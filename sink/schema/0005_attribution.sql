@@ -8,7 +8,7 @@
 -- One row a (channel, source, medium, campaign, currency), cut from the grand totals. `share` counts 2^-48 conversions,
 -- `net` and `gross` 2^-48 * 0.0001 money. `by` says who the players of the Shapley model are: channel, source, medium or
 -- campaign. Views call as few views as they can: ClickHouse analyses a parameterised view twice.
-CREATE OR REPLACE VIEW pharos.attributed AS
+CREATE OR REPLACE VIEW pharos.attributed SQL SECURITY DEFINER AS
 WITH
     exp2(-48) AS unit,
     -- The size of a Float64's last bit.
@@ -100,14 +100,14 @@ FROM
 );
 
 -- `value` is what is left of `gross` after refunds, credited to the same touches.
-CREATE OR REPLACE VIEW pharos.attribution AS
+CREATE OR REPLACE VIEW pharos.attribution SQL SECURITY DEFINER AS
 SELECT *
 FROM pharos.attributed(site = {site:String}, conversion = {conversion:String}, model = {model:String}, by = 'channel',
     lookback_days = {lookback_days:UInt32}, since = {since:String}, until = {until:String}, tz = {tz:String},
     half_life_days = {half_life_days:Float64}, restart = {restart:UInt8}, touch_kinds = {touch_kinds:String}, ignore = {ignore:String});
 
 -- Shapley: one row a (name, currency); the names are channels, sources, mediums or campaigns, as `by` says.
-CREATE OR REPLACE VIEW pharos.attribution_shapley AS
+CREATE OR REPLACE VIEW pharos.attribution_shapley SQL SECURITY DEFINER AS
 SELECT
     multiIf(channel = 'Unattributed', 'Unattributed', {by:String} = 'channel', channel, {by:String} = 'source', source,
             {by:String} = 'medium', medium, campaign) AS name,

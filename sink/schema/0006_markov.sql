@@ -9,7 +9,7 @@
 -- Only the `max_names` names with the most touches are states of their own; the others are one state, `(other)`: the cost
 -- grows with the third power of the states.
 -- One row a (name, currency); the states are channels, sources, mediums or campaigns, as `by` says.
-CREATE OR REPLACE VIEW pharos.attribution_markov AS
+CREATE OR REPLACE VIEW pharos.attribution_markov SQL SECURITY DEFINER AS
 WITH
     exp2(-48) AS unit,
     x -> exp2(greatest(1, bitAnd(bitShiftRight(reinterpretAsUInt64(x), 52), 2047)) - 1075) AS last_bit

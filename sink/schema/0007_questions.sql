@@ -3,7 +3,7 @@
 -- Every view takes all its parameters, checks them, and reads its window.
 
 -- Events with their person, in [since, until) of UTC. Suppressions (a refusal, with a visitor id alone) are left out.
-CREATE OR REPLACE VIEW pharos.person_events AS
+CREATE OR REPLACE VIEW pharos.person_events SQL SECURITY DEFINER AS
 SELECT
     e.site AS site,
     multiIf(known.user_id != '', concat('user ', known.user_id),
@@ -27,7 +27,7 @@ WHERE e.visitor_id != '' OR e.user_id != '';
 
 -- One row a step: how many people did the steps so far, in order, within window_hours of the first, which fell into
 -- [since, until). `rate` is of those who began. Two steps are never one event. A step that nobody reached has its row too.
-CREATE OR REPLACE VIEW pharos.funnel AS
+CREATE OR REPLACE VIEW pharos.funnel SQL SECURITY DEFINER AS
 WITH
     parseDateTime64BestEffort({since:String}, 3, {tz:String}) AS begin,
     parseDateTime64BestEffort({until:String}, 3, {tz:String}) AS end
@@ -67,7 +67,7 @@ ORDER BY step;
 -- One row a (cohort, day): people whose first `event` ever fell on the cohort's day of `tz`, in [since, until), and how
 -- many of them were here again `day` days later, before `until`: any event counts but a mail open. Days on which nobody
 -- came have no row. Of the time before `since` only events of that name are read.
-CREATE OR REPLACE VIEW pharos.retention AS
+CREATE OR REPLACE VIEW pharos.retention SQL SECURITY DEFINER AS
 WITH
     parseDateTime64BestEffort({since:String}, 3, {tz:String}) AS begin
 SELECT
@@ -112,7 +112,7 @@ ORDER BY cohort, day;
 -- (by code, or else by URL without query and fragment) of that message from `scan_before_ms` before it to
 -- `scan_within_ms` after it. The client's clicks on that message from `scan_before_ms` before such an open to
 -- `scan_rest_ms` after it are `scanner_clicks`, not `clicks`. All bounds are inclusive.
-CREATE OR REPLACE VIEW pharos.mail_opens AS
+CREATE OR REPLACE VIEW pharos.mail_opens SQL SECURITY DEFINER AS
 WITH
     -- Two clicks in a hurry are a person's. Which links a mail has no column says, so three stand for all of them.
     3 AS scan_links,
@@ -188,7 +188,7 @@ ORDER BY message;
 -- One row a visitor id of every person who did `event` at least min_count times in [since, until), for retargeting: of a
 -- user all visitor ids that name it first, at whatever time. A person whose last sign of consent is a refusal is left out,
 -- and a visitor id whose own last sign is one: refusals count from whenever they are, also after `until`.
-CREATE OR REPLACE VIEW pharos.audience AS
+CREATE OR REPLACE VIEW pharos.audience SQL SECURITY DEFINER AS
 WITH
     seen AS
     (
@@ -256,7 +256,7 @@ WHERE NOT refused AND (person_refused_at = toDateTime64(0, 3, 'UTC') OR person_r
     AND (SELECT wrong FROM pharos.question(site = {site:String}, events = {event:String}, since = {since:String}, until = {until:String}, tz = {tz:String})) = 0;
 
 -- One row a page: `pageview` events in [since, until), people who saw it, sessions that began there.
-CREATE OR REPLACE VIEW pharos.top_pages AS
+CREATE OR REPLACE VIEW pharos.top_pages SQL SECURITY DEFINER AS
 SELECT
     path,
     sum(seen) AS views,
@@ -280,7 +280,7 @@ HAVING views > 0
 ORDER BY views DESC, path;
 
 -- One row a minute of the half hour up to `at` (a time, or 'now'), the quiet ones too.
-CREATE OR REPLACE VIEW pharos.realtime AS
+CREATE OR REPLACE VIEW pharos.realtime SQL SECURITY DEFINER AS
 WITH
     if({at:String} = 'now', now64(3, 'UTC'), toTimeZone(parseDateTime64BestEffortOrZero({at:String}, 3, {tz:String}), 'UTC')) AS moment
 SELECT

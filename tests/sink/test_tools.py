@@ -64,7 +64,13 @@ async def test_erasing_a_visitor_a_user_and_what_is_old(
         row(number, visitor_id=f"v{number % 10}", user_id="anna" if number % 10 == 3 and number < 50 else "")
         for number in range(100)
     ]
+    rows[3] = row(3, visitor_id="v3", user_id="anna", is_bot=False)
     rows += [row(number, site="blog", visitor_id="v1") for number in range(100, 110)]
+    # What ClickHouse copies into other tables: an order of hers, a refund, a name, a refusal; and she was Berta later.
+    order = row(200, user_id="anna", value="5").replace(b'"pageview","tag"', b'"purchase","server"')
+    refund = row(201, user_id="anna", visitor_id="v3", value="-5").replace(b'"pageview"', b'"refund"')
+    rows += [order, refund, row(202, visitor_id="v3", user_id="berta", at_ms=NOVEMBER_MS + 9_000_000)]
+    rows += [row(203, visitor_id="v1", consent="refused", at_ms=NOVEMBER_MS)]
     rows += [row(number, at_ms=NOVEMBER_MS - 90 * 86_400_000, visitor_id="old") for number in range(110, 120)]
     client.raw_insert(
         "pharos.event_log",
@@ -76,16 +82,25 @@ async def test_erasing_a_visitor_a_user_and_what_is_old(
     def left(where: str) -> int:
         return int(client.query(f"SELECT count() FROM pharos.event_log WHERE {where}").result_rows[0][0])
 
+    def fed() -> tuple[str, ...]:
+        tables = ("authenticated", "refunds", "identities", "refusals")
+        return tuple(str(client.query(f"SELECT * FROM pharos.{table} FINAL").result_rows) for table in tables)
+
+    assert ["anna" in fed()[0], "-5" in fed()[1], "anna" in fed()[2], "v1" in fed()[3]] == [True] * 4
     assert "proof: 0 rows" in await asyncio.to_thread(sink, "erase", "--site", "shop", "--visitor", "v1")
-    assert (left("visitor_id = 'v1'"), left("1")) == (10, 110)
+    assert (left("visitor_id = 'v1'"), left("1")) == (10, 113)
+    assert "v1" not in fed()[3]
     text = await asyncio.to_thread(sink, "erase", "--site", "shop", "--user", "anna")
     assert "seen as 1 visitor(s)" in text
     assert "hits.raw" in text
-    assert (left("user_id = 'anna'"), left("visitor_id = 'v3'")) == (0, 5)
+    assert (left("user_id = 'anna'"), left("visitor_id = 'v3'")) == (0, 6)
+    assert (fed()[0], fed()[1]) == ("[]", "[]")
+    assert "anna" not in fed()[2]
+    assert "berta" in fed()[2]  # named by an event that is still there
     await asyncio.to_thread(sink, "erase", "--site", "shop", "--before", "2026-11-01")
-    assert (left("visitor_id = 'old'"), left("1")) == (0, 95)
+    assert (left("visitor_id = 'old'"), left("1")) == (0, 96)
     audit = client.query("SELECT site, what, events, left FROM pharos.erasures ORDER BY events, what").result_rows
-    assert audit == [("shop", "user", 5, 0), ("shop", "before", 10, 0), ("shop", "visitor", 10, 0)]
+    assert audit == [("shop", "user", 7, 0), ("shop", "before", 10, 0), ("shop", "visitor", 11, 0)]
     everything = str(client.query("SELECT * FROM pharos.erasures").result_rows)
     assert "anna" not in everything
     assert "v1" not in everything

@@ -21,7 +21,7 @@ FULL = os.environ.get("PHAROS_TEST_SCALE") == "full"
 START = datetime(2026, 9, 1, tzinfo=UTC)
 _OWN = ("visitor_id", "user_id", "client_event_id", "currency")
 
-_SOURCES = {
+_SOURCES: dict[str, dict[str, Any]] = {
     "direct": {},
     "search": {"source": "google", "medium": "organic", "channel": "Organic Search"},
     "video": {
