@@ -107,7 +107,7 @@ FROM {TABLE} AS l
 WHERE site = {{site:String}} AND l.user_id != '' AND visitor_id != '' AND NOT is_bot
 GROUP BY site, visitor_id
 """  # noqa: S608  own constants
-"""The feed of `pharos.identities`, for one site: a visitor gets its next user once the events that named its first are go"""
+"""Fills `pharos.identities` of a site: a visitor gets its next user where the events that named its first are gone."""
 
 
 async def _erase(connection: Connection, settings: Settings, target: Target, say: Callable[[str], None]) -> int:
