@@ -77,30 +77,44 @@ def _with_broker(folder: Path, code: Path, requests: Path) -> Iterator[Collector
 
 @contextmanager
 def prepare(options: Options) -> Iterator[Bench]:
-    """Start nginx, find half of the collector's capacity; each round of a collector has a broker of its own."""
+    """Start nginx, find half of the collector's capacity; each round of a collector has a broker of its own.
+
+    In miniature all contestants of the same code share one collector, and the half load is a guess.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         sent = write_requests(folder, options)
         server, nginx_port = stack.enter_context(nginx.nginx(folder))
         compiled = native.compiled(folder / "native")
         numbers = itertools.count()
-        pauses_ms: dict[str, int] = {}
+        pauses_ms: dict[str, int] = dict.fromkeys(sent, 10)
+        shared: dict[Path, Collector] = {}
+
+        @contextmanager
+        def running(code: Path, name: str) -> Iterator[Collector]:
+            new = _with_broker(folder / f"round-{next(numbers)}", code, sent[name])
+            if not options.miniature:
+                with new as one:
+                    yield one
+                return
+            if code not in shared:
+                shared[code] = stack.enter_context(new)
+            yield shared[code]
 
         def measured(code: Path, name: str) -> Callable[[], Figures]:
-            def one() -> Figures:
-                with _with_broker(folder / f"round-{next(numbers)}", code, sent[name]) as running:
-                    pause_ms = pauses_ms[name]
-                    return _round(running.program, running.port, sent[name], options, pause_ms, running.settled)
+            def one_round() -> Figures:
+                with running(code, name) as one:
+                    return _round(one.program, one.port, sent[name], options, pauses_ms[name], one.settled)
 
-            return one
+            return one_round
 
         def floor(name: str) -> Callable[[], Figures]:
             return lambda: _round(server, nginx_port, sent[name], options, pauses_ms[name], lambda: True)
 
         # Half of the collector's capacity, as pauses between the requests of each connection, the same for all.
-        for name in sent:
-            with _with_broker(folder / f"capacity-{name}", compiled, sent[name]) as running:
-                capacity = wrk.run(running.port, sent[name], options.scaled(3, 1))
+        for name in () if options.miniature else sent:
+            with running(compiled, name) as one:
+                capacity = wrk.run(one.port, sent[name], 3)
             pauses_ms[name] = max(1, round(wrk.CONNECTIONS / (capacity.hits / capacity.us * 1e6 / 2) * 1000))
         yield Bench(
             title="A request: nginx with its log, and the collector doing everything",
