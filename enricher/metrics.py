@@ -6,8 +6,8 @@ from typing import Final, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+from enricher.backlog import Backlog
 from enricher.contract import DeadReason
-from enricher.stream.backlog import Backlog
 
 KAFKA_FAULTS: Final = (
     "CommitFailedError", "GroupCoordinatorNotAvailableError", "IllegalGenerationError", "InvalidProducerEpoch",

@@ -46,7 +46,8 @@ ALLOWED: dict[str, set[str]] = {
     "collector.__main__": {"collector.commands", "collector.process", "collector.settings"},
     "enricher.contract": set(),
     "enricher.settings": set(),
-    "enricher.metrics": {"enricher.contract"},
+    "enricher.backlog": set(),
+    "enricher.metrics": {"enricher.contract", "enricher.backlog"},
     "enricher.rules": {"collector.contract", "enricher.contract"},
     "enricher.row": {"collector.contract", "enricher.contract", "enricher.rules"},
     "enricher.mmdb": {"enricher.rules"},
@@ -103,8 +104,8 @@ PURE_IMPORTS = {
     "enum", "functools", "hashlib", "hmac", "html", "ipaddress", "itertools", "json", "math", "operator", "re",
     "string", "struct", "tomllib", "types", "typing", "unicodedata", "urllib.parse", "uuid", "zlib", "zoneinfo",
     "socket.AF_INET", "socket.AF_INET6", "socket.inet_ntop", "socket.inet_pton",
-    "cramjam", "librt.strings", "msgspec", "multidict", "mypy_extensions", "orjson", "publicsuffixlist", "ua_parser",
-    "ua_parser_rs",
+    "cramjam", "idna", "librt.strings", "msgspec", "multidict", "mypy_extensions", "orjson", "publicsuffixlist",
+    "ua_parser", "ua_parser_rs",
 }  # fmt: skip
 """Modules and names of others that read and write nothing but their arguments, except for IMPURE_CALLS."""
 IMPURE_CALLS = {
@@ -123,7 +124,6 @@ KNOWN: set[str] = {
     "collector.spool.group_commit imports collector.http.pixel_fast_path",
     "collector.spool.group_commit imports collector.http.request_id",
     "collector.spool.group_commit imports collector.policy.refusal",
-    "enricher.metrics imports enricher.stream.backlog",
 }
 """Violations of today. A new one fails the test; so does one that is gone and still listed. Meant to be empty."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from collector.contract.click_ids import NETWORKS
-from enricher.rules.redaction import mask_email
+from enricher.rules.redaction import mask_email, mask_parameters
 from enricher.rules.url import Pairs, decode
 
 FIELDS: Final = (
@@ -127,6 +127,8 @@ def tidy(value: str) -> str:
     if "%" in value:
         value = decode(value)  # not as a form the second time: a plus that is still there was encoded, so it is a plus
     value = "".join(each for each in value if each.isprintable()) if not value.isprintable() else value
+    if "=" in value:  # an address, or a pair, with a secret in it
+        value = mask_parameters(value)
     return mask_email(value.strip())[:_LONGEST]
 
 

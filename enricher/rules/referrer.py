@@ -16,6 +16,8 @@ KINDS: Final[tuple[Kind, ...]] = ("ai", "search", "social", "video", "email", "s
 
 _APP_SCHEMES: Final = frozenset({"android-app", "ios-app"})
 _TERM_LONGEST: Final = 256
+_HOST_LONGEST: Final = 512
+"""Longest host, with a path, that is looked up in the tables."""
 
 
 class KnownReferrer(NamedTuple):
@@ -77,7 +79,7 @@ class Referrers:
 
     def name_of(self, source: str) -> str:
         """Return the lower-case name of a source that is a known host ("m.facebook.com"), else `source` itself."""
-        if "." not in source:
+        if "." not in source or len(source) > _HOST_LONGEST:
             return source
         host, slash, path = source.partition("/")
         sender = self.look_up(host, slash + path)

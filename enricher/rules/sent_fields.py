@@ -157,6 +157,8 @@ class Reader:
         others: list[tuple[str, str]] = []
         # Backwards, so that of a name given twice the first value wins.
         for parameter in query.split("&")[::-1]:
+            if not parameter or (parameter[-1] == "=" and parameter.find("=") == len(parameter) - 1):
+                continue
             place, name, text = self.parameters[parameter]
             if place >= 0:
                 values[place] = text

@@ -8,7 +8,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from enricher.rules.redaction import MASK, is_personal, mask_email
+import idna
+
+from enricher.rules.redaction import MASK, mask_email, mask_parameters
 
 MAX_PORT: Final = 65_535
 _USUAL_AUTHORITY: Final = 260
@@ -42,13 +44,21 @@ _BAD_HOST: Final = re.compile(r"""[\x00-\x20\x7f"#%/<>?@\\^`{|}\[\]]""")
 _IPV6: Final = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]")
 _SESSION_IN_PATH: Final = re.compile(r";(jsessionid|phpsessid|sid|sessionid)=[^/;?#]*", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
-_OPAQUE: Final = frozenset({"about", "data", "blob", "javascript", "mailto", "tel", "intent", "cid"})
-"""Schemes that lead to no web page: only the scheme is kept."""
+_OPAQUE: Final = frozenset({"about", "data", "blob", "javascript", "mailto", "tel", "intent", "cid", "file"})
+"""Schemes that lead to no web page: only the scheme is kept. A path of `file:` has the name of the user."""
+_VIEW_SOURCE: Final = "view-source:"
 
 
 _IN_EVERY_ADDRESS: Final = (("%3A", ":"), ("%2F", "/"), ("%3F", "?"), ("%3D", "="), ("%26", "&"), ("%20", " "))
 """The usual escapes of an address in a query. To decode them first is safe (none of the characters can be part of
 another escape), and takes a third of the time if there are no others."""
+
+
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+
+def _byte(escape: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(escape[1].decode())
 
 
 def decode(text: str) -> str:
@@ -59,7 +69,8 @@ def decode(text: str) -> str:
         text = text.replace(escape, character)
     if "%" not in text:
         return text
-    raw = unquote_to_bytes(text)
+    # The standard library takes several times as long for a run of percent signs.
+    raw = _ESCAPE.sub(_byte, text.encode()) if "%%" in text else unquote_to_bytes(text)
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -94,26 +105,29 @@ def pairs(query: str) -> Pairs:
     return tuple(found)
 
 
-@lru_cache(maxsize=1 << 12)
-def _hides(name: str) -> bool:
-    """Return whether a parameter's name, as written in the query, names personal data."""
-    return is_personal(without_amp(decode_form(name)).lower())
-
-
 def _mask_query(query: str) -> str:
     """Return the query with personal values masked and everything else unchanged."""
-    parts = query.split("&")
-    for at, part in enumerate(parts):
-        name, equals, value = part.partition("=")
-        if value and _hides(name):
-            parts[at] = name + equals + MASK
-    return mask_email("&".join(parts))
+    return mask_email(mask_parameters(query))
 
 
 def _mask_path(path: str) -> str:
     if ";" in path:
         path = _SESSION_IN_PATH.sub(lambda found: f";{found[1]}={MASK}", path)
+    if "%" in path:
+        begin = path.find("%3")
+        if begin >= 0:  # an encoded address in the path may have a query
+            path = path[:begin] + mask_parameters(path[begin:])
     return mask_email(path)
+
+
+def _ascii(host: str) -> str:
+    """Return a host in its ASCII form ("xn--mnchen-3ya.example"), which browsers send; unchanged if it has none."""
+    if len(host) > 253:
+        return host
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except (idna.IDNAError, UnicodeError):
+        return host
 
 
 def _host_and_port(authority: str) -> tuple[str, str]:
@@ -138,6 +152,8 @@ def _host_and_port(authority: str) -> tuple[str, str]:
             raise BadUrl("no host")
         if "%" in host:
             host = decode(host).lower()
+        if not host.isascii():
+            host = _ascii(host)
         if len(host) > 253:
             raise BadUrl("host longer than 253 characters")
         if _BAD_HOST.search(host):
@@ -163,6 +179,8 @@ def clean(text: str) -> Url:
         BadUrl: no scheme, no host, or an invalid host or port.
     """
     text = text.strip() if text.isprintable() else _CONTROL.sub("", text).strip()
+    while text[:12].lower() == _VIEW_SOURCE:
+        text = text[12:]
     scheme, rest = "", text
     if text.startswith("//"):
         scheme, rest = "https", text
@@ -184,9 +202,8 @@ def clean(text: str) -> Url:
             if at >= 0:
                 end = at
         authority, rest = rest[:end], rest[end:]
-        if authority or scheme != "file":
-            read = _known_host_and_port if len(authority) <= _USUAL_AUTHORITY else _host_and_port
-            host, port = read(authority)
+        read = _known_host_and_port if len(authority) <= _USUAL_AUTHORITY else _host_and_port
+        host, port = read(authority)
         if port and (scheme, port) in {("https", "443"), ("http", "80")}:
             port = ""
     elif scheme in {"http", "https"}:
@@ -201,14 +218,11 @@ def clean(text: str) -> Url:
     stored_query = f"?{_mask_query(query)}" if query else question
     stored_fragment = ""
     if hash_mark and fragment:
-        before, inner_question, inner = fragment.partition("?")
+        _, inner_question, inner = fragment.partition("?")
         if inner_question:
             params += pairs(inner)
-            stored_fragment = f"#{mask_email(before)}?{_mask_query(inner)}"
         elif "=" in fragment:
             params += pairs(fragment)
-            stored_fragment = f"#{_mask_query(fragment)}"
-        else:
-            stored_fragment = f"#{mask_email(fragment)}"
+        stored_fragment = f"#{_mask_query(fragment)}"
     site = f"{scheme}://{host}:{port}" if port else f"{scheme}://{host}" if authority or host or scheme else ""
     return tuple.__new__(Url, (f"{site}{path}{stored_query}{stored_fragment}", scheme, host, path, params))

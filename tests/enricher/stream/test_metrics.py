@@ -8,9 +8,9 @@ import pytest
 from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
+from enricher.backlog import KNOWN_FOR_S, Backlog
 from enricher.metrics import KAFKA_FAULTS, Metrics
 from enricher.stream import delivery, loop
-from enricher.stream.backlog import KNOWN_FOR_S, Backlog
 from enricher.stream.delivery import Chunk, Delivery, PartitionWriter
 from enricher.tables import load_enricher
 from stage.admin import Health

@@ -1,0 +1,156 @@
+"""`python -m tests.enricher.growth`: how the cost of each text step grows with its text, for texts made to be slow.
+
+Each step gets texts of SHORT and of LONG characters, made of one filler that a pattern of the step is made of. Linear
+work costs FACTOR times as much for the long text; quadratic work costs FACTOR squared. The table shows the slowest
+filler of each step, by its growth and by its milliseconds.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Final, NamedTuple
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from collector.contract import Hit, Kind
+from enricher import tables
+from enricher.rules.json_body import NotAnEvent, decode_usable
+from enricher.rules.language import primary
+from enricher.rules.redaction import mask_email, mask_parameters
+from enricher.rules.sent_fields import milliseconds, tidy_title
+from enricher.rules.url import BadUrl, clean, decode, pairs
+from enricher.rules.user_agent import Hints
+
+SHORT: Final = 512
+LONG: Final = 8192
+"""The longest field that the collector accepts."""
+FACTOR: Final = LONG // SHORT
+MOST_GROWTH: Final = 5 * FACTOR
+"""Between linear (FACTOR) and quadratic (FACTOR squared). Fixed costs make linear work grow by less than FACTOR."""
+_RUNS: Final = 3
+
+FILLERS: Final = (
+    "a", "A", "1", "é", ".", "-", "_", "@", "a@", "@a.", "a@b.", "a@b.co", "a.", "+a", "'", "!", "{", "%",
+    "%4", "%40", "%2540", "%25", "%252540", "%89", "%8", "B2%", "%2B", "%252B", "%2E", "a%2E", "=", "&", "a=",
+    "&a=", "?a=", "#a=", ";a=", "token=", "&token=", "%3D", "%26", "%3F", "%3Fa%3D", "%26token%3Da",
+    "%253Dtoken", "amp;", "&amp;a=b", "/", "//", "/a", "\\", ":", "[", "]", "[]", "(", ")", '"', '" ',
+    '"a";v="1", ', '"a" ; v="', " ", "\t", "; ", ", ", "de;q=0", "en-", ";q", "Android ", "Android; a ",
+    "Mozilla/5.0 (", "bot ", "compatible; ", "Chrome/1 ", "KHTML, like Gecko ", "TV-", "select from ", "../",
+    "${", "{{", "xn--", "0", "1e", "0.1", "T", "2026-", "shop", "utm_source=a&", "x.a=b&", "\x00", "\u200b",
+    "😀", "%F0%9F%98%80", "\n",
+)  # fmt: skip
+
+
+class Growth(NamedTuple):
+    """The cost of one step for one filler."""
+
+    step: str
+    filler: str
+    short_s: float
+    long_s: float
+
+    @property
+    def factor(self) -> float:
+        return self.long_s / max(self.short_s, 20e-6)  # less than that is the clock's own noise
+
+
+def _quiet(step: Callable[[str], object]) -> Callable[[str], object]:
+    def run(text: str) -> object:
+        try:
+            return step(text)
+        except (BadUrl, NotAnEvent):
+            return None
+
+    return run
+
+
+@cache
+def steps() -> dict[str, Callable[[str], object]]:
+    """Return each step as a function of a text; nothing is cached."""
+    enricher = tables.load_enricher(remember=False)
+    agents, robots, mail = tables.load_user_agents(), tables.load_bots(), tables.load_mail()
+    referrers = tables.load_referrers(tables.load_hosts())
+    campaigns, channels = tables.load_campaigns(referrers), tables.load_channels()
+    plain = Hit(id="019aa0b1c2d37e4f8a9bacbdcedfe0f1", at=1_795_334_400_123, kind="pixel", site="shop")
+
+    def whole(kind: Kind, field: str, before: str = "") -> Callable[[str], object]:
+        def run(text: str) -> object:
+            value = text if field != "body" else msgspec.json.encode({before: text}).decode()
+            hit = {"kind": kind, field: before + value if field == "query" else value}
+            return enricher.enrich(msgspec.structs.replace(plain, **hit))
+
+        return run
+
+    found: dict[str, Callable[[str], object]] = {
+        "mask_email": mask_email,
+        "mask_parameters": mask_parameters,
+        "decode": decode,
+        "pairs": pairs,
+        "clean": lambda text: clean("https://shop.example/" + text),
+        "clean, of the host": lambda text: clean("https://" + text),
+        "clean, of the query": lambda text: clean("https://shop.example/?" + text),
+        "title": tidy_title,
+        "time": milliseconds,
+        "language": primary,
+        "referrer": referrers.classify,
+        "source": lambda text: campaigns.normal("source", text),
+        "campaign": lambda text: campaigns.read((("utm_source", text), ("utm_campaign", text))),
+        "channel": lambda text: channels.of(text[:512], "other", text[:512], text[:512]),
+        "bots": robots.reason,
+        "mail": lambda text: mail.opened_by(text, ""),
+        "user agent": agents.parse,
+        "brands": lambda text: agents.parse("", Hints(text, "", "")),
+        "unusable body": lambda text: decode_usable('{"event":1,"title":"' + text.replace('"', "").replace("\\", "")),
+        "hit, query": whole("pixel", "query"),
+        "hit, page": whole("pixel", "query", "u=https://shop.example/?"),
+        "hit, mail": whole("open", "query", "m="),
+        "hit, title": whole("tag", "body", "title"),
+        "hit, page in a body": whole("tag", "body", "url"),
+        "hit, user agent": whole("pixel", "user_agent"),
+        "hit, referer": whole("pixel", "referer"),
+        "hit, language": whole("pixel", "accept_language"),
+        "hit, brands": whole("pixel", "sec_ch_ua"),
+    }
+    return {name: _quiet(step) for name, step in found.items()}
+
+
+def _cost(step: Callable[[str], object], text: str) -> float:
+    best = 1e9
+    for _ in range(_RUNS):
+        began = time.thread_time()
+        step(text)
+        best = min(best, time.thread_time() - began)
+    return best
+
+
+def growths(step: str) -> list[Growth]:
+    """Measure a step with every filler."""
+    run = steps()[step]
+
+    def of(filler: str, size: int) -> float:
+        return _cost(run, (filler * size)[:size])
+
+    return [Growth(step, filler, of(filler, SHORT), of(filler, LONG)) for filler in FILLERS]
+
+
+def main() -> int:
+    """Print the table; return 1 if a step grows faster than linear work."""
+    table = Table("step", "steepest", "growth", "slowest", f"ms for {LONG:,} characters")
+    worst = 0.0
+    for step in steps():
+        measured = growths(step)
+        steepest = max(measured, key=lambda each: each.factor)
+        slowest = max(measured, key=lambda each: each.long_s)
+        worst = max(worst, steepest.factor)
+        table.add_row(
+            step, repr(steepest.filler), f"{steepest.factor:.1f}", repr(slowest.filler), f"{slowest.long_s * 1e3:.2f}"
+        )
+    Console(width=120).print(table)
+    return 0 if worst <= MOST_GROWTH else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
