@@ -41,6 +41,7 @@ _EVENT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _VALUE: Final = re.compile(r"[+-]?[0-9]{1,14}(?:\.[0-9]{1,4})?")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MILLISECONDS: Final = re.compile(r"[0-9]{12,14}")
+_AGE: Final = re.compile(r"[0-9]{1,12}")
 
 
 def is_event(text: str) -> bool:
@@ -83,6 +84,16 @@ def is_currency(text: str) -> bool:
 def is_time(text: str) -> bool:
     """Tell whether this is a time; whether it is recent enough is a question for who knows the present time."""
     return epoch_ms(text) is not None
+
+
+def is_age(text: str) -> bool:
+    """Tell whether this is an age in milliseconds; whether it is recent enough is for the site's bound to say."""
+    return _AGE.fullmatch(text) is not None
+
+
+def is_flag(text: str) -> bool:
+    """Tell whether this is a yes or a no."""
+    return text in ("1", "0")
 
 
 def is_prop(name: str, text: str) -> bool:
@@ -137,6 +148,8 @@ TABLE: Final = (
     Field("user_id", "uid", is_user_id, "bad_user_id", (str, int), "bad_user_id"),
     Field("consent", "n", is_text, "bad_body", (str, bool), stored=False),
     Field("time", "ts", is_time, "bad_time", (str, int), "bad_time"),
+    Field("age", "a", is_age, "bad_time", (str, int, float), "bad_time"),
+    Field("webdriver", "w", is_flag, "bad_body", (str, int, bool)),
     Field("visitor_id", "", is_visitor_id, "bad_user_id", server_only=True, max_chars=MAX_VISITOR_ID, stored=False),
     Field("ip", "", is_text, "bad_body", server_only=True, stored=False),
     Field("user_agent", "", is_text, "bad_body", server_only=True, stored=False),

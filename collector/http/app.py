@@ -38,6 +38,8 @@ def build(intake: Intake, body_timeout_s: float = 20) -> web.Application:
         ("HEAD", "/c/{code}", click.named),
         ("GET", "/t.js", static.tag_of(tag.load())),
         ("HEAD", "/t.js", static.tag_of(tag.load())),
+        ("GET", "/x.js", static.tag_of(tag.load("tag_extra.js"))),
+        ("HEAD", "/x.js", static.tag_of(tag.load("tag_extra.js"))),
         ("GET", "/opt-out", opt_out.opt_out),
         ("GET", "/opt-in", opt_out.opt_in),
         ("GET", "/robots.txt", static.robots),

@@ -30,14 +30,18 @@ async def from_tag(sent: web.Request) -> web.Response:
     intake = sent.app[INTAKE]
     ruleset = intake.ruleset
     origin = sent.headers.get("Origin", "")
+    own_site = sent.headers.get("Sec-Fetch-Site", "") in cors.OWN_SITE
     try:
         events = await _events(sent)
     except (TooLarge, Unreadable) as problem:
-        return _refused(sent, problem, cors.headers(origin, ()))
+        return _refused(sent, problem, cors.headers(origin, (), own_site=own_site))
+    except web.HTTPTooManyRequests as busy:
+        busy.headers.update(cors.headers(origin, (), own_site=own_site))
+        raise
     client = client_of(sent)
     outcomes = batch.from_tag(events, client, origin, peer_of(sent), ruleset, now_ms=intake.now_ms(), ids=intake.ids)
     concerned = [ruleset.sites[outcome.site] for outcome in outcomes if outcome.site in ruleset.sites]
-    return await _answer(sent, outcomes, cors.headers(origin, concerned))
+    return await _answer(sent, outcomes, cors.headers(origin, concerned, own_site=own_site))
 
 
 async def from_server(sent: web.Request) -> web.Response:

@@ -9,7 +9,9 @@ from collector.http.tag import Tag, answer
 from collector.policy import cors
 
 _ROBOTS = "User-agent: *\nDisallow: /\n"
-_PATHS = frozenset({"/p.gif", "/o.gif", "/e", "/v1/events", "/c", "/t.js", "/opt-out", "/opt-in", "/robots.txt"})
+_PATHS = frozenset(
+    {"/p.gif", "/o.gif", "/e", "/v1/events", "/c", "/t.js", "/x.js", "/opt-out", "/opt-in", "/robots.txt"}
+)
 
 
 def tag_of(tag: Tag) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -1,20 +1,29 @@
 """Pure: which origin may read an answer, and whether with credentials.
 
-Rule: only an origin that a site lists is echoed, and only it gets credentials. Anyone else reads as nobody (`*`), which
-browsers never combine with cookies.
+Echoed, with credentials, is an origin that a site lists, and a page of the collector's own site where the caller knows
+of one. Any other origin reads without credentials (`*`), which browsers never combine with cookies.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from collector.policy.sites import Site
 
 PREFLIGHT_MAX_AGE_S = 600
 
 
-def headers(origin: str, sites: Iterable[Site]) -> dict[str, str]:
-    """Return the CORS headers of an answer that concerns these sites; `origin` is the header, empty if not sent."""
+OWN_SITE: Final = frozenset({"same-site", "same-origin"})
+"""Values of `Sec-Fetch-Site`, which the browser writes and no page can, of a page that shares the collector's site."""
+
+
+def headers(origin: str, sites: Iterable[Site], *, own_site: bool = False) -> dict[str, str]:
+    """Return the CORS headers of an answer that concerns these sites.
+
+    `origin` is the header, empty if not sent. With `own_site` the page is of the collector's own site: its cookies
+    travel, and the page must see whether the answer is a 503.
+    """
     concerned = list(sites)
-    if origin and concerned and all(origin in site.origins for site in concerned):
+    if origin and (own_site or (concerned and all(origin in site.origins for site in concerned))):
         return {
             "Access-Control-Allow-Origin": origin,
             "Access-Control-Allow-Credentials": "true",

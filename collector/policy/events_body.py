@@ -116,6 +116,8 @@ def judge(event: object, now_ms: int, *, back_ms: int, server: bool) -> Event | 
             return Refusal(problem)
         if name == "time" and not is_recent(text, now_ms, back_ms):
             return Refusal.BAD_TIME
+        if name == "age" and int(text) > back_ms:
+            return Refusal.BAD_TIME
         good[name] = text
     named = {name: str(good.pop(name, "")) for name in _NOT_STORED}
     return Event(**named, user_id=str(good.get("user_id", "")), body=orjson.dumps(good).decode())

@@ -44,6 +44,8 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
                 return Refusal(problem)
             if text and name == "ts" and not is_recent(text, now_ms, back_ms):
                 return Refusal.BAD_TIME
+            if text and name == "a" and int(text) > back_ms:
+                return Refusal.BAD_TIME
         elif name.startswith(("x.", "x%2")):
             props += 1
             if not is_prop(unquote_plus(name)[2:], text):

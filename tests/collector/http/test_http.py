@@ -225,6 +225,25 @@ async def test_cors_of_a_post(surface: Surface, origin: str) -> None:
     assert_cors(answer, "", "a site of the batch does not list it")
 
 
+@pytest.mark.parametrize(("fetch_site", "echoed"), [("same-site", True), ("same-origin", True), ("cross-site", False)])
+@pytest.mark.parametrize("site", ["shop", "unknown"])
+async def test_a_page_of_the_collectors_own_site_may_read_the_answer(
+    surface: Surface, fetch_site: str, echoed: bool, site: str
+) -> None:
+    origin = "https://www.unlisted.example"
+    answer, _ = await post(surface, "/e", {"site": site}, Origin=origin, Sec_Fetch_Site=fetch_site)
+    assert answer.headers["Access-Control-Allow-Origin"] == (origin if echoed else "*")
+    assert ("Access-Control-Allow-Credentials" in answer.headers) == echoed
+
+
+@pytest.mark.parametrize(("age", "status"), [("0", 202), (259_200_000, 202), (259_200_001, 400), (-1, 400), (1.5, 400)])
+async def test_an_event_says_how_old_it_is(surface: Surface, age: object, status: int) -> None:
+    answer, _ = await post(surface, "/e", {"site": "demo", "age": age})
+    assert answer.status == status
+    pixel = await get(surface, f"/p.gif?s=demo&a={age}")
+    assert pixel.headers["X-Pharos"] == ("accepted" if status == 202 else "refused; bad_time")
+
+
 def assert_cors(answer: ClientResponse, origin: str, why: str = "") -> None:
     allowed = answer.headers.get("Access-Control-Allow-Origin")
     if origin == LISTED:
@@ -235,7 +254,9 @@ def assert_cors(answer: ClientResponse, origin: str, why: str = "") -> None:
     assert answer.headers["Vary"] == "Origin"
 
 
-@pytest.mark.parametrize("path", ["/e", "/p.gif", "/o.gif", "/t.js", "/c", "/c/x", "/opt-out", "/opt-in", "/v1/events"])
+@pytest.mark.parametrize(
+    "path", ["/e", "/p.gif", "/o.gif", "/t.js", "/x.js", "/c", "/c/x", "/opt-out", "/opt-in", "/v1/events"]
+)
 @pytest.mark.parametrize("origin", [LISTED, OTHER])
 async def test_preflight(surface: Surface, path: str, origin: str) -> None:
     asked = {

@@ -1,0 +1,286 @@
+// The tag's base: page views, engagement and the page's own events, delivered to the collector that serves this file.
+// It never throws into the page, sets no cookie, and writes nothing to the browser except where docs/tag.md says so.
+// Built by build.mjs into collector/http/tag.js; ES2017, and at most 2,300 bytes after gzip.
+((w, d, l) => {
+  const early = w.pharos;
+  if (early && early.on) return;
+  // A form named "currentScript" hides the element, and a module has none.
+  const current = d.currentScript;
+  const tag = current && current.src ? current : d.querySelector("script[data-site]");
+  if (!tag) return;
+  const set = tag.dataset;
+  const now = () => Date.now();
+  const at = (path) => new URL(path, set.api || tag.src);
+  const guard =
+    (act) =>
+    (...a) => {
+      try {
+        return act(...a);
+      } catch (e) {}
+    };
+
+  // ---- State
+  // Every event that the collector has not acknowledged, oldest first: {e: its fields, t: when, p: its page,
+  // f: in flight, ok: stored}.
+  let queue = [];
+  let calls = (early && early.q) || [];
+  let ready;
+  let consent;
+  // {url, path, from, title}; `title` is missing until the page is settled.
+  let page;
+  // How many more times a flush waits 50 ms for a title other than `was`.
+  let hold;
+  let was = "";
+  let pause = 0;
+  let timer;
+  // Whether a fetch was ever answered, and whether only images get through.
+  let answered;
+  let blocked;
+  let since = 0;
+  let seen = 0;
+
+  // ---- Texts and bodies
+  // `u` makes the pattern match halves of a surrogate pair only.
+  const text = (value, most) => ("" + value).slice(0, most).replace(/[\ud800-\udfff]/gu, "\ufffd");
+
+  const fit = (fields, most) => {
+    const fitted = {};
+    for (const k of Object.keys(fields).slice(0, 32)) {
+      const v = fields[k];
+      if (k && v != null)
+        fitted[text(k, 64)] =
+          k == "props" ? fit(v, Math.min(most, 1024)) : most < 2e3 || typeof v == "string" ? text(v, most) : v;
+    }
+    return fitted;
+  };
+
+  const fields = (item, most) => {
+    const age = now() - item.t;
+    return fit(Object.assign({ title: item.p.title, age: age > 99 ? age : null }, item.e), most);
+  };
+
+  // ---- Delivery
+  const same = (host) => "" + /[^.]*.[^.]*$/.exec(host);
+  // Cookies need TLS and a page of the same site; without them any origin may read the answer.
+  const credentials = w.isSecureContext && same(l.hostname) == same(at("").hostname) ? "include" : "omit";
+
+  const image = (item) =>
+    new Promise((done) => {
+      let query;
+      for (let most = 8192; !query || query.length > 7e3; most /= 2) {
+        const e = fields(item, most);
+        query = new URLSearchParams();
+        for (const k in e)
+          if (k == "props") for (const x in e.props) query.set("x." + x, e.props[x]);
+          else query.set({ id: k, user_id: "uid", consent: "n", time: "ts" }[k] || k[0], e[k]);
+        query = "" + query;
+      }
+      const i = new Image();
+      i.onload = () => done((item.ok = 1));
+      i.onerror = done;
+      i.src = at("p.gif?" + query);
+    });
+
+  const images = (batch) =>
+    Promise.all(batch.map(image)).then(() => {
+      blocked = !answered && batch.some((item) => item.ok);
+      // Chromium treats an image of a page that is going as a connection, which the policy forbids: be earlier.
+      if (blocked) w.addEventListener("beforeunload", engaged);
+      finish(batch);
+    });
+
+  const finish = guard((batch) => {
+    const failed = batch.some((item) => !item.ok);
+    for (const item of batch) item.f = 0;
+    queue = queue.filter((item) => !item.ok);
+    pause = failed ? Math.min(pause * 2 || 1e3, 6e5) : 0;
+    later(pause * (0.5 + Math.random() / 2));
+    if (d.hidden) keep();
+  });
+
+  const post = (batch, body) =>
+    fetch(at("e"), { method: "POST", body, keepalive: body.length < 2e4, credentials }).then(
+      (r) => {
+        answered = 1;
+        // What is refused for good is as done as what is stored.
+        for (const item of batch) item.ok = !/408|429|5../.test(r.status);
+        finish(batch);
+      },
+      () => images(batch),
+    );
+
+  const retry = () => {
+    for (const item of queue) item.f = 0;
+  };
+
+  const later = (ms) => {
+    clearTimeout(timer);
+    timer = setTimeout(flush, ms);
+  };
+
+  // Send the oldest events that are not in flight. One request at a time keeps their order; a page that is being left
+  // sends all that it has.
+  const flush = guard((leaving) => {
+    if (leaving !== 1) {
+      if (queue.some((item) => item.f)) return;
+      if (hold && hold-- && d.title == was) return later(50);
+    }
+    settle();
+    do {
+      const batch = [];
+      let body = "";
+      for (const item of queue) {
+        const more = item.f ? "" : JSON.stringify(fields(item, 8192));
+        if (body && body.length + more.length > 2e4) break;
+        if (more) body += (body && ",") + more;
+        if (more) batch.push(item);
+      }
+      if (!body) break;
+      for (const item of batch) item.f = 1;
+      if (blocked) images(batch);
+      else post(batch, "[" + body + "]");
+    } while (leaving === 1);
+  });
+
+  const keep = guard(() => {
+    delete sessionStorage.pharos;
+    if (queue[0] && (consent || set.keep) == 1)
+      // Item by item: a page's own Array.prototype.toJSON must not be asked.
+      sessionStorage.pharos = "[" + queue.map((item) => JSON.stringify(item)) + "]";
+  });
+
+  // ---- Events
+  const settle = () => {
+    hold = 0;
+    if (page.title == null) page.title = d.title;
+  };
+
+  const uuid = () => {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    for (let i = 6, t = now(); i--; t /= 256) bytes[i] = t;
+    bytes[6] = (bytes[6] & 15) | 112;
+    bytes[8] = (bytes[8] & 63) | 128;
+    return [...bytes].map((b) => (b + 256).toString(16).slice(1)).join("").replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  };
+
+  const push = (event, more) => {
+    if (hold > 4 && event != "pageview") hold = 4;
+    const e = { site: set.site, event, id: uuid(), url: page.url, referrer: page.from, consent, webdriver: +navigator.webdriver || null };
+    // A copy: the page may change its object before it is sent.
+    if (queue.length < 500) queue.push({ e: fit(Object.assign(e, more), 8192), t: now(), p: page });
+    later(0);
+  };
+
+  const word = (value) => ([1, "1", true].includes(value) ? "1" : "0");
+
+  const api = guard((event, more) => {
+    if (!ready) return calls.push([event, more]);
+    if (typeof event == "function") return event(core);
+    check();
+    if (event == "consent") {
+      const answer = word(more);
+      // A consent dialog may say it again and again; it is news only once a page.
+      if (answer == consent) return;
+      consent = answer;
+      more = {};
+    }
+    push(event, hold ? more : Object.assign({ title: d.title }, more));
+  });
+
+  // Add the visible time since the last call; a gap longer than two ticks is sleep.
+  const tick = () => {
+    const at = performance.now();
+    if (since) seen += Math.min(at - since, 9999);
+    since = d.hidden ? 0 : at;
+  };
+
+  const engaged = guard(() => {
+    tick();
+    if (seen > 99) push("engagement", { props: { ms: seen | 0 } });
+    seen = 0;
+  });
+
+  const enter = (from, again) => {
+    hold = again ? 0 : 10;
+    page = { url: here(), path: path(), from };
+    if (!("manual" in set)) push("pageview");
+  };
+
+  const here = () => ("hash" in set ? l.href : l.href.split("#")[0]);
+  const path = () => l.pathname + ("hash" in set ? l.hash : "");
+
+  const check = guard((replaced) => {
+    const from = page.url;
+    const url = here();
+    if (url == from) return;
+    // A filter that replaces its query is the same view.
+    if (replaced && path() == page.path) return (page.url = url);
+    settle();
+    engaged();
+    was = d.title;
+    enter(from);
+  });
+
+  const leave = guard(() => {
+    engaged();
+    flush(1);
+    keep();
+  });
+
+  const core = { flush, set, guard, view: () => page };
+
+  const start = guard(() => {
+    ready = 1;
+    if (set.consent) consent = word(set.consent);
+    // Consent given before the tag was there also covers the page view.
+    for (const c of calls) if (c[0] == "consent") consent = word(c[1]);
+    guard(() => {
+      queue = JSON.parse(sessionStorage.pharos || "[]");
+      retry();
+      delete sessionStorage.pharos;
+    })();
+    tick();
+    setInterval(tick, 5e3);
+    enter(d.referrer);
+    for (const c of calls) if (c[0] != "consent") api(...c);
+
+    const nav = w.navigation;
+    // An element may be named "navigation" as well.
+    if (nav && nav.currentEntry) nav.addEventListener("currententrychange", (e) => check(e.navigationType == "replace"));
+    else {
+      for (const k of ["pushState", "replaceState"]) {
+        const real = history[k];
+        history[k] = function () {
+          real.apply(history, arguments);
+          check(k > "q");
+        };
+      }
+      w.addEventListener("popstate", () => check());
+    }
+    w.addEventListener("pageshow", (e) => {
+      if (!e.persisted) return;
+      retry();
+      engaged();
+      enter(page.url, 1);
+    });
+    w.addEventListener("pagehide", leave);
+    w.addEventListener("online", flush);
+    d.addEventListener("visibilitychange", () => (d.hidden ? leave() : tick()));
+    if (/links|contact|events|forms|scroll|notF/.test(Object.keys(set))) {
+      const s = d.createElement("script");
+      s.src = at("x.js");
+      s.nonce = tag.nonce;
+      d.head.append(s);
+    }
+  });
+
+  w.pharos = api;
+  api.on = 1;
+  api.consent = (value) => api("consent", value);
+  const begin = () => {
+    const event = d.prerendering ? "prerenderingchange" : "seen" in set && d.hidden && "visibilitychange";
+    if (event) d.addEventListener(event, begin);
+    else if (!ready) start();
+  };
+  begin();
+})(window, document, location);

@@ -1,0 +1,98 @@
+// The tag's opt-ins: each is off until its attribute is on the tag's <script>. base.js loads this file where one is.
+// Built by build.mjs into collector/http/tag_extra.js; at most 2,500 bytes after gzip.
+((w, d, l) => {
+  // On a page that loads this file by itself, it may come before the base.
+  w.pharos =
+    w.pharos ||
+    function () {
+      (pharos.q = pharos.q || []).push(arguments);
+    };
+  w.pharos((core) => {
+    if (core.extra) return;
+    core.extra = 1;
+    const set = core.set;
+    const has = (name) => set[name] != null;
+    const on = (target, event, act) => target.addEventListener(event, core.guard(act), true);
+    const send = (event, props, more) => {
+      w.pharos(event, Object.assign({ props }, more));
+      // The page may be on its way out.
+      core.flush(1);
+    };
+
+    // ---- data-links, data-contact
+    const FILE = /\.(pdf|zip|gz|dmg|exe|msi|apk|docx?|xlsx?|pptx?|csv|mp[34])$/i;
+
+    // The link that was clicked, also in a shadow root or an image map; the target of an SVG link is an object.
+    const link = (e) => {
+      for (const node of e.composedPath()) {
+        const href = /^(a|area)$/i.test(node.localName) && (node.href.baseVal || node.href);
+        if (href) return [node, new URL(href, d.baseURI)];
+      }
+      return [];
+    };
+
+    const click = (e) => {
+      // Of the other buttons the middle one follows a link.
+      if (e.type == "auxclick" && e.button != 1) return;
+      const [node, to] = link(e);
+      if (!node) return;
+      if (/^http/.test(to.protocol)) {
+        const file = node.hasAttribute("download") || FILE.test(to.pathname);
+        if (has("links") && (file || to.host != l.host)) send(file ? "download" : "outbound", { href: to.href });
+      } else if (has("contact") && /^(mailto|tel|sms):/.test(to.protocol)) {
+        // Who is written to or called is not sent.
+        send("contact", { kind: to.protocol.slice(0, -1) });
+      }
+    };
+
+    // ---- data-events: data-pharos-event="signup" on an element, data-pharos-NAME for its properties
+    const named = (e) => {
+      for (const node of e.composedPath()) {
+        const event = node.getAttribute && node.getAttribute("data-pharos-event");
+        if (!event) continue;
+        if ((node.localName == "form") != (e.type == "submit")) return;
+        const more = {};
+        const props = {};
+        for (const { name, value } of [...node.attributes]) {
+          const key = name.slice(12);
+          if (name.startsWith("data-pharos-") && key != "event")
+            (/^(value|currency|id)$/.test(key) ? more : props)[key] = value;
+        }
+        return send(event, props, more);
+      }
+    };
+
+    // ---- data-scroll: a quarter, half, three quarters and nine tenths of a page were seen, each once
+    let view;
+    let deepest;
+    const scroll = () => {
+      if (view != core.view()) deepest = 0;
+      view = core.view();
+      const seen = (100 * (w.scrollY + w.innerHeight)) / d.documentElement.scrollHeight;
+      for (const percent of [25, 50, 75, 90])
+        if (seen >= percent && deepest < percent) w.pharos("scroll", { props: { percent: (deepest = percent) } });
+    };
+
+    if (has("links") || has("contact")) {
+      on(d, "click", click);
+      on(d, "auxclick", click);
+    }
+    if (has("events")) {
+      on(d, "click", named);
+      on(d, "submit", named);
+    }
+    if (has("forms"))
+      on(d, "submit", (e) => {
+        const form = e.target;
+        // An input of that name hides the form's own property.
+        const text = (name) => Element.prototype.getAttribute.call(form, name) || "";
+        const to = new URL(text("action"), d.baseURI);
+        send("form", { form: text("id") || text("name"), action: to.origin + to.pathname });
+      });
+    if (has("scroll")) on(w, "scroll", scroll);
+    if (has("notFound")) {
+      const [load] = performance.getEntriesByType("navigation");
+      if (load && load.responseStatus == 404) w.pharos("not_found");
+    }
+  });
+})(window, document, location);
