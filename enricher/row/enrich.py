@@ -65,13 +65,14 @@ ClientKey = tuple[str, str, str, str]
 class ClientColumns:
     """The columns that depend on the user agent and the client hints alone."""
 
-    __slots__ = ("agent_size", "columns")
+    __slots__ = ("agent_size", "columns", "is_bot")
 
-    def __init__(self, columns: Piece, agent_size: int) -> None:
+    def __init__(self, columns: Piece, agent_size: int, is_bot: bool) -> None:
         self.columns: Final = columns
         """`user_agent` to `open_kind`, of a hit that is not a mail open."""
         self.agent_size: Final = agent_size
         """Bytes of `user_agent` to `device`."""
+        self.is_bot: Final = is_bot
 
 
 @final
@@ -128,6 +129,8 @@ _NO_EXTRAS: Final = piece("", "", "", "0", "")
 _NO_PAGE: Final = PageColumns(piece("", "", ""), "", _NO_UTM, None, _NO_CLICK_ID)
 _NO_PLACE: Final = piece(*NOWHERE)
 _PERSON: Final = piece(False, "", "")
+_DRIVEN: Final = piece(True, "webdriver", "")
+"""Of a browser that a program drives, under a user agent that is no bot's."""
 _NOT_A_HIT: Final = Refusal("undecodable", "id or time of receipt that no collector writes")
 _MEDIUM_OF: Final = {"search": "organic", "email": "email"}
 """Medium of a referrer without UTM, by its kind; any other is a referral, as in GA4."""
@@ -246,8 +249,13 @@ class Enricher:
         elif kind == "server" and not user_agent:  # a server need not send a browser's user agent
             agent = joined(start(agent, client.agent_size), _PERSON)
         received_at = occurred_at = seconds(at)
-        if extras is not None and extras.occurred_ms:
-            occurred_at = seconds(extras.occurred_ms)
+        if extras is not None:
+            if extras.webdriver and not client.is_bot and kind != "open":
+                agent = joined(start(agent, client.agent_size), _DRIVEN)
+            if extras.occurred_ms:
+                occurred_at = seconds(extras.occurred_ms)
+            elif extras.age_ms:
+                occurred_at = seconds(max(at - extras.age_ms, 0))
         return row(
             (
                 event_id(hit_id, site, event, client_event_id),
@@ -323,7 +331,7 @@ class Enricher:
         agents = self._agents.parse_all([(key[0], tuple.__new__(Hints, key[1:])) for key in keys])
         reasons = [self._bots.reason(key[0]) for key in keys]
         return [
-            _client(piece(_stored(key[0]), *agent), piece(True, reason, "") if reason else _PERSON)
+            _client(piece(_stored(key[0]), *agent), reason)
             for key, agent, reason in zip(keys, agents, reasons, strict=True)
         ]
 
@@ -412,8 +420,9 @@ def _all_dropped(
     return tuple(dict.fromkeys(names))
 
 
-def _client(agent: Piece, verdict: Piece) -> ClientColumns:
-    return ClientColumns(joined(agent, verdict), len(bytes(agent)))
+def _client(agent: Piece, bot_reason: str) -> ClientColumns:
+    verdict = piece(True, bot_reason, "") if bot_reason else _PERSON
+    return ClientColumns(joined(agent, verdict), len(bytes(agent)), bot_reason != "")
 
 
 def _placed(place: Place) -> Piece:

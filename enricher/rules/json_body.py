@@ -31,6 +31,8 @@ class Body(msgspec.Struct, frozen=True, gc=False):
     props: Annotated[dict[_PropName, _PropValue], msgspec.Meta(max_length=MAX_PROPS)] | None = None
     link_code: str | None = None
     click_id: str | None = None
+    age: str | int | None = None
+    webdriver: str | None = None
 
 
 decode: Final = msgspec.json.Decoder(Body).decode

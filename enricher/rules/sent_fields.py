@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from collector.contract import Kind
-from collector.contract.fields import DEFAULT_EVENT, MAX_PROPS, MAX_TEXT, is_currency, is_event, is_prop
+from collector.contract.fields import DEFAULT_EVENT, MAX_PROPS, MAX_TEXT, is_age, is_currency, is_event, is_prop
 from enricher.contract import DeadReason
 from enricher.rules.cache import Cache, Memory, remember_texts
 from enricher.rules.json_body import NotAnEvent, decode_usable
@@ -66,6 +66,10 @@ class Extras(NamedTuple):
     click_id: str
     own: Pairs
     """The query's parameters that are not ours: they may name a campaign."""
+    age_ms: int
+    """From the event to its receipt; 0 if not sent."""
+    webdriver: bool
+    """A program drives the browser."""
     dropped: tuple[str, ...]
     """Sent and not usable, by their names in a JSON body. Page and referrer are not checked here."""
 
@@ -77,17 +81,18 @@ A plain tuple: one is made for each hit, and a NamedTuple would take four times 
 """
 SENT_FIELDS: Final = ("event", "url", "view", "client_event_id", "user_id", "props", "extras")
 
-NO_EXTRAS: Final = Extras("", "", 0, "", "", "", "", (), ())
+NO_EXTRAS: Final = Extras("", "", 0, "", "", "", "", (), 0, False, ())
 _NO_PROPS: Final[dict[str, str]] = {}
 
 _PLACES: Final = {
-    name: place for place, name in enumerate(("e", "u", "r", "t", "id", "uid", "v", "c", "ts", "m", "l", "", "s"))
-} | {"n": 12}
-_BAD_PROP: Final = 11
+    name: place
+    for place, name in enumerate(("e", "u", "r", "t", "id", "uid", "v", "c", "ts", "m", "l", "a", "w", "", "s"))
+} | {"n": 14}
+_BAD_PROP: Final = 13
 """Place of a custom property that is not usable."""
-_IGNORED: Final = 12
+_IGNORED: Final = 14
 """Place of the parameters that only the collector reads: site, consent and cache buster."""
-_EMPTY: Final = [""] * 13
+_EMPTY: Final = [""] * 15
 _PROP: Final = -1
 _OTHER: Final = -2
 _RECURRING: Final = frozenset({"s", "e", "u", "r", "t", "c", "m", "l", "n"})
@@ -166,7 +171,10 @@ class Reader:
                 props[name] = text
             else:
                 others.append((name, text))
-        event, url, referrer, title, client_id, user_id, value, currency, time, message, mailing, bad_prop, _ = values
+        (
+            event, url, referrer, title, client_id, user_id, value, currency, time, message, mailing, age, webdriver,
+            bad_prop, _,
+        ) = values  # fmt: skip
         dropped: tuple[str, ...] = ("props",) if bad_prop else ()
         if len(props) > MAX_PROPS:
             props = dict(list(props.items())[-MAX_PROPS:])
@@ -178,8 +186,9 @@ class Reader:
         else:
             event = DEFAULT_EVENT[kind]
         extras = None
-        if value or currency or time or message or mailing or others or dropped:
-            extras = _extras(value, currency, time, message, mailing, "", "", tuple(others[::-1]), dropped)
+        if value or currency or time or message or mailing or age or webdriver or others or dropped:
+            own = tuple(others[::-1])
+            extras = _extras(value, currency, time, message, mailing, "", "", own, age, webdriver, dropped)
         view = (url or referer, referrer, title)
         sent: SentFields = (event, url, view, client_id, user_id, props, extras)
         if cacheable and url and extras is None and not (client_id or user_id or props):
@@ -223,9 +232,10 @@ class Reader:
                 body, dropped = decode_usable(text)
             except NotAnEvent as why:
                 raise Refused(Refusal("undecodable", f"body: {why}")) from None
-        event, url, referrer, title, sent_id, sent_user, sent_value, currency, time, sent_props, code, click = astuple(
-            body
-        )
+        (
+            event, url, referrer, title, sent_id, sent_user, sent_value, currency, time, sent_props, code, click, age,
+            webdriver,
+        ) = astuple(body)  # fmt: skip
         if event:
             event = self.events[event]
             if not event:
@@ -233,9 +243,10 @@ class Reader:
         else:
             event = "" if "event" in dropped else DEFAULT_EVENT[kind]
         extras = None
-        if sent_value is not None or currency or time not in _NOT_SENT or code or click or dropped:
+        if sent_value is not None or currency or time not in _NOT_SENT or code or click or age or webdriver or dropped:
+            money, when = _text(sent_value), _text(time)
             extras = _extras(
-                _text(sent_value), currency or "", _text(time), "", "", code or "", click or "", (), dropped
+                money, currency or "", when, "", "", code or "", click or "", (), _text(age), webdriver or "", dropped
             )
         props = sent_props or _NO_PROPS
         for each in props.values():
@@ -306,6 +317,8 @@ def _extras(
     link_code: str,
     click_id: str,
     own: Pairs,
+    age: str,
+    webdriver: str,
     dropped: tuple[str, ...],
 ) -> Extras:
     """Return the extras with unusable money and time left out, and named."""
@@ -321,7 +334,12 @@ def _extras(
     if moment is None:
         moment = 0
         dropped += ("time",)
-    return Extras(value, currency, moment, message_id, list_id, link_code, click_id, own, dropped)
+    if age and not is_age(age):
+        age = ""
+        dropped += ("age",)
+    return Extras(
+        value, currency, moment, message_id, list_id, link_code, click_id, own, int(age or 0), webdriver == "1", dropped
+    )
 
 
 def _text(scalar: Scalar) -> str:

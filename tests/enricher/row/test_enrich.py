@@ -89,6 +89,23 @@ def test_a_server_has_no_default_page_and_needs_no_user_agent(enricher: Enricher
     assert event(enricher, kind="server", body="{}", user_agent="curl/8").is_bot
 
 
+def test_a_driven_browser_is_a_bot_unless_its_agent_names_another(enricher: Enricher) -> None:
+    def reason(agent: str, webdriver: str) -> str:
+        body = f'{{"webdriver":"{webdriver}"}}'
+        return event(enricher, kind="tag", query="", body=body, user_agent=agent).bot_reason
+
+    chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+    assert [reason(chrome, webdriver) for webdriver in "01"] == ["", "webdriver"]
+    assert reason("curl/8", "1") == reason("curl/8", "0") != ""
+
+
+def test_an_age_counts_back_from_the_receipt_where_there_is_no_time(enricher: Enricher) -> None:
+    made = event(enricher, kind="tag", query="", body='{"age":"60000"}')
+    assert round(float(made.received_at) - float(made.occurred_at), 3) == 60
+    made = event(enricher, kind="tag", query="", body='{"age":"60000","time":"1795334399000"}')
+    assert float(made.occurred_at) == 1795334399
+
+
 @pytest.mark.parametrize(
     "url",
     [

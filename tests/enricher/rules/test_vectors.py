@@ -134,6 +134,8 @@ class SentFieldsVector(Vector, frozen=True, kw_only=True):
     list_id: str | None = None
     link_code: str | None = None
     click_id: str | None = None
+    age_ms: int | None = None
+    webdriver: bool | None = None
 
 
 def vectors(name: str, kind: type[Row]) -> list[Row]:
