@@ -26,27 +26,19 @@ import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from urllib3.exceptions import HTTPError
 
 from loadtest.check import local_system
 from loadtest.check.processes import NotReady
+from loadtest.report import attribution
 from loadtest.traffic import story
+from loadtest.traffic.story_requests import ID_PREFIX, StoryRequest
 from stage import version
 
-MODELS: Final = ("first", "last", "last_non_direct", "linear", "position", "time_decay")
-COLUMNS: Final = (*MODELS, "markov", "shapley")
-CHARTED: Final = ("first", "last", "markov")
 SERVER: Final = "/v1/events"
 CONNECTIONS: Final = 16
 SETTLE_S: Final = 60.0
 MONTH_H: Final = 24 * (story.DAYS + 2)
-
-_STYLES: Final = {"first": "cyan", "last": "magenta", "markov": "green"}
-_SHORT: Final = {"last_non_direct": "known", "position": "pos.", "time_decay": "decay"}
-_BAR: Final = 44
-_WIDE: Final = 110
-"""Columns from which a terminal shows cents."""
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +53,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that were judged otherwise than the story means them, for people."""
 
 
-async def tell(sendings: Sequence[story.StoryRequest], url: str, token: str, progress: Progress) -> Answers:
+async def tell(sendings: Sequence[StoryRequest], url: str, token: str, progress: Progress) -> Answers:
     """Send everything, in the order of time; raises aiohttp.ClientError when the collector is away."""
     ordered = sorted(sendings, key=lambda sending: sending.at)
     task = progress.add_task("events", total=len(ordered))
@@ -85,9 +77,7 @@ async def tell(sendings: Sequence[story.StoryRequest], url: str, token: str, pro
     return Answers(accepted=accepted, clicks=clicks, refused=refused, unexpected=unexpected)
 
 
-async def _send(
-    session: aiohttp.ClientSession, url: str, token: str, sending: story.StoryRequest
-) -> tuple[int, list[str]]:
+async def _send(session: aiohttp.ClientSession, url: str, token: str, sending: StoryRequest) -> tuple[int, list[str]]:
     headers = {"User-Agent": sending.user_agent, "Content-Type": "application/json"}
     if sending.target == SERVER:
         headers["Authorization"] = f"Bearer {token}"
@@ -109,7 +99,7 @@ def visible(client: Any, site: str, ids: Set[str]) -> int:
         "SELECT DISTINCT client_event_id FROM pharos.event_log "
         "WHERE site = {site:String} AND startsWith(client_event_id, {prefix:String})"
     )
-    rows = client.query(sql, parameters={"site": site, "prefix": story.ID_PREFIX}).result_rows
+    rows = client.query(sql, parameters={"site": site, "prefix": ID_PREFIX}).result_rows
     return len(ids & {row[0] for row in rows})
 
 
@@ -124,60 +114,6 @@ def arrived(client: Any, site: str, ids: Set[str], expected: int, progress: Prog
         progress.update(task, completed=min(seen, expected))
         time.sleep(0.25)
     return seen
-
-
-def attribution(client: Any, site: str, since: datetime, until: datetime) -> dict[str, dict[str, float]]:
-    """Return the value in EUR by channel and model, asked of the views as an analyst would."""
-    given = (
-        "site = {site:String}, conversion = 'purchase', lookback_days = 30, "
-        "since = {since:String}, until = {until:String}, tz = 'UTC', restart = 0, touch_kinds = 'arrival,click', "
-        "ignore = ''"
-    )
-    parameters = {"site": site, "since": f"{since:%Y-%m-%d %H:%M:%S}", "until": f"{until:%Y-%m-%d %H:%M:%S}"}
-    views = {model: f"attribution({given}, model = '{model}', half_life_days = 7)" for model in MODELS}
-    views |= {
-        "markov": f"attribution_markov({given}, by = 'channel', max_names = 100)",
-        "shapley": f"attribution_shapley({given}, by = 'channel')",
-    }
-    found: dict[str, dict[str, float]] = {}
-    for model, view in views.items():
-        name = "channel" if model in MODELS else "name"
-        sql = f"SELECT {name}, sum(value) FROM pharos.{view} WHERE currency = 'EUR' GROUP BY {name}"  # noqa: S608
-        for channel, value in client.query(sql, parameters=parameters).result_rows:
-            found.setdefault(channel, {})[model] = value
-    return found
-
-
-def show(found: dict[str, dict[str, float]], console: Console) -> None:
-    """Print the models side by side, and a chart of three of them."""
-    if not found:
-        console.print("No conversions with a value in EUR.")
-        return
-    channels = sorted(found, key=lambda channel: -found[channel].get("markov", 0))
-    table = Table(
-        title="Which channel brought the purchases (EUR, last 30 days)",
-        title_justify="left",
-        box=None,
-        padding=(0, 0, 0, 1),  # eight models and a channel's name fit into 80 columns
-    )
-    table.add_column("channel", no_wrap=True)
-    for model in COLUMNS:
-        table.add_column(_SHORT.get(model, model), justify="right", no_wrap=True)
-    digits = 2 if console.width >= _WIDE else 0
-    for channel in channels:
-        table.add_row(channel, *(f"{found[channel].get(model, 0):,.{digits}f}" for model in COLUMNS))
-    table.add_section()
-    table.add_row("all", *(f"{sum(row.get(model, 0) for row in found.values()):,.{digits}f}" for model in COLUMNS))
-    console.print(table)
-    greatest = max(value for row in found.values() for value in row.values()) or 1
-    width = max(len(channel) for channel in channels)
-    console.print("  ".join(f"[{_STYLES[model]}]█[/] {model}" for model in CHARTED))
-    for channel in channels:
-        for place, model in enumerate(CHARTED):
-            value = found[channel].get(model, 0)
-            bar = "█" * round(value / greatest * _BAR)
-            name = channel if place == 0 else ""
-            console.print(f"{name:{width}} [{_STYLES[model]}]{bar}[/] {value:,.0f}", highlight=False)
 
 
 @contextmanager
@@ -198,13 +134,11 @@ def _system(given: argparse.Namespace, until: datetime, console: Console) -> Ite
             yield system
 
 
-def _without(
-    sendings: Sequence[story.StoryRequest], left_out: Callable[[story.StoryRequest], bool]
-) -> list[story.StoryRequest]:
+def _without(sendings: Sequence[StoryRequest], left_out: Callable[[StoryRequest], bool]) -> list[StoryRequest]:
     return [sending for sending in sendings if not left_out(sending)]
 
 
-async def _has_links(url: str, sendings: Sequence[story.StoryRequest]) -> bool:
+async def _has_links(url: str, sendings: Sequence[StoryRequest]) -> bool:
     """Ask for the story's links with HEAD, which is led on and not counted."""
     async with aiohttp.ClientSession() as session:
         for target in {sending.target for sending in sendings if sending.leads_to}:
@@ -225,13 +159,17 @@ def clicked(client: Any, site: str) -> Counter[tuple[str, str]]:
 
 
 def fitting(
-    sendings: Sequence[story.StoryRequest], site: str, system: local_system.System, client: Any, console: Console
-) -> list[story.StoryRequest]:
+    sendings: Sequence[StoryRequest],
+    site: str,
+    system: local_system.System,
+    client: Any,
+    console: Console,
+) -> list[StoryRequest]:
     """Return the story without what this system does not take, and say what that is."""
     if not system.token:
         console.print("Without the copies of the shop's server: that needs a token of the site (--token).")
         sendings = _without(sendings, lambda sending: sending.target == SERVER)
-    before, made = clicked(client, site), list[story.StoryRequest]()
+    before, made = clicked(client, site), list[StoryRequest]()
     for sending in sendings:
         click = (sending.visitor, sending.target.rpartition("/")[2])
         if sending.leads_to and before[click]:
@@ -286,7 +224,9 @@ def main(argv: Sequence[str]) -> int:
             console.print(f"{said}; refused {sum(answers.refused.values())} ({reasons})")
             for line in answers.unexpected[:5]:
                 console.print(f"not as meant: {line}", style="red", highlight=False)
-            show(attribution(client, given.site, until - timedelta(days=story.DAYS), until), console)
+            attribution.show(
+                attribution.by_channel(client, given.site, until - timedelta(days=story.DAYS), until), console
+            )
             client.close()
     except (aiohttp.ClientError, ClickHouseError, HTTPError, NotReady, OSError) as problem:
         console.print(f"demo: {problem}", style="red", highlight=False)

@@ -6,17 +6,12 @@ reported when both are over is ended. Only loopback is driven, unless the caller
 
 import contextlib
 import ipaddress
-import multiprocessing
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Final, cast
 from urllib.parse import urlsplit
 
@@ -24,6 +19,7 @@ import msgspec
 
 from loadtest.drive.measurements import Measurements
 from loadtest.drive.plan import Interval, Plan, Target, Totals
+from loadtest.drive.senders import Senders as Senders
 
 LATE_BOUND_MS: Final = 5.0
 """Above this 99th percentile of its own lateness the driver, not the server, is what was measured."""
@@ -125,77 +121,6 @@ def target_of(
         churn=churn,
         timeout_s=timeout_s,
     )
-
-
-class Senders:
-    """Driver processes that wait for plans: started when a run needs them, kept for the next run, ended by `close`."""
-
-    def __init__(self) -> None:
-        self._idle: list[tuple[subprocess.Popen[bytes], Pipe]] = []
-
-    def __enter__(self) -> "Senders":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextlib.contextmanager
-    def at_work(self, plan: Plan) -> Iterator[list[Pipe]]:
-        """Hand the plan to as many processes as it needs; give their pipes.
-
-        Processes whose pipes are still in the list at the end wait for the next plan; the others are ended, and all of
-        them after an exception.
-        """
-        taken = [self._next() for _ in range(plan.senders)]
-        kept: list[Pipe] = []
-        try:
-            for index, (_, pipe) in enumerate(taken):
-                pipe.send((plan, index))
-            pipes = [pipe for _, pipe in taken]
-            yield pipes
-            kept = pipes
-        finally:
-            for process, pipe in taken:
-                if pipe in kept and process.poll() is None:
-                    self._idle.append((process, pipe))
-                else:
-                    _end(process, pipe)
-
-    def _next(self) -> tuple["subprocess.Popen[bytes]", Pipe]:
-        while self._idle:
-            process, pipe = self._idle.pop()
-            if process.poll() is None:
-                return process, pipe
-            pipe.close()
-        return _start()
-
-    def close(self) -> None:
-        """End the processes that wait."""
-        while self._idle:
-            _end(*self._idle.pop())
-
-
-def _start() -> tuple["subprocess.Popen[bytes]", Pipe]:
-    ours, theirs = multiprocessing.Pipe()
-    root = str(Path(__file__).resolve().parents[2])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "loadtest.drive.sender_process", str(theirs.fileno())],
-        pass_fds=[theirs.fileno()],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
-        # Ctrl-C must not reach a sender: the parent stops it in order, so that what was sent can be audited.
-        start_new_session=True,
-    )
-    theirs.close()
-    return process, ours
-
-
-def _end(process: "subprocess.Popen[bytes]", pipe: Pipe) -> None:
-    pipe.close()
-    try:
-        process.wait(2)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def drive(

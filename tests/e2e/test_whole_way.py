@@ -11,16 +11,16 @@ from playwright.async_api import Browser
 
 from collector import contract
 from tests.browser import pages
-from tests.e2e import mix
+from tests.e2e import requests as listed
 from tests.e2e.system import TOKEN, System
 from tests.e2e.wire import Answer, ask_all
 from tests.waiting import until
 
-_MIX = Path(__file__).parent / "mix.yml"
+_REQUESTS = Path(__file__).parent / "requests.yml"
 _SCALE = 20 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 1
 
 
-def _wrong(request: mix.Request, answer: Answer) -> str:
+def _wrong(request: listed.Request, answer: Answer) -> str:
     """Return what is wrong with the answer; empty if nothing is."""
     if answer.status != request.status:
         return f"{answer.status} instead of {request.status} {answer.body[:200]!r}"
@@ -70,11 +70,11 @@ async def _look_at_a_page(system: System, browser: Browser) -> tuple[dict[str, A
 async def test_exactly_the_accepted_are_stored_and_exactly_the_broken_are_dead(
     system: System, browser: Browser
 ) -> None:
-    requests = mix.load(_MIX, token=TOKEN, scale=_SCALE)
+    requests = listed.load(_REQUESTS, token=TOKEN, scale=_SCALE)
     assert len(requests) >= 1000
     wrong: Counter[tuple[str, str]] = Counter()
 
-    def judge(request: mix.Request, answer: Answer) -> None:
+    def judge(request: listed.Request, answer: Answer) -> None:
         if problem := _wrong(request, answer):
             wrong[request.says, problem] += 1
 

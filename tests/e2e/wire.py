@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.e2e.mix import Request
+from tests.e2e.requests import Request
 
 _ANSWER_TIMEOUT_S = 30
 

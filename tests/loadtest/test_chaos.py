@@ -12,8 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtest import __main__ as command
-from loadtest import run
+from loadtest import arguments, run
 from loadtest.check import faults, local_system
 from loadtest.check.stored_hits import ClickHouse
 from loadtest.drive import driver
@@ -26,7 +25,7 @@ FULL = os.environ.get("PHAROS_TEST_SCALE") == "full"
 
 def script(kafka: bool) -> faults.FaultSchedule:
     """Return the standard disaster; small: the first kill of each stage, one second apart."""
-    standard = faults.load(command.CHAOS)
+    standard = faults.load(arguments.CHAOS)
     chosen = [fault for fault in standard.fault if fault.what != "broker" or not kafka]
     if not FULL:
         stages = ("enricher", "sink") if kafka else ("enricher", "sink", "collector")

@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from loadtest import demo
 from loadtest.check import local_system
-from loadtest.traffic import story
+from loadtest.traffic import story, story_requests
 
 END = datetime(2026, 11, 1, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def test_only_this_storys_ids_have_arrived() -> None:
 
 
 def test_clicks_of_an_earlier_telling_are_left_out_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def has_links(url: str, sendings: Sequence[story.StoryRequest]) -> bool:
+    async def has_links(url: str, sendings: Sequence[story_requests.StoryRequest]) -> bool:
         return True
 
     monkeypatch.setattr(demo, "_has_links", has_links)

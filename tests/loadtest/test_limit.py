@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from loadtest import __main__ as command
-from loadtest import limit, run
+from loadtest import arguments, limit, run
 from loadtest.drive import driver
 from loadtest.limit import search
 from loadtest.report import result
@@ -71,11 +71,11 @@ def test_the_highest_rate_is_tried_and_not_passed() -> None:
 
 def test_no_ceiling_stands_in_the_way_by_default() -> None:
     """The search finds a target that breaks at a million a second: no default of another command bounds it."""
-    given_ = command.parser().parse_args(["find-limit"])
+    given_ = arguments.parser().parse_args(["find-limit"])
     found = search(given_.rate, given_.to_rate, lambda rate: "holds" if rate < 1e6 else "breaks")
     assert found.holds > 900_000
     with pytest.raises(SystemExit):
-        command.parser().parse_args(["find-limit", "--rate", "1000"])
+        arguments.parser().parse_args(["find-limit", "--rate", "1000"])
 
 
 def made_up(of: Callable[[float], dict[str, object]]) -> Callable[..., result.Result]:

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from loadtest import __main__ as command
+from loadtest import arguments
 from loadtest.check import faults, local_system
 from loadtest.check.processes import wait_until
 from loadtest.report import result
@@ -100,11 +101,11 @@ def test_a_wrong_file_is_refused_by_name(text: bytes, told: str) -> None:
 
 
 def test_the_standard_disaster_kills_every_component_at_least_twice() -> None:
-    standard = faults.load(command.CHAOS)
+    standard = faults.load(arguments.CHAOS)
     kills = {name: sum(f.do == "kill" and f.what == name for f in standard.fault) for name in standard.components}
     assert kills.keys() == {"collector", "enricher", "sink", "broker", "clickhouse"}
     assert all(count >= 2 for count in kills.values()), kills
-    assert max(fault.at_s for fault in standard.fault) < command.parser().parse_args(["chaos"]).duration
+    assert max(fault.at_s for fault in standard.fault) < arguments.parser().parse_args(["chaos"]).duration
 
 
 def test_what_was_never_played_has_failed_and_is_named() -> None:
@@ -135,7 +136,7 @@ def test_a_run_that_ends_before_its_faults_is_broken() -> None:
 def test_beside_make_run_the_pid_of_the_command_line_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     found = local_system.System(url="http://127.0.0.1:8080", clickhouse="http://127.0.0.1:8123", admins=())
     monkeypatch.setattr(local_system, "running", lambda: found)
-    given = command.parser().parse_args(["run", "--here", "--pid", "4711", "--faults", str(command.CHAOS)])
+    given = arguments.parser().parse_args(["run", "--here", "--pid", "4711", "--faults", str(arguments.CHAOS)])
     with command._target(given, Console(quiet=True)) as system:
         player = command._faults(given, system)
     assert player
@@ -144,6 +145,6 @@ def test_beside_make_run_the_pid_of_the_command_line_holds(monkeypatch: pytest.M
 
 
 def test_faults_need_a_process_to_begin_from(tmp_path: Path) -> None:
-    given = command.parser().parse_args(["run", "--faults", str(command.CHAOS)])
+    given = arguments.parser().parse_args(["run", "--faults", str(arguments.CHAOS)])
     with pytest.raises(ValueError, match="--pid"):
         command._faults(given, local_system.System(url="", clickhouse="", admins=()))

@@ -1,21 +1,19 @@
 """The mix of the benchmarks: its shares, the tag's requests in it, ids in the order of time, distinct requests."""
 
 import itertools
-import json
 import re
 import uuid
 from collections import Counter
-from typing import Any
 
 import msgspec
 import pytest
 
 from collector import contract
-from loadtest.traffic import mix, profiles, request_template
+from loadtest.traffic import mix, profiles, request_template, tag_visits
 from loadtest.traffic.visitors import Surface
 
 SURFACE = Surface(site="shop", token="secret", link_code="letter", page_origin="https://shop.example")
-RECORDED: dict[str, Any] = json.loads((mix._HERE / "tag_requests.json").read_text())
+RECORDED = tag_visits.recording()
 
 
 def taken(count: int, surface: Surface = SURFACE, seed: int = 1) -> list[request_template.Request]:

@@ -1,4 +1,4 @@
-"""The varied mix of the end-to-end test: mix.yml, expanded into the bytes of requests and what must become of each."""
+"""The requests of the end-to-end test: requests.yml, expanded into bytes, and what must become of each."""
 
 import gzip
 import itertools
