@@ -21,6 +21,7 @@ commands (COMMAND --help shows the options):
   link        print a named or signed link
   mail-pixel  print the HTML of a mail's pixel
   salt        make a salt that several hosts share
+  check       judge a sites.toml and a links.toml before they are used
   doctor      check a running collector from outside, as a browser and a CDN would
 
 options:
@@ -41,11 +42,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
                 except claims.Unusable as problem:
                     print(problem, file=sys.stderr)
                     return 2
-            case ["worker", number, listener, control]:
-                from collector.process import worker
+            case ["worker", number, listener, control, handover]:
+                from collector.process import last_good, worker
 
                 with socket.socket(fileno=int(listener)) as port, socket.socket(fileno=int(control)) as line:
-                    return uvloop.run(worker.run(settings_module.read(environ), int(number), port, line))
+                    return uvloop.run(worker.run(last_good.take_over(int(handover)), int(number), port, line))
             case ["-h" | "--help"]:
                 print(USAGE)
                 return 0
@@ -56,6 +57,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
                 from collector.commands import spool
 
                 return spool.main(rest, environ.get("PHAROS_COLLECTOR_SPOOL_DIR", "var/spool"))
+            case ["check", *rest]:
+                from collector.commands import check
+
+                return check.main(rest, environ)
             case ["doctor", *rest]:
                 from collector.commands import doctor
 

@@ -11,8 +11,7 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -27,6 +26,7 @@ from collector.spool.inventory import Chunk
 from collector.spool.spool import Spool
 from stage import log
 from stage.aiokafka_internals import stop_client
+from stage.settings import SettingError
 
 _FIRST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 5.0
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 
     servers: str
     topic: str
-    access: Mapping[str, Any] = MappingProxyType({})
+    access: Callable[[], Mapping[str, Any]] = dict
     """See stage.kafka."""
     batch_bytes: int = 256 << 10
     linger_s: float = 0.05
@@ -154,7 +154,7 @@ class Forwarder:
             except _Unreadable as problem:
                 why = "spool"
                 log.line("error", "cannot read the spool", problem=str(problem))
-            except (KafkaError, TimeoutError, OSError) as problem:
+            except (KafkaError, TimeoutError, OSError, SettingError) as problem:
                 why = type(problem).__name__
                 if self.connected or backoff == _FIRST_BACKOFF_S:
                     log.line("warning", "waiting for Kafka", kafka=self._plan.servers, problem=why, detail=str(problem))
@@ -173,6 +173,7 @@ class Forwarder:
 
         Raises:
             KafkaError, TimeoutError, OSError: Kafka cannot be reached.
+            SettingError: a file of the access to Kafka cannot be used.
         """
         if self._idempotent is not False:
             producer = self._new_producer(idempotent=True)
@@ -204,7 +205,7 @@ class Forwarder:
     def _new_producer(self, *, idempotent: bool) -> AIOKafkaProducer:
         return AIOKafkaProducer(
             bootstrap_servers=self._plan.servers,
-            **self._plan.access,
+            **self._plan.access(),
             client_id="pharos-collector",
             acks="all",
             enable_idempotence=idempotent,
@@ -219,7 +220,7 @@ class Forwarder:
         if self._plan.replays and self._offsets:
             known = [TopicPartition(self._plan.topic, p) for p in self._offsets if p in partitions]
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._plan.servers, **self._plan.access, client_id="pharos-collector"
+                bootstrap_servers=self._plan.servers, **self._plan.access(), client_id="pharos-collector"
             )
             try:
                 async with asyncio.timeout(_START_S):

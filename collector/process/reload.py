@@ -11,6 +11,7 @@ from collector.metrics import Tally
 from collector.policy.client_address import PRESETS, Cdn, Trusted
 from collector.policy.ruleset import Ruleset
 from collector.process.daily_salt import DailySalt
+from collector.process.last_good import LastGood
 from collector.process.site_files import BadFile, Rules, SiteFiles, watch
 from collector.settings import Settings
 from stage import log
@@ -18,9 +19,9 @@ from stage import log
 _FORGET_S: Final = 60
 
 
-def files_of(settings: Settings) -> SiteFiles:
+def files_of(settings: Settings, last_good: LastGood | None = None) -> SiteFiles:
     """Return the reader of the files that the settings name."""
-    return SiteFiles(Path(settings.sites), Path(settings.links) if settings.links else None)
+    return SiteFiles(Path(settings.sites), Path(settings.links) if settings.links else None, last_good)
 
 
 def salt_of(settings: Settings, now_ms: Callable[[], int]) -> DailySalt:
@@ -48,9 +49,14 @@ def build(settings: Settings, rules: Rules, salt: DailySalt) -> Ruleset:
 
 
 def tending(
-    intake: Intake, files: SiteFiles, hangup: asyncio.Event, salt: DailySalt, tally: Tally
+    intake: Intake,
+    files: SiteFiles,
+    broken: BadFile | None,
+    hangup: asyncio.Event,
+    salt: DailySalt,
+    tally: Tally,
 ) -> list[Coroutine[Any, Any, None]]:
-    """Return the tasks that watch the files, and delete expired salts."""
+    """Return the tasks that watch the files, and delete expired salts. `broken`: the worker began with older files."""
 
     def adopt(rules: Rules) -> None:
         intake.ruleset = intake.ruleset._replace(sites=rules.sites, links=rules.links)
@@ -64,6 +70,8 @@ def tending(
 
     tally.name_sites(intake.ruleset.sites)
     tally.set("files_stale", 0)
+    if broken is not None:
+        complain(broken)
     return [watch(files, hangup, adopt, complain), _forget(salt, tally)]
 
 

@@ -1,7 +1,8 @@
 """The files that an operator edits while the collector runs: `sites.toml` and `links.toml`.
 
 A broken new file changes nothing: the last good files apply, the log names line and reason, and the metric
-`files_stale` is 1 until the file is fixed.
+`files_stale` is 1 until the file is fixed. A process that starts while a file is broken begins with the last good
+contents, see last_good.py.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import Final, NamedTuple
 from collector.policy import links, sites
 from collector.policy.links import Links
 from collector.policy.sites import Sites
+from collector.process.last_good import LastGood
 
 LOOK_S: Final = 1.0
 """Interval at which the files are checked for changes, in seconds."""
@@ -31,30 +33,60 @@ class BadFile(ValueError):
 class SiteFiles:
     """Reads the files, and notices changes."""
 
-    def __init__(self, sites_path: Path, links_path: Path | None) -> None:
-        """Read nothing yet; `links_path` None: no named links."""
+    def __init__(self, sites_path: Path, links_path: Path | None, last_good: LastGood | None = None) -> None:
+        """Read nothing yet; `links_path` None: no named links. `last_good`: contents that `read_or_last_good` uses."""
         self._sites_path: Final = sites_path
         self._links_path: Final = links_path
         self._seen: object = None
+        self.last_good = last_good
 
     def read(self) -> Rules:
-        """Read both files.
+        """Read both files, and remember them as the last good ones.
 
         Raises:
             BadFile: one of them cannot be read or is broken.
         """
         self._seen = self._signature()
-        found: Links = {}
+        name, path = "SITES", self._sites_path
         try:
-            known = sites.parse(self._sites_path.read_bytes())
-        except (OSError, sites.BadSites) as problem:
-            raise BadFile(f"PHAROS_COLLECTOR_SITES: {self._sites_path}: {_reason(problem)}") from problem
-        if self._links_path is not None:
-            try:
-                found = links.parse(self._links_path.read_bytes(), known)
-            except (OSError, links.BadLinks) as problem:
-                raise BadFile(f"PHAROS_COLLECTOR_LINKS: {self._links_path}: {_reason(problem)}") from problem
+            sites_text = path.read_bytes()
+            known = sites.parse(sites_text)
+            links_text = b""
+            found: Links = {}
+            if self._links_path is not None:
+                name, path = "LINKS", self._links_path
+                links_text = path.read_bytes()
+                found = links.parse(links_text, known)
+        except (OSError, sites.BadSites, links.BadLinks) as problem:
+            raise BadFile(f"PHAROS_COLLECTOR_{name}: {path}: {_reason(problem)}") from problem
+        sites_path, links_path = self.paths
+        self.last_good = LastGood(
+            sites_path=sites_path, links_path=links_path, sites=sites_text.decode(), links=links_text.decode()
+        )
         return Rules(known, found)
+
+    @property
+    def paths(self) -> tuple[str, str]:
+        """The absolute paths of both files; the second is empty without named links."""
+        links_path = "" if self._links_path is None else str(self._links_path.absolute())
+        return str(self._sites_path.absolute()), links_path
+
+    def read_or_last_good(self) -> tuple[Rules, BadFile | None]:
+        """Read both files; if they are broken, return the last good contents and what is wrong with the files.
+
+        Raises:
+            BadFile: they are broken, and there are no last good contents that this version can read.
+        """
+        try:
+            return self.read(), None
+        except BadFile as problem:
+            if self.last_good is None:
+                raise
+            try:
+                known = sites.parse(self.last_good.sites.encode())
+                return Rules(known, links.parse(self.last_good.links.encode(), known)), problem
+            except (sites.BadSites, links.BadLinks):
+                raise problem from None
 
     def changed(self) -> bool:
         """Return whether a file has changed since the last `read`, good or broken."""

@@ -16,9 +16,10 @@ from typing import Final
 
 from collector import metrics
 from collector.metrics import WAITING_FOR_KAFKA, Report
-from collector.process import claims, control, parent_death
+from collector.process import claims, control, last_good, parent_death
 from collector.process.claims import Unusable
-from collector.process.site_files import BadFile, SiteFiles
+from collector.process.last_good import Handover, LastGood
+from collector.process.site_files import BadFile, Rules, SiteFiles, watch
 from collector.settings import Settings
 from collector.spool import acknowledged
 from collector.spool.acknowledged import Position
@@ -47,8 +48,9 @@ class _Slot:
 class Supervisor:
     """Keeps the workers running."""
 
-    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
-        """Read from the spool's marks whether Kafka was ever reached."""
+    def __init__(self, settings: Settings, listeners: list[socket.socket], files: SiteFiles) -> None:
+        """Read from the spool's marks whether Kafka was ever reached. `files` has read good contents."""
+        self._files: Final = files
         self._settings: Final = settings
         self._slots: Final = [_Slot(number, listener) for number, listener in enumerate(listeners)]
         self._gone: dict[metrics.Key, float] = {}
@@ -115,19 +117,23 @@ class Supervisor:
     async def _run(self, slot: _Slot) -> int:
         """Start the worker's process, read its reports until it ends; return its exit code."""
         ours, theirs = socket.socketpair()
-        argv = (sys.executable, "-m", "collector", "worker", str(slot.number))
         with theirs:
+            handover = -1
             try:
+                handover = last_good.hand_over(Handover(settings=self._settings, last_good=self._last_good()))
+                passed = (slot.listener.fileno(), theirs.fileno(), handover)
                 slot.process = await asyncio.create_subprocess_exec(
-                    *argv,
-                    str(slot.listener.fileno()),
-                    str(theirs.fileno()),
+                    *(sys.executable, "-m", "collector", "worker", str(slot.number)),
+                    *map(str, passed),
                     preexec_fn=parent_death.die_with_parent,
-                    pass_fds=(slot.listener.fileno(), theirs.fileno()),
+                    pass_fds=passed,
                 )
             except BaseException:
                 ours.close()
                 raise
+            finally:
+                if handover >= 0:
+                    os.close(handover)
         if self.draining:
             slot.process.terminate()
         reader, slot.control = await asyncio.open_unix_connection(sock=ours, limit=1 << 20)
@@ -157,6 +163,11 @@ class Supervisor:
                 with contextlib.suppress(ProcessLookupError):
                     slot.process.terminate()
 
+    def _last_good(self) -> LastGood:
+        if self._files.last_good is None:
+            raise RuntimeError("sites and links were never read")
+        return self._files.last_good
+
     def reload(self) -> None:
         """Make the workers read sites and links again."""
         for slot in self._slots:
@@ -171,16 +182,33 @@ class Supervisor:
                     slot.process.kill()
 
 
-def check_files(files: SiteFiles) -> None:
-    """Read sites and links once, so that a broken file stops the start.
+def read_files(files: SiteFiles, spool_dir: Path) -> None:
+    """Read sites and links, or else their last good copy next to the spool.
 
     Raises:
-        Unusable: with the line and the reason.
+        Unusable: they are broken and there is no copy; with the line and the reason.
     """
+    files.last_good = last_good.load(spool_dir, *files.paths)
     try:
-        files.read()
+        _, broken = files.read_or_last_good()
     except BadFile as problem:
         raise Unusable(str(problem)) from problem
+    if broken is not None:
+        log.line(
+            "error",
+            "sites.toml or links.toml is broken: starting with the last good copy",
+            problem=str(broken),
+            copy=str(spool_dir / last_good.NAME),
+        )
+
+
+def keep_copy(files: SiteFiles, spool_dir: Path) -> None:
+    """Write the last good contents next to the spool."""
+    if files.last_good is not None:
+        try:
+            last_good.save(spool_dir, files.last_good)
+        except OSError as problem:
+            log.line("warning", "cannot keep a copy of sites and links", folder=str(spool_dir), problem=str(problem))
 
 
 async def run(settings: Settings) -> int:
@@ -191,10 +219,13 @@ async def run(settings: Settings) -> int:
     """
     log.start("collector", settings.log)
     access(settings)
-    check_files(SiteFiles(Path(settings.sites), Path(settings.links) if settings.links else None))
-    lock = claims.lock_spool(Path(settings.spool_dir))
+    files = SiteFiles(Path(settings.sites), Path(settings.links) if settings.links else None)
+    spool_dir = Path(settings.spool_dir)
+    read_files(files, spool_dir)
+    lock = claims.lock_spool(spool_dir)
+    keep_copy(files, spool_dir)
     listeners = await claims.listen_patiently(settings)
-    supervisor = Supervisor(settings, listeners)
+    supervisor = Supervisor(settings, listeners, files)
     admin_port = await admin.serve(settings, supervisor.not_ready, supervisor.metrics)
 
     going = asyncio.Event()
@@ -203,6 +234,12 @@ async def run(settings: Settings) -> int:
         loop.add_signal_handler(name, going.set)
     loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
     keeping = asyncio.create_task(supervisor.keep())
+
+    # The workers complain about a broken file; here only good contents matter.
+    def adopt(_: Rules) -> None:
+        keep_copy(files, spool_dir)
+
+    watching = asyncio.create_task(watch(files, asyncio.Event(), adopt, lambda _: None))
     log.line(
         "info",
         "listening",
@@ -220,6 +257,7 @@ async def run(settings: Settings) -> int:
     if not done:
         supervisor.kill()
         await asyncio.wait([keeping])
+    watching.cancel()
     await admin_port.close()
     os.close(lock)
     log.line("info", "drained" if done else "ended by force")

@@ -23,6 +23,7 @@ from collector.metrics import WAITING_FOR_KAFKA, Report, Tally
 from collector.process import control as control_socket
 from collector.process import frontend, reload, spool_folders
 from collector.process.frontend import Bounds, Frontend
+from collector.process.last_good import Handover
 from collector.settings import Settings
 from collector.spool.group_commit import sync_regularly, tend
 from collector.spool.spool import Spool
@@ -32,8 +33,9 @@ from stage.kafka import access
 _GONE_WITHIN_S: Final = 10.0
 
 
-async def run(settings: Settings, number: int, listener: socket.socket, control: socket.socket) -> int:
+async def run(handover: Handover, number: int, listener: socket.socket, control: socket.socket) -> int:
     """Serve until a signal or the supervisor's end; return the exit code."""
+    settings = handover.settings
     log.start("collector", settings.log)
     log.take_over_libraries()
     tally = Tally()
@@ -49,21 +51,17 @@ async def run(settings: Settings, number: int, listener: socket.socket, control:
     if spool.found.segments:
         tally.add("spool_torn_bytes_total", by=spool.found.torn_bytes)
         log.line("info", "found hits in the spool", worker=number, **spool.found._asdict())
-    worker = _Worker(settings, number, spool, tally)
+    worker = _Worker(handover, number, spool, tally)
     await worker.frontend.listen(listener)
     await worker.serve(control)
     return await worker.drain()
 
 
 def plan_of(settings: Settings) -> Plan:
-    """Return how hits go to Kafka.
-
-    Raises:
-        SettingError: the access to Kafka cannot be set up; the message names the setting.
-    """
+    """Return how hits go to Kafka. Certificates are read at each connection, so that a broken one stops no worker."""
     return Plan(
         servers=settings.kafka,
-        access=access(settings),
+        access=lambda: access(settings),
         topic=settings.topic_raw,
         batch_bytes=settings.batch_bytes,
         linger_s=settings.linger_ms / 1000,
@@ -76,17 +74,19 @@ def plan_of(settings: Settings) -> Plan:
 class _Worker:
     """The parts of a worker, and the tasks that run them."""
 
-    def __init__(self, settings: Settings, number: int, spool: Spool, tally: Tally) -> None:
+    def __init__(self, handover: Handover, number: int, spool: Spool, tally: Tally) -> None:
         """Build the parts."""
+        settings = handover.settings
         self._settings: Final = settings
         self._number: Final = number
         self._spool: Final = spool
         self._tally: Final = tally
         self._forwarder: Final = Forwarder(spool, plan_of(settings), tally)
         self._disk: Final = ThreadPoolExecutor(1, thread_name_prefix="disk")
-        self._files: Final = reload.files_of(settings)
+        self._files: Final = reload.files_of(settings, handover.last_good)
+        rules, self._broken = self._files.read_or_last_good()
         self._salt: Final = reload.salt_of(settings, Intake.now_ms)
-        ruleset = reload.build(settings, self._files.read(), self._salt)
+        ruleset = reload.build(settings, rules, self._salt)
         intake = frontend.ingest(ruleset, spool, settings.fsync, self._disk, self._forwarder.offer, tally)
         bounds = Bounds(settings.connections, settings.head_timeout_s, settings.body_timeout_s, settings.keepalive_s)
         self.frontend: Final = Frontend(intake, bounds)
@@ -106,7 +106,7 @@ class _Worker:
         self._start(tend(self._spool, settings.fsync, self._disk))
         self._start(self.frontend.sweep())
         self._start(self._report(control, hangup))
-        for tending in reload.tending(self.frontend.intake, self._files, hangup, self._salt, self._tally):
+        for tending in reload.tending(self.frontend.intake, self._files, self._broken, hangup, self._salt, self._tally):
             self._start(tending)
         if settings.fsync == "interval":
             interval_s = settings.fsync_interval_ms / 1000

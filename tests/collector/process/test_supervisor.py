@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from collector.process import claims, supervisor
+from collector.process.site_files import SiteFiles
 from collector.process.supervisor import Supervisor
 from collector.settings import Settings
 from tests.collector.spool.test_spool import open_files
@@ -30,7 +31,10 @@ async def test_a_process_that_cannot_be_made_is_tried_again(tmp_path: Path, monk
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
     listeners = claims.listen("127.0.0.1", 0, 1)
-    kept = Supervisor(settings(tmp_path), listeners)
+    files = SiteFiles(tmp_path / "sites.toml", None)
+    made = settings(tmp_path)
+    files.read()
+    kept = Supervisor(made, listeners, files)
     keeping = asyncio.create_task(kept.keep())
     open_before = None
     for _ in range(3):
