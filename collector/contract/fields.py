@@ -5,7 +5,7 @@ an event with another value is refused. A value arrives as text; JSON numbers an
 (`text_of`). An empty value means "not sent".
 
 To add a field that becomes a column: a row here, its reading in enricher/rules/sent_fields.py, the column in
-enricher/contract.py and enricher/row/encode.py, and a migration in sink/schema. Nothing in the collector changes.
+enricher/contract.py and enricher/row/enrich.py, and a migration in sink/schema. CONTRIBUTING.md has the whole list.
 """
 
 import re

@@ -4,11 +4,11 @@ The struct has a module of its own, because `sent_fields.py` is compiled (deploy
 """
 
 import json
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Union
 
 import msgspec
 
-from collector.contract.fields import MAX_PROP_NAME, MAX_PROP_VALUE, MAX_PROPS
+from collector.contract.fields import MAX_PROP_NAME, MAX_PROP_VALUE, MAX_PROPS, TABLE, Field
 
 _PropName = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_PROP_NAME)]
 _PropValue = Annotated[str, msgspec.Meta(max_length=MAX_PROP_VALUE)] | int | float | bool | None
@@ -16,23 +16,25 @@ _INTEGER_DIGITS: Final = 20
 """Longest integer that is read as one; a longer one is read as a float, which takes linear time."""
 
 
-class Body(msgspec.Struct, frozen=True, gc=False):
-    """One event; a field that is absent or null was not sent."""
+def _type(field: Field) -> Any:
+    """Return the JSON types that are read: text, which the collector writes, and the numbers that it takes."""
+    return Union[(*(kind for kind in field.types if kind is not bool), None)]
 
-    event: str | None = None
-    url: str | None = None
-    referrer: str | None = None
-    title: str | None = None
-    id: str | int | None = None
-    user_id: str | int | None = None
-    value: str | int | float | None = None
-    currency: str | None = None
-    time: str | int | float | None = None
-    props: Annotated[dict[_PropName, _PropValue], msgspec.Meta(max_length=MAX_PROPS)] | None = None
-    link_code: str | None = None
-    click_id: str | None = None
-    age: str | int | None = None
-    webdriver: str | None = None
+
+Body: Final = msgspec.defstruct(
+    "Body",
+    [
+        *((field.name, _type(field), None) for field in TABLE if field.stored),
+        ("props", Annotated[dict[_PropName, _PropValue], msgspec.Meta(max_length=MAX_PROPS)] | None, None),
+        ("link_code", str | None, None),
+        ("click_id", str | None, None),
+    ],
+    frozen=True,
+    gc=False,
+)
+"""One event: the stored fields of the contract's table in its order, then `props`, `link_code` and `click_id`.
+
+A field that is absent or null was not sent."""
 
 
 decode: Final = msgspec.json.Decoder(Body).decode
@@ -43,7 +45,7 @@ class NotAnEvent(ValueError):
     """The text is not a JSON object."""
 
 
-def decode_usable(text: str) -> tuple[Body, tuple[str, ...]]:
+def decode_usable(text: str) -> tuple[msgspec.Struct, tuple[str, ...]]:
     """Decode what is usable of a body that `decode` refuses; return it with the names of the fields that are not.
 
     An unusable property costs only itself, and is named "props". Half of a surrogate pair becomes U+FFFD.

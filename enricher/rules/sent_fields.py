@@ -233,8 +233,8 @@ class Reader:
             except NotAnEvent as why:
                 raise Refused(Refusal("undecodable", f"body: {why}")) from None
         (
-            event, url, referrer, title, sent_id, sent_user, sent_value, currency, time, sent_props, code, click, age,
-            webdriver,
+            event, url, referrer, title, sent_id, sent_value, currency, sent_user, time, age, webdriver,
+            sent_props, code, click,
         ) = astuple(body)  # fmt: skip
         if event:
             event = self.events[event]
@@ -246,7 +246,7 @@ class Reader:
         if sent_value is not None or currency or time not in _NOT_SENT or code or click or age or webdriver or dropped:
             money, when = _text(sent_value), _text(time)
             extras = _extras(
-                money, currency or "", when, "", "", code or "", click or "", (), _text(age), webdriver or "", dropped
+                money, currency or "", when, "", "", code or "", click or "", (), _text(age), _text(webdriver), dropped
             )
         props = sent_props or _NO_PROPS
         for each in props.values():
