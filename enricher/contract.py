@@ -147,6 +147,7 @@ DeadReason = Literal[
     "undecodable",
     "unknown_version",
     "refused_by_clickhouse",
+    "lost_records",
 ]
 """Why a record could not become a stored event: a closed list, also the metric's label. No sender can cause one: a
 field that is not usable is left empty and named in `Event.dropped`."""
@@ -170,7 +171,9 @@ class DeadHit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     at: int
     """The refused record's Kafka timestamp, milliseconds since the epoch. Example: 1795334400123."""
     record: bytes
-    """The original bytes (base64 in JSON). Example: b'{"v":1}'."""
+    """The original bytes (base64 in JSON); empty for lost_records. Example: b'{"v":1}'."""
+    records: int = 1
+    """How many records the letter is about; only lost_records, from `offset` on, has more than 1. Example: 1."""
 
 
 _row_encoder = msgspec.json.Encoder()

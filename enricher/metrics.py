@@ -80,6 +80,12 @@ class Metrics:
             "Transactions, or batches with their commit. With hits: how large the chunks are.",
             registry=self._registry,
         )
+        self.lost_records = Counter(
+            "pharos_enricher_lost_records",
+            "Records of hits.raw that were gone from Kafka before they were read; 1 for a topic that was created "
+            "again. Any: the retention is shorter than the lag. hits.dead and `python -m sink reconcile` say which.",
+            registry=self._registry,
+        )
         self.restarts = Counter(
             "pharos_enricher_stream_restarts",
             "Times the stream began again at the committed offsets. Rising: look at the log and the broker.",

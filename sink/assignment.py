@@ -5,8 +5,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from sink import metrics, protocol
 from sink.batch import Limits
@@ -62,7 +62,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             group=settings.group,
             client_id="pharos-sink",
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # see GroupConsumer.getmany
             isolation_level="read_committed",
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=max(100, settings.session_timeout_ms // 5),
@@ -164,6 +164,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             metrics.EXACTLY_ONCE.set(self.intents)
             mode = "exactly once" if self.intents else "at least once: this broker keeps no metadata of commits"
             line("info", f"delivering {mode}")
+            self.consumer.rewinds = not self.intents
         chosen = self.settings
         each = Limits(chosen.batch_rows, chosen.batch_bytes, chosen.batch_age_ms / 1000)
         self.slots.share(len(assigned))
@@ -171,6 +172,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             # A broker without metadata (Tansu) reports a wrong end of the log; and there is no intent to check.
             log = await self.consumer.log(tp, found.get(tp)) if self.intents else protocol.Log(0, 2**63)
             state = protocol.resume(found.get(tp), log)
+            epoch = found[tp].epoch if tp in found else 0
+            offset, lost = protocol.lost(found.get(tp), log)
+            if lost:
+                await self.storage.report_lost(tp, offset, lost)
+                if isinstance(state, protocol.Idle) and not await self._skip(tp, state.offset, epoch):
+                    return
             worker = PartitionWorker(
                 tp,
                 state,
@@ -178,7 +185,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 self.storage,
                 each,
                 intents=self.intents,
-                epoch=found[tp].epoch if tp in found else 0,
+                epoch=epoch,
                 stale_after_s=self.settings.session_timeout_ms / 1000,
                 clock=self.clock,
                 crash_at=self.crash_at,
@@ -186,6 +193,14 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             self.workers[tp] = worker
             self._tasks[tp] = asyncio.create_task(self._watched(worker.run()))
         self.joined = True
+
+    async def _skip(self, tp: TopicPartition, offset: int, epoch: int) -> bool:
+        """Commit an offset past lost records, so that they are reported once. Returns False after a rebalance."""
+        try:
+            await self.consumer.commit({tp: OffsetAndMetadata(offset, protocol.metadata(None, epoch))})
+        except (CommitFailedError, IllegalStateError):
+            return False  # the next assignment reads the commits again
+        return True
 
     async def measure(self) -> None:
         """Set the gauges."""

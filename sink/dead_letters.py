@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
@@ -26,6 +26,21 @@ def letter(partition: TopicPartition, rows: Batch, bad: RefusedRow) -> DeadHit:
         offset=rows.offsets[bad.index],
         at=rows.timestamps[bad.index],
         record=rows.unpack().rows[bad.index],
+    )
+
+
+def lost_letter(partition: TopicPartition, offset: int, lost: int, at_ms: int) -> DeadHit:
+    """Return the dead letter of records that are gone from the log: `lost` of them from `offset` on."""
+    return DeadHit(
+        reason="lost_records",
+        detail="gone from Kafka before they were stored",
+        stage="sink",
+        topic=partition.topic,
+        partition=partition.partition,
+        offset=offset,
+        at=at_ms,
+        record=b"",
+        records=lost,
     )
 
 
@@ -74,13 +89,17 @@ async def send(
     producer: AIOKafkaProducer, topic: str, partition: TopicPartition, rows: Batch, bad: Sequence[RefusedRow]
 ) -> None:
     """Send the dead letters; return when the broker has them all. The key names the record, to recognise a repeat."""
-    sent = [
-        await producer.send(
-            topic,
-            encode_dead(letter(partition, rows, one)),
-            key=f"{partition.topic}:{partition.partition}:{rows.offsets[one.index]}".encode(),
-        )
-        for one in bad
-    ]
+    sent = [await _send(producer, topic, letter(partition, rows, one)) for one in bad]
     for future in sent:
         await future
+
+
+async def send_letter(producer: AIOKafkaProducer, topic: str, dead: DeadHit) -> None:
+    """Send one letter; returns when the broker has it."""
+    await (await _send(producer, topic, dead))
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, dead: DeadHit) -> "asyncio.Future[Any]":
+    key = f"{dead.topic}:{dead.partition}:{dead.offset}".encode()
+    sent: asyncio.Future[Any] = await producer.send(topic, encode_dead(dead), key=key)
+    return sent

@@ -4,9 +4,15 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 
 from sink import metrics, protocol
 from stage.aiokafka_internals import is_group_member, time_fetches
@@ -22,7 +28,36 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         self._access = access
         self._group = group
         self._one_commit = asyncio.Lock()
+        self.rewinds = False
+        """Whether a partition whose position is not in the log any more is read from the log's start."""
         time_fetches(self, metrics.KAFKA_SECONDS.labels("fetch").observe)
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """As aiokafka's, with `auto_offset_reset="none"`: no position outside the log is silently corrected.
+
+        The workers seek to a start of their own. aiokafka may have noticed an unusable position before that, and
+        reports it now; that is ignored.
+
+        Raises:
+            OffsetOutOfRangeError: the position is not in the log any more, and `rewinds` is not set.
+        """
+        try:
+            found: dict[TopicPartition, list[ConsumerRecord]] = await super().getmany(
+                *partitions, timeout_ms=timeout_ms, max_records=max_records
+            )
+        except NoOffsetForPartitionError:
+            return {}
+        except OffsetOutOfRangeError as error:
+            for tp, at in error.args[0].items():
+                if tp not in self.assignment() or await self.position(tp) != at:
+                    continue
+                if not self.rewinds:
+                    raise
+                self.seek(tp, (await self.beginning_offsets([tp]))[tp])
+            return {}
+        return found
 
     async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         """Commit as a member.

@@ -89,6 +89,12 @@ DEAD = Counter(
     registry=REGISTRY,
 )
 DEAD.labels("refused_by_clickhouse")
+LOST = Counter(
+    "pharos_sink_lost_records",
+    "Records of hits.enriched that were gone from Kafka before they were stored; 1 for a topic that was created again. "
+    "Any: the retention is shorter than the lag. hits.dead and `python -m sink reconcile` say which.",
+    registry=REGISTRY,
+)
 FENCED = Counter(
     "pharos_sink_fenced",
     "Commits refused because another sink has the partition. Often: the sink stalls longer than the session timeout.",

@@ -24,6 +24,8 @@ from typing import Final
 
 import msgspec
 
+from stage import gap
+
 METADATA_VERSION: Final = 1
 EPOCH_VERSION: Final = 2
 """The version of metadata with an epoch; an older sink stops at it."""
@@ -198,6 +200,21 @@ def resume(committed: Committed | None, log: Log) -> State:
     if fetch.first <= fetch.last:
         return Refetching(intent, fetch)
     return Idle(log.start)
+
+
+def lost(committed: Committed | None, log: Log) -> tuple[int, int]:
+    """Return (first offset, number) of the records that are gone from the log and, as far as we know, not stored.
+
+    Of an intent that the log no longer holds whole, the missing part counts: it may be stored or not.
+    """
+    if committed is None:
+        return 0, 0
+    intent = committed.intent
+    if intent is None:
+        return committed.offset, gap.lost(committed.offset, log.start, log.end)
+    missing = Range(max(intent.first, log.start), min(intent.last, log.end - 1))
+    held = max(0, missing.last + 1 - missing.first)
+    return intent.first, max(log.start if log.start > intent.last else 0, intent.last + 1) - intent.first - held
 
 
 def whole(committed: Committed | None, log: Log) -> bool:

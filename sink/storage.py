@@ -14,6 +14,7 @@ from sink.probe_row import ROW
 from sink.settings import Settings
 from stage.aiokafka_internals import stop_client
 from stage.kafka import access
+from stage.log import line
 
 
 class Storage:
@@ -57,6 +58,19 @@ class Storage:
                 f"ClickHouse refuses {self.brake.refused} of {self.brake.taken + self.brake.refused} rows, more than "
                 f"PHAROS_SINK_DEAD_RATIO={self.settings.dead_ratio}; the last: {without_row_values(bad[-1].message)}"
             )
+        await dead_letters.send(await self._dead_letter_producer(), self.settings.topic_dead, partition, rows, bad)
+        metrics.DEAD.labels("refused_by_clickhouse").inc(len(bad))
+        return frozenset(one.index for one in bad)
+
+    async def report_lost(self, partition: TopicPartition, offset: int, lost: int) -> None:
+        """Log, count and write to the dead letters that `lost` records from `offset` on are gone; raises KafkaError."""
+        fields = {"topic": partition.topic, "partition": partition.partition, "offset": offset, "records": lost}
+        line("error", "records are gone from Kafka before they were stored", **fields)
+        letter = dead_letters.lost_letter(partition, offset, lost, int(time.time() * 1000))
+        await dead_letters.send_letter(await self._dead_letter_producer(), self.settings.topic_dead, letter)
+        metrics.LOST.inc(lost)
+
+    async def _dead_letter_producer(self) -> AIOKafkaProducer:
         if self.producer is None:
             producer = AIOKafkaProducer(
                 bootstrap_servers=self.settings.kafka, **access(self.settings), acks="all", compression_type="lz4"
@@ -67,9 +81,7 @@ class Storage:
                 await stop_client(producer)
                 raise
             self.producer = producer
-        await dead_letters.send(self.producer, self.settings.topic_dead, partition, rows, bad)
-        metrics.DEAD.labels("refused_by_clickhouse").inc(len(bad))
-        return frozenset(one.index for one in bad)
+        return self.producer
 
     async def _ask(self, body: bytes) -> None:
         await clickhouse.insert(self.connection, body, None, PROBE_TABLE)

@@ -64,7 +64,7 @@ def original(record: bytes, *, dead: bool) -> bytes | str:
         letter = decode_dead(record)
     except msgspec.DecodeError:
         return UNREADABLE
-    return letter.record if letter.stage == "enricher" else NOT_A_HIT
+    return letter.record if letter.stage == "enricher" and letter.record else NOT_A_HIT
 
 
 def of_site(record: bytes, site: str) -> bool:

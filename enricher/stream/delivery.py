@@ -35,6 +35,8 @@ class Chunk:
     """Receipt of the chunk's oldest hit."""
     results: dict[str, int]
     """Hits by result."""
+    lost: int = 0
+    """Records before the chunk that are gone from the log."""
 
 
 class PartitionWriter(Protocol):

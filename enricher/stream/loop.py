@@ -28,6 +28,7 @@ from enricher.stream.chunk import ChunkEnrichment
 from enricher.stream.column_fetch import FetchedColumns, take_columns
 from enricher.stream.delivery import Chunk, Delivery, PartitionWriter
 from enricher.stream.record_batch import BatchWriter
+from stage import gap
 from stage.admin import Health
 from stage.aiokafka_internals import stop_client, time_fetches
 from stage.kafka import access
@@ -82,6 +83,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._assignments = 0
         """How often partitions were taken away: what was fetched before is not carried after."""
         self._partitions: dict[str, int] = {}
+        self._next: dict[TopicPartition, int] = {}
+        """The offset after the last record taken, or committed: a gap after it is looked into."""
         self._delivered: dict[TopicPartition, int] = {}
         """Up to which offset; of a partition that was not yet delivered, the first that was taken."""
 
@@ -135,12 +138,16 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             async with self._bounded():
                 writer = await self._open(source)
                 committed = await self._consumer.committed(source)
-            if committed is not None and committed != records.offsets[0]:
-                # The offset was read before the writer fenced its last owner, who then committed once more.
-                self._consumer.seek(source, committed)
-                self._delivered.pop(source, None)
-                return
-        chunk = await self._build(source, records)
+            if committed is not None:
+                self._next[source] = committed
+                if committed != records.offsets[0] and not await self._lost(source, records.offsets[0]):
+                    # The offset was read before the writer fenced its last owner, who then committed once more.
+                    self._consumer.seek(source, committed)
+                    self._delivered.pop(source, None)
+                    return
+        lost = await self._lost(source, records.offsets[0])
+        chunk = await self._build(source, records, lost)
+        self._next[source] = chunk.next_offset
         before = self._in_delivery.pop(source, None)
         if before is not None:
             await before
@@ -160,8 +167,20 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._writers[source] = writer
         return writer
 
-    async def _build(self, source: TopicPartition, records: FetchedColumns) -> Chunk:
-        """Enrich `records` into Kafka batches; other tasks run every few milliseconds."""
+    async def _lost(self, source: TopicPartition, first: int) -> int:
+        """Return how many records before offset `first` are gone from the log and were not read."""
+        expected = self._next.get(source, first)
+        if expected == first:
+            return 0
+        async with self._bounded():
+            starts = await self._consumer.beginning_offsets([source])
+        return gap.lost(expected, starts[source], first)
+
+    async def _build(self, source: TopicPartition, records: FetchedColumns, lost: int) -> Chunk:
+        """Enrich `records` into Kafka batches; other tasks run every few milliseconds.
+
+        The number of lost records before them goes to the dead letters.
+        """
         good, dead = self._records(), self._records()
         enrichment = ChunkEnrichment(self._enricher, records.values, records.timestamps, good, time.perf_counter)
         for _ in enrichment.steps():
@@ -172,6 +191,10 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         if why := self._brake.add(len(records), len(refused)):
             common = max(results, key=results.__getitem__)
             raise TooManyDead(f"{why}; most of them {common}; nothing of this chunk is written")
+        if lost:
+            letter = lost_letter(source, self._next[source], records.timestamps[0], lost)
+            dead.add(encode_dead(letter), records.timestamps[0])
+            line("error", "records are gone from Kafka before they were read", **lost_fields(letter))
         pause = time.perf_counter() + _STEP_S
         for at in sorted(refused):
             if time.perf_counter() >= pause:
@@ -185,7 +208,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         for topic, output in ((self._settings.topic_enriched, good), (self._settings.topic_dead, dead)):
             partition = source.partition % self._partitions[topic]
             batches += [(topic, partition, batch) for batch in output.batches()]
-        return Chunk(source, records.offsets[-1] + 1, batches, records.timestamps[0], results)
+        return Chunk(source, records.offsets[-1] + 1, batches, records.timestamps[0], results, lost)
 
     def _records(self) -> BatchWriter:
         settings = self._settings
@@ -199,6 +222,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         for result, hits in chunk.results.items():
             self._metrics.hits.labels(result).inc(hits)
             self._taken += hits
+        self._metrics.lost_records.inc(chunk.lost)
         self._metrics.deliveries.inc()
         self._metrics.age.observe(max(0.0, time.time() - chunk.oldest_ms / 1000))
 
@@ -216,6 +240,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.gather(*tasks, return_exceptions=True)
             for source in sources:
                 self._delivered.pop(source, None)
+                self._next.pop(source, None)
             await asyncio.gather(*(writer.close() for writer in writers), return_exceptions=True)
 
     @asynccontextmanager
@@ -281,6 +306,26 @@ def dead_letter(refusal: Refusal, source: TopicPartition, offset: int, timestamp
         at=max(0, timestamp),
         record=record,
     )
+
+
+def lost_letter(source: TopicPartition, offset: int, at: int, lost: int) -> DeadHit:
+    """Return the dead letter of records that are gone: `lost` of them from `offset` on."""
+    return DeadHit(
+        reason="lost_records",
+        detail="gone from Kafka before they were read",
+        stage="enricher",
+        topic=source.topic,
+        partition=source.partition,
+        offset=offset,
+        at=max(0, at),
+        record=b"",
+        records=lost,
+    )
+
+
+def lost_fields(letter: DeadHit) -> dict[str, object]:
+    """Return what a log line says about lost records."""
+    return {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset, "records": letter.records}
 
 
 async def _sleep(seconds: float, stopping: asyncio.Event) -> None:

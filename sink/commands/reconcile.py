@@ -16,7 +16,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from enricher.contract import COLUMNS, ROW_FORMAT, decode_dead
+from enricher.contract import COLUMNS, ROW_FORMAT, DeadHit, decode_dead
 from sink.batch import is_row
 from sink.clickhouse import TABLE, Connection, Stop, connect
 from sink.settings import Settings
@@ -57,13 +57,28 @@ async def command(settings: Settings, since: datetime, say: Callable[[str], None
         place = "p UInt32, o UInt64, t DateTime64(3, 'UTC')"
         await connection.command(f"CREATE TABLE {name} ({place}, {columns}) ENGINE = MergeTree ORDER BY (p, o)")
         consumed = await _read_again(settings, connection, name, since)
-        refused = await _refused(settings, since)
+        letters = await _dead_letters(settings, since)
+        refused = _refused(letters, settings.topic_enriched, since)
         lines = await _compare(connection, name, consumed, refused)
     finally:
         await connection.command(f"DROP TABLE IF EXISTS {name}")
         await connection.close()
     say(table(lines))
-    return 1 if any(line.missing or line.doubled for line in lines) else 0
+    gone = lost(letters)
+    for letter in gone:
+        place = f"{letter.topic}, partition {letter.partition}, from offset {letter.offset}"
+        say(f"lost: {letter.records:,} records of {place}: {letter.detail}")
+    return 1 if gone or any(line.missing or line.doubled for line in lines) else 0
+
+
+def lost(letters: Iterable[DeadHit]) -> list[DeadHit]:
+    """Return the letters about records that were gone from Kafka before they were read, each gap once."""
+    found: dict[tuple[str, int, int], DeadHit] = {}
+    for letter in letters:
+        if letter.reason == "lost_records":
+            place = (letter.topic, letter.partition, letter.offset)
+            found[place] = max(letter, found.get(place, letter), key=lambda one: one.records)  # one may come twice
+    return [found[place] for place in sorted(found)]
 
 
 def table(lines: Iterable[Line]) -> str:
@@ -98,14 +113,19 @@ async def _read_again(settings: Settings, connection: Connection, name: str, sin
     return consumed
 
 
-async def _refused(settings: Settings, since: datetime) -> Counter[Place]:
+async def _dead_letters(settings: Settings, since: datetime) -> list[DeadHit]:
+    found = []
+    async for _, records in _records(settings, settings.topic_dead, since, committed=False):
+        found += [decode_dead(record.value) for record in records]
+    return found
+
+
+def _refused(letters: Iterable[DeadHit], topic: str, since: datetime) -> Counter[Place]:
     """Return, by partition and hour, the records since then that the sink sent to the dead letters."""
     found: dict[tuple[int, int], int] = {}
-    async for _, records in _records(settings, settings.topic_dead, since, committed=False):
-        for record in records:
-            letter = decode_dead(record.value)
-            if letter.stage == "sink" and letter.topic == settings.topic_enriched and letter.at >= _ms(since):
-                found[letter.partition, letter.offset] = letter.at  # a letter may come twice
+    for letter in letters:
+        if letter.reason == "refused_by_clickhouse" and letter.topic == topic and letter.at >= _ms(since):
+            found[letter.partition, letter.offset] = letter.at  # a letter may come twice
     return Counter((partition, _hour(at)) for (partition, _), at in found.items())
 
 

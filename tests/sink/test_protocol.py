@@ -33,6 +33,7 @@ from sink.protocol import (
     Stored,
     UnknownMetadata,
     committed,
+    lost,
     metadata,
     next_epoch,
     reset,
@@ -107,6 +108,46 @@ RESUME: list[tuple[str, Committed | None, Log, State]] = [
 @pytest.mark.parametrize(("shows", "found", "log", "state"), RESUME, ids=[row[0] for row in RESUME])
 def test_where_to_begin(shows: str, found: Committed | None, log: Log, state: State) -> None:
     assert resume(found, log) == state
+
+
+LOST: list[tuple[str, Committed | None, Log, int]] = [
+    ("nothing was committed", None, Log(5, 100), 0),
+    ("all that was committed is followed by records", Committed(20), LOG, 0),
+    ("committed, at the end", Committed(100), LOG, 0),
+    ("retention went up to what was committed", Committed(50), Log(50, 100), 0),
+    ("retention went past what was committed", Committed(20), Log(50, 100), 30),
+    ("retention took all there was", Committed(20), Log(100, 100), 80),
+    ("another log under the old name", Committed(200), LOG, 1),
+    ("an intent", Committed(10, ROWS), LOG, 0),
+    ("the log lost the intent's start", Committed(10, ROWS), Log(15, 100), 5),
+    ("the log lost all of the intent, and more", Committed(10, ROWS), Log(50, 100), 40),
+    ("the log lost the intent's end", Committed(10, ROWS), Log(0, 15), 5),
+    ("the log lost more than the intent", Committed(10, ROWS), Log(0, 5), 10),
+]
+
+
+@pytest.mark.parametrize(("shows", "found", "log", "records"), LOST, ids=[row[0] for row in LOST])
+def test_records_that_are_gone_are_counted(shows: str, found: Committed | None, log: Log, records: int) -> None:
+    assert lost(found, log)[1] == records
+
+
+@given(st.integers(0, 50), st.none() | st.integers(0, 10), st.integers(0, 50), st.integers(0, 50))
+def test_what_is_lost_and_what_is_read_are_all_there_was(
+    offset: int, more: int | None, start: int, length: int
+) -> None:
+    found = Committed(offset, None if more is None else Intent(offset, offset + more, 0))
+    log = Log(start, start + length)
+    if not whole(found, log):
+        return
+    match resume(found, log):
+        case Idle(at):
+            read = range(at, log.end)
+        case Refetching(intent, fetch):
+            read = range(fetch.first, fetch.last + 1)
+            log = Log(log.start, intent.last + 1)
+        case state:
+            raise AssertionError(state)
+    assert len(read) + lost(found, Log(start, start + length))[1] == log.end - offset
 
 
 def test_a_log_that_lags_behind_its_commits_is_seen() -> None:
