@@ -140,7 +140,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
                 committed = await self._consumer.committed(source)
             if committed is not None:
                 self._next[source] = committed
-                if committed != records.offsets[0] and not await self._lost(source, records.offsets[0]):
+                first = records.offsets[0]
+                if committed > first or (committed < first and not await self._lost(source, first)):
                     # The offset was read before the writer fenced its last owner, who then committed once more.
                     self._consumer.seek(source, committed)
                     self._delivered.pop(source, None)
@@ -168,7 +169,10 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         return writer
 
     async def _lost(self, source: TopicPartition, first: int) -> int:
-        """Return how many records before offset `first` are gone from the log and were not read."""
+        """Return how many records before offset `first` are gone from the log and were not read.
+
+        A position that has moved back means that the topic was created again.
+        """
         expected = self._next.get(source, first)
         if expected == first:
             return 0

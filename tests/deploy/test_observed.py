@@ -82,8 +82,8 @@ async def test_prometheus_answers_what_was_sent_and_misses_a_killed_sink(
             "sum by (why) (pharos_collector_address_faults_total)": {},
             "sum(pharos_collector_forwarded_hits_total)": {"": 78},
             "sum by (result) (pharos_enricher_hits_total)": {"enriched": 78},
-            "sum(pharos_sink_rows_total)": {"": 75},
-            "sum(pharos_sink_freshness_seconds_count)": {"": 75},
+            "sum(pharos_sink_rows_total)": {"": 78},
+            "sum(pharos_sink_freshness_seconds_count)": {"": 78},
             "sum by (reason) (pharos_sink_dead_total)": {},
         }
 

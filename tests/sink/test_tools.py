@@ -11,6 +11,7 @@ import pytest
 from sink.commands.erase import Target, condition
 from sink.sql_text import split
 from tests.clickhouse import ClickHouse
+from tests.enricher.stream.test_stream import delete_before
 from tests.processes import Program
 from tests.sink.conftest import ROOT, Bench
 from tests.sink.kafka import send
@@ -130,3 +131,30 @@ async def test_reconcile_tells_missing_doubled_and_refused(bench: Bench) -> None
     client.raw_insert("pharos.event_log", insert_block=rows[0], fmt="JSONCompactEachRow", settings=settings)
     client.close()
     assert await asyncio.to_thread(reconcile) == (1, ["all", "400", "396", "1", "3", "1"])
+
+
+async def test_records_that_are_gone_before_they_were_stored_are_counted_and_reconciled(kafka_bench: Bench) -> None:
+    bench = kafka_bench
+
+    async def stored(rows: int) -> None:
+        sink = bench.sink()
+        await until(lambda: asyncio.to_thread(lambda: bench.count() == (rows, rows)), f"{rows} rows")
+        await until(lambda: asyncio.to_thread(lambda: bench.lag(sink) == 0), "all committed")
+        url = f"http://127.0.0.1:{bench.ports[sink.pid]}/metrics"
+        counted.append(next(line for line in bench.get(url)[1].splitlines() if line.startswith(LOST)))
+        assert await asyncio.to_thread(sink.terminate) == 0
+
+    counted: list[str] = []
+    await send(bench.broker.bootstrap, bench.enriched, [row(number) for number in range(40)])
+    await stored(40)
+    await send(bench.broker.bootstrap, bench.enriched, [row(number) for number in range(40, 80)])
+    await delete_before(bench.broker, bench.enriched, 17)
+    await stored(73)
+    await stored(73)
+    assert counted == [f"{LOST} 0.0", f"{LOST} 7.0", f"{LOST} 0.0"]
+    program = bench.sink("reconcile", "--since", "2000-01-01")
+    assert await asyncio.to_thread(program.wait, 60) == 1
+    assert f"lost: 7 records of {bench.enriched}, partition 0, from offset 10" in program.output()
+
+
+LOST = "pharos_sink_lost_records_total"

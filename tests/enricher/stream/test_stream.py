@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from collector.contract import Hit
 from collector.contract import encode as encode_hit
@@ -93,10 +94,12 @@ async def read_to_end(broker: Broker, topic: str) -> list[bytes]:
 
 
 @asynccontextmanager
-async def running(settings: Settings, enricher: Enricher) -> AsyncIterator[Callable[[], None]]:
+async def running(
+    settings: Settings, enricher: Enricher, metrics: Metrics | None = None
+) -> AsyncIterator[Callable[[], None]]:
     """An enricher at work; drained at the end."""
     stopping = asyncio.Event()
-    task = asyncio.create_task(loop.run(settings, enricher, Metrics(), Health(), stopping))
+    task = asyncio.create_task(loop.run(settings, enricher, metrics or Metrics(), Health(), stopping))
     try:
         yield stopping.set
     finally:
@@ -133,3 +136,34 @@ async def test_a_second_enricher_goes_on_where_the_first_stopped(broker: Broker,
     async with running(settings, enricher):
         rows = [decode_row(record) for record in await read(broker, settings.topic_enriched, 60)]
     assert len({row.event_id for row in rows}) == len(rows) == 60
+
+
+async def delete_before(broker: Broker, topic: str, offset: int) -> None:
+    """Delete the records of partition 0 before an offset, as retention does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(offset)})
+    finally:
+        await admin.close()
+
+
+async def test_records_that_are_gone_before_they_were_read_are_counted_once(
+    apache_kafka: Broker, enricher: Enricher
+) -> None:
+    settings = await topics(apache_kafka)
+    await write(apache_kafka, settings.topic_raw, [encode_hit(hit(number)) for number in range(40)])
+    metrics = Metrics()
+    async with running(settings, enricher, metrics):
+        await read(apache_kafka, settings.topic_enriched, 40)
+    assert metrics.lost_records._value.get() == 0
+
+    await write(apache_kafka, settings.topic_raw, [encode_hit(hit(number)) for number in range(40, 80)])
+    await delete_before(apache_kafka, settings.topic_raw, 17)
+    for _ in range(2):  # the second run begins after the gap, and has nothing to report
+        async with running(settings, enricher, metrics):
+            rows = [decode_row(record) for record in await read(apache_kafka, settings.topic_enriched, 73)]
+            (letter,) = [decode_dead(record) for record in await read(apache_kafka, settings.topic_dead, 1)]
+    assert len({row.event_id for row in rows}) == len(rows) == 73
+    assert (letter.reason, letter.partition, letter.offset, letter.records) == ("lost_records", 0, 10, 7)
+    assert metrics.lost_records._value.get() == 7
