@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         for day in (today, today + timedelta(days=1)):
             daily_salt.take(folder, day, os.urandom)
-        daily_salt.destroy_before(folder, today)
+        daily_salt.delete_expired(folder, today)
     except OSError as problem:
         print(problem, file=sys.stderr)
         return 1

@@ -171,13 +171,17 @@ def main(argv: Sequence[str], spool_dir: str) -> int:
         prog="python -m collector spool", description="Inspect the spool. The command only reads."
     )
     version.add_option(parser)
-    parser.add_argument("--dir", default=spool_dir, help="the spool's folder (default: the setting, %(default)s)")
+    about_dir = f"the spool's folder (default: the setting, {spool_dir})"
+    parser.add_argument("--dir", default=spool_dir, help=about_dir)
     commands = parser.add_subparsers(dest="command")
     listing = add_command(commands, "list", "segments with their bytes, unsent bytes and age (the default)")
     listing.add_argument("--json", action="store_true", help="print one JSON object a line")
     cats = add_command(commands, "cat", "print hits as JSON lines")
     cats.add_argument("--unsent", action="store_true", help="only those that Kafka has not acknowledged")
-    add_command(commands, "verify", "check every block and hit; exit 1 if anything is damaged")
+    verifying = add_command(commands, "verify", "check every block and hit; exit 1 if anything is damaged")
+    for each in (listing, cats, verifying):
+        # Without a default of its own: that would replace a --dir that stands before the command.
+        each.add_argument("--dir", default=argparse.SUPPRESS, help=about_dir)
     try:
         given = parser.parse_args(argv)
     except SystemExit as asked:

@@ -1,16 +1,20 @@
-"""The daily salt of cookieless ids: 16 random bytes a UTC day, shared through a folder, destroyed after the day.
+"""The daily salt of cookieless ids: 16 random bytes a UTC day, shared through a folder, deleted within 48 hours.
 
-Rule: the salt never stands where hits stand. The folder holds one file a day (`2026-11-22`), and nothing else tells the
-salt: whoever has the database, the topics and the spool, but not this folder on that day, cannot recompute an id.
-All workers of a host share the folder; hosts share it by a mount or a copy (docs/privacy.md, "Sharing the salt").
+The salt is never stored with hits. The folder has one file a day (`2026-11-22`). Without this folder on that day nobody
+can recompute an id, not even with the database, the topics and the spool. All workers of a host share the folder; hosts
+share it by a mount or a copy (docs/privacy.md, "Sharing the salt").
+
+A salt is deleted a whole day after its day's end: by this host's clock and by the clock that stamps the folder's files.
+So a host whose clock is ahead deletes no salt that others still use.
 """
 
 import contextlib
+import errno
 import hmac
 import os
 import tempfile
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +25,7 @@ DAY_MS: Final = 86_400_000
 
 
 class DailySalt:
-    """Today's salt, the same for all who share the folder."""
+    """Today's salt, the same in all processes that share the folder."""
 
     def __init__(
         self,
@@ -30,10 +34,10 @@ class DailySalt:
         randomness: Callable[[int], bytes],
         complain: Callable[[str], None],
     ) -> None:
-        """Touches no file yet.
+        """Read no file yet.
 
-        `now_ms` is the clock, `randomness(n)` gives n random bytes (os.urandom), `complain` hears why the folder cannot
-        be used.
+        `now_ms` is the clock, `randomness(n)` returns n random bytes (os.urandom), `complain` is called with the reason
+        if the folder cannot be used.
         """
         self._folder: Final = folder
         self._now_ms: Final = now_ms
@@ -42,7 +46,7 @@ class DailySalt:
         self._day = -1
         self._salt = b""
         self.alone = False
-        """True while the folder could not be used: this process then has a salt of its own until midnight."""
+        """The folder could not be used: this process has a salt of its own until midnight."""
 
     def __call__(self, site: str, address: str, user_agent: str) -> str:
         """Return the visitor's id of today."""
@@ -52,17 +56,17 @@ class DailySalt:
         return hashed(self._salt, site, address, user_agent)
 
     def forget(self) -> None:
-        """Destroy the salts of earlier days, here and in the folder; to be called every minute, traffic or none."""
+        """Forget yesterday's salt, and delete expired ones from the folder. Call it every minute."""
         day = self._now_ms() // DAY_MS
         if day != self._day:
             self._salt, self._day = b"", -1
         with contextlib.suppress(FileNotFoundError):
-            destroy_before(self._folder, _EPOCH + timedelta(days=day))
+            delete_expired(self._folder, _EPOCH + timedelta(days=day))
 
     def fingerprint(self) -> int:
         """Return 32 bits that differ where the salts in use differ; 0 while none is in use.
 
-        Another text under the same HMAC: it tells nothing of the salt, nor of an id.
+        Another text under the same HMAC: it reveals neither the salt nor an id.
         """
         if not self._salt:
             return 0
@@ -72,7 +76,7 @@ class DailySalt:
         try:
             salt = take(self._folder, today, self._randomness)
         except OSError as problem:
-            # Losing the hit would be worse than an id that only this process can repeat; the metric and the log say so.
+            # To lose the hit would be worse than an id that only this process can repeat. Metric and log report it.
             self.alone = True
             self._complain(f"the salt's folder cannot be used, ids without a cookie differ between workers: {problem}")
             return self._randomness(SALT_BYTES)
@@ -84,10 +88,10 @@ _EPOCH: Final = date(1970, 1, 1)
 
 
 def take(folder: Path, day: date, randomness: Callable[[int], bytes]) -> bytes:
-    """Return the salt of `day` from its file, which is made where it is missing; of several makers one wins.
+    """Return the salt of `day` from its file. A missing file is created; of several creators one wins.
 
     Raises:
-        OSError: the folder can be neither read nor written, or belongs to someone else, or the file is not whole.
+        OSError: the folder can be neither read nor written, or belongs to another user, or the file is damaged.
     """
     path = folder / day.isoformat()
     if folder.exists() and folder.stat().st_uid not in (os.geteuid(), 0):
@@ -100,13 +104,13 @@ def take(folder: Path, day: date, randomness: Callable[[int], bytes]) -> bytes:
 
 
 def make(folder: Path, day: date, randomness: Callable[[int], bytes]) -> None:
-    """Make the day's file where it is missing, whole at once and readable by its owner alone.
+    """Create the day's file if it is missing, whole at once and readable by its owner only.
 
     Raises:
-        OSError: the folder cannot be made or written.
+        OSError: the folder cannot be created or written.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # A name of its own: where containers share the folder, every one of them is process 1.
+    # A unique name: in containers that share the folder, every process may be number 1.
     handle, name = tempfile.mkstemp(prefix=f".{day.isoformat()}.", dir=folder)
     draft = Path(name)
     try:
@@ -115,18 +119,51 @@ def make(folder: Path, day: date, randomness: Callable[[int], bytes]) -> None:
         finally:
             os.close(handle)
         with contextlib.suppress(FileExistsError):
-            # A link, unlike a rename, never replaces what another worker put there first.
+            # A link, unlike a rename, never replaces the file of another worker.
             os.link(draft, folder / day.isoformat())
     finally:
         draft.unlink(missing_ok=True)
 
 
-def destroy_before(folder: Path, day: date) -> None:
-    """Delete the salts of earlier days; a folder that cannot be written is left to whoever fills it."""
-    for path in sorted(folder.iterdir()):
-        with contextlib.suppress(ValueError, OSError):
-            if date.fromisoformat(path.name) < day:
-                path.unlink()
+def delete_expired(folder: Path, today: date) -> None:
+    """Delete salts whose day ended before yesterday, by this host's clock (`today`) and by the folder's.
+
+    A folder that cannot be written is left to the host that fills it.
+
+    Raises:
+        FileNotFoundError: there is no folder.
+    """
+    ended = [path for path in sorted(folder.iterdir()) if _has_expired(path, today)]
+    if not ended:
+        return
+    try:
+        today = _today_of(folder)
+    except OSError as problem:
+        if problem.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return
+        raise
+    for path in ended:
+        if _has_expired(path, today):
+            path.unlink(missing_ok=True)
+
+
+def _has_expired(path: Path, today: date) -> bool:
+    """Return whether a file is a salt that is at least a whole day past its day's end."""
+    try:
+        return date.fromisoformat(path.name) < today - timedelta(days=1)
+    except ValueError:
+        return False
+
+
+def _today_of(folder: Path) -> date:
+    """Return the UTC day by the clock that stamps the folder's files: on a shared mount often the server's."""
+    handle, name = tempfile.mkstemp(prefix=".time.", dir=folder)
+    try:
+        os.write(handle, b"\0")
+        return datetime.fromtimestamp(os.fstat(handle).st_mtime, UTC).date()
+    finally:
+        os.close(handle)
+        Path(name).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> bytes:

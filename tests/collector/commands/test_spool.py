@@ -87,4 +87,12 @@ def test_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert spool_command.main(["verify"], str(folder)) == 0
     assert spool_command.main(["--dir", str(folder / "none"), "list"], "x") == 2
     assert "none" in capsys.readouterr().err
+    for argv in (
+        ["list", "--dir", str(folder)],
+        ["--dir", str(folder), "list"],
+        ["--dir", "none", "list", "--dir", str(folder)],
+    ):
+        assert spool_command.main(argv, "none") == 0
+    for command in ("list", "cat", "verify"):
+        assert spool_command.main([command, "--dir", str(folder / "none")], str(folder)) == 2
     assert spool_command.main(["burn"], str(folder)) == 2

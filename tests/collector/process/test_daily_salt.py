@@ -1,19 +1,28 @@
-"""The daily salt: the same for all who share the folder, another one tomorrow, and gone when its day is over."""
+"""The daily salt: the same for all who share the folder, another one tomorrow, gone within 48 hours."""
 
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 
 from collector.policy.cookieless import hashed
-from collector.process.daily_salt import DAY_MS, DailySalt, destroy_before, take
+from collector.process import daily_salt
+from collector.process.daily_salt import DAY_MS, DailySalt, delete_expired, take
 
-NOON = 20_779 * DAY_MS + DAY_MS // 2
-TODAY, TOMORROW = "2026-11-22", "2026-11-23"
+NOW = datetime.now(UTC)  # the folder's own clock cannot be set
+NOON = (NOW.date() - date(1970, 1, 1)).days * DAY_MS + DAY_MS // 2
+
+
+def named(days: int) -> str:
+    """Return the name of the salt of a day, so many days from today."""
+    return (NOW.date() + timedelta(days=days)).isoformat()
+
+
+TODAY, TOMORROW = named(0), named(1)
 
 
 class Clock:
@@ -42,7 +51,7 @@ def test_workers_agree_and_visitors_differ(tmp_path: Path) -> None:
     assert len(others | {visitor}) == 4
 
 
-def test_midnight_changes_every_id_and_destroys_the_old_salt(tmp_path: Path) -> None:
+def test_midnight_changes_every_id(tmp_path: Path) -> None:
     clock = Clock()
     salt = worker(tmp_path, clock)
     before = salt("shop", "203.0.113.9", "Firefox")
@@ -51,10 +60,46 @@ def test_midnight_changes_every_id_and_destroys_the_old_salt(tmp_path: Path) -> 
     assert salt("shop", "203.0.113.9", "Firefox") == before
     clock.ms += 1
     salt.forget()
-    assert list(tmp_path.iterdir()) == [], "no traffic is needed to destroy it"
     assert before not in (salt("shop", "203.0.113.9", "Firefox"), "")
-    assert [path.name for path in tmp_path.iterdir()] == [TOMORROW]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [TODAY, TOMORROW]
     assert not salt.alone
+
+
+def test_a_salt_lives_for_48_hours(tmp_path: Path) -> None:
+    clock = Clock()
+    clock.ms -= 2 * DAY_MS
+    salt = worker(tmp_path, clock)
+    salt("shop", "203.0.113.9", "Firefox")
+    clock.ms += DAY_MS + DAY_MS // 2 - 1
+    salt.forget()
+    assert [path.name for path in tmp_path.iterdir()] == [named(-2)]
+    clock.ms += 1
+    salt.forget()
+    assert list(tmp_path.iterdir()) == [], "no traffic is needed to delete it, and no probe is left"
+
+
+@pytest.mark.parametrize("ahead_ms", [60_000, DAY_MS // 2, DAY_MS, 2 * DAY_MS, 400 * DAY_MS])
+def test_a_host_whose_clock_is_ahead_deletes_no_salt_that_others_use(tmp_path: Path, ahead_ms: int) -> None:
+    right, wrong = Clock(), Clock()
+    wrong.ms += ahead_ms
+    one, other = worker(tmp_path, right), worker(tmp_path, wrong)
+    before = one("shop", "203.0.113.9", "Firefox")
+    other("shop", "203.0.113.9", "Firefox")
+    other.forget()
+    one.forget()
+    assert worker(tmp_path, right)("shop", "203.0.113.9", "Firefox") == before, "as a new worker reads it"
+
+
+def test_a_file_system_with_the_hosts_own_wrong_clock_keeps_todays_salt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock a day ahead stamps the files, too."""
+    clock = Clock()
+    worker(tmp_path, clock)("a", "b", "c")
+    monkeypatch.setattr(daily_salt, "_today_of", lambda _: NOW.date() + timedelta(days=1))
+    clock.ms += DAY_MS
+    worker(tmp_path, clock).forget()
+    assert (tmp_path / TODAY).exists()
 
 
 def test_the_fingerprint_tells_salts_apart_and_nothing_else(tmp_path: Path) -> None:
@@ -81,7 +126,7 @@ def test_of_many_makers_one_wins(tmp_path: Path) -> None:
 
     def race(_: int) -> bytes:
         start.wait()
-        return take(tmp_path / "salt", date(2026, 11, 22), os.urandom)
+        return take(tmp_path / "salt", NOW.date(), os.urandom)
 
     with ThreadPoolExecutor(makers) as pool:
         assert len(set(pool.map(race, range(makers)))) == 1
@@ -119,8 +164,8 @@ def test_without_a_folder_hits_are_not_lost(tmp_path: Path) -> None:
     assert complaints
 
 
-def test_only_salts_are_destroyed(tmp_path: Path) -> None:
-    for name in ("2026-11-21", "2025-01-01", TODAY, "README", "..data"):
+def test_only_expired_salts_are_deleted(tmp_path: Path) -> None:
+    for name in (named(-1), named(-2), "2025-01-01", TODAY, TOMORROW, "README", "..data"):
         (tmp_path / name).write_text("")
-    destroy_before(tmp_path, date(2026, 11, 22))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["..data", TODAY, "README"]
+    delete_expired(tmp_path, NOW.date())
+    assert {path.name for path in tmp_path.iterdir()} == {"..data", named(-1), TODAY, TOMORROW, "README"}
