@@ -3,10 +3,11 @@
 Fills the table of the first migration (or of another file, to compare) with made-up visits inside chDB, merges it, and
 prints bytes a row by column and the time of the five commonest questions, asked of `pharos.events`. The visits are made
 in SQL from row numbers, so every run has the same ones: sessions of four events, visitors who come back, few browsers,
-many pages, a click id on one session in twelve, one event in fifty sent with an id of its own (a random UUID).
+many pages, a click id on one session in twelve; kinds and ids of events in the shares of the mix.
 """
 
 import argparse
+import re
 import statistics
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from stage import version
 
+EVENTS: Final = Path(__file__).parents[2] / "sink" / "schema" / "0002_events.sql"
 SCHEMA: Final = Path(__file__).parent.parent.parent / "sink" / "schema" / "0001_event_log.sql"
 CHUNK: Final = 500_000
 
@@ -40,7 +42,10 @@ WITH
     hs % 100 AS share,
     least(hs % {visitors:UInt64}, cityHash64(hs) % {visitors:UInt64}) AS visitor,
     toInt64(1788220800000) + intDiv(n * 7776000000, {rows:UInt64}) + hn % 900 AS ms,
-    hn % 50 = 0 AS own_id,
+    -- Kinds and their ids in the shares of the mix.
+    cityHash64(n, 'k') % 100 AS carrier,
+    carrier < 10 AS own_id,
+    carrier >= 40 AS is_tag,
     (hs % 17) AS page_seed,
     toUInt64(pow((hn % 1000000) / 1000000., 3) * 3000) AS page,
     ['shop', 'blog', 'docs'][1 + (share > 60) + (share > 85)] AS site_,
@@ -50,17 +55,19 @@ WITH
     concat(site_, '.example') AS host_,
     hex(toUInt64(ms)) AS hms,
     hex(sipHash128(n)) AS h128,
-    if(hs % 12 = 0 AND step = 0, substring(base64Encode(toString(sipHash128(hs))), 1, 40), '') AS click
-SELECT
+    if(hs % 12 = 0 AND step = 0, substring(base64Encode(toString(sipHash128(hs))), 1, 40), '') AS click,
     toUUID(concat(if(own_id, substring(h128, 20, 8), substring(hms, 1, 8)), '-', substring(hms, 9, 4),
-        if(own_id, '-5', '-7'), substring(h128, 1, 3), '-8', substring(h128, 4, 3), '-', substring(h128, 7, 12))),
+        if(own_id, '-5', '-7'), substring(h128, 1, 3), '-8', substring(h128, 4, 3), '-', substring(h128, 7, 12))) AS id
+SELECT
+    id,
     site_,
     multiIf(step = 3 AND hn % 10 = 0, 'purchase', hn % 7 = 0, 'scroll', 'pageview'),
-    'tag',
+    multiIf(own_id, 'server', carrier < 15, 'open', carrier < 20, 'click', is_tag, 'tag', 'pixel'),
     ms / 1000., (ms - hn % 400) / 1000.,
     bitOr(bitShiftLeft(toUInt64(2), 60), bitOr(bitShiftLeft(toUInt64(1), 44), 17592186044415 - ms)),
     lower(hex(sipHash128(visitor))), 'cookie',
-    if(visitor % 20 = 0, concat('u-', toString(visitor)), ''), if(own_id, concat('order-', toString(n)), ''),
+    if(visitor % 20 = 0, concat('u-', toString(visitor)), ''),
+    multiIf(own_id, concat('order-', toString(n)), is_tag, toString(id), ''),
     concat('https://', host_, path_, if(step = 0 AND way IN (1, 2),
         concat('?utm_source=', ['newsletter', 'youtube'][way], '&utm_medium=', ['email', 'video'][way],
         '&utm_campaign=c', toString(hs % 60)), ''), if(click = '', '', concat('&gclid=', click))),
@@ -173,9 +180,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         client: Any = clickhouse_connect.get_client(interface="chdb", path=folder)
         client.command("CREATE DATABASE pharos")
-        for statement in options.table.read_text().split(";\n"):
-            if any(line and not line.startswith("--") for line in statement.splitlines()):
-                client.command(statement)
+        for path in (options.table, EVENTS):
+            for statement in re.split(r";[ \t]*\n", path.read_text()):
+                if any(line and not line.startswith("--") for line in statement.splitlines()):
+                    client.command(statement)
         seconds = fill(client, options.rows)
         console = Console(width=120)
         console.print(f"{options.rows:,} rows of {options.table.name}, made and merged in {seconds:.0f} s")

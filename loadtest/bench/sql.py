@@ -1,10 +1,10 @@
 """What the analysts' views cost against the floor that no plan can beat: their columns, scanned and grouped by visitor.
 
 Twenty million events of two million visitors are generated straight into `pharos.event_log`, in SQL and seeded by hash
-functions: five million visits of four events over sixty days, one event in a hundred written twice, three purchases and
-ten mail opens in two hundred visits. The floor of a view reads the columns that the view's definition needs, with FINAL
-as any answer that counts each event once must, and keeps one hash a visitor. Sessions and attribution have a second,
-lower one, of the columns that their views read since migration 0007 (two, made at insert, replace ten of the others):
+functions: five million visits of four events over sixty days in the shares of the mix, one event in a hundred written
+twice, three purchases in two hundred visits. The floor of a view reads the columns that the view's definition needs,
+with FINAL as any answer that counts each event once must, and keeps one hash a visitor. Sessions and attribution have a
+second, lower one, of the columns that their views read (two, made at insert, replace ten of the others):
 `cpu_to_columns_read` is the ratio to it. What reads a few rows only has no floor. Answers are made whole, and thrown
 away. The engine is a process of its own with a memory limit of 4 GiB; CPU time is that process's own.
 """
@@ -32,7 +32,8 @@ DAYS: Final = 60
 FILL: Final = """
 INSERT INTO pharos.event_log (event_id, site, event, kind, received_at, occurred_at, version, visitor_id, visitor_kind,
     user_id, client_event_id, url, host, path, title, utm_source, utm_medium, utm_campaign, source, medium, campaign,
-    channel, click_id_name, click_id, value, currency, is_bot, consent, open_kind, message_id, list_id, ip, user_agent)
+    channel, click_id_name, click_id, value, currency, is_bot, consent, open_kind, message_id, list_id, ip, user_agent,
+    props)
 WITH
     number AS n,
     intDiv(n, 4) AS visit,
@@ -43,37 +44,47 @@ WITH
     toUInt64(1788566400000 + toUInt64(visit * {ms_a_visit}) + step * 47000 + sipHash64(n, 'ms') % 1000) AS ms,
     lower(hex(toUInt64(ms))) AS ms_hex,
     lower(hex(sipHash128(n, 'id'))) AS random,
-    step = 3 AND luck % 200 >= 190 AS is_open,
-    multiIf(step = 3 AND luck % 200 < 3, 'purchase', step = 2 AND luck % 20 = 1, 'signup', is_open, 'open',
-            'pageview') AS name,
-    concat('camp-', toString(luck % 7)) AS tag,
-    way IN (1, 2, 3, 4, 9) AS tagged,
-    is_open OR way = 9 AS of_mail,
-    concat('/p/', toString(sipHash64(n, 'page') % 2000)) AS page
-SELECT
     toUUID(concat(substring(ms_hex, 1, 8), '-', substring(ms_hex, 9, 4), '-7', substring(random, 1, 3), '-8',
-                  substring(random, 4, 3), '-', substring(random, 7, 12))),
-    'shop', name, multiIf(way = 9, 'click', is_open, 'open', 'tag'), ms / 1000., ms / 1000., {version},
+                  substring(random, 4, 3), '-', substring(random, 7, 12))) AS timed_id,
+    -- Shares of rows as in the mix: tag 60 %, pixel 20, server 10, opens and clicks 5 each.
+    step = 1 AND luck % 10 < 4 AS is_server,
+    step = 3 AND luck % 200 >= 160 AS is_open,
+    step = 0 AND luck % 10 >= 8 AS is_click,
+    NOT (is_server OR is_open OR is_click) AND sipHash64(visit, 'carrier') % 4 > 0 AS is_tag,
+    multiIf(step = 3 AND luck % 200 < 3, 'purchase', step = 2 AND luck % 20 = 1, 'signup', is_open, 'open',
+            is_server, 'renewal', is_click, 'click', is_tag AND step = 3, 'engagement', 'pageview') AS name,
+    concat('camp-', toString(luck % 7)) AS tag,
+    way IN (1, 2, 3, 4, 8, 9) AS tagged,
+    is_open OR is_click AS of_mail,
+    if(is_server, '', concat('/p/', toString(sipHash64(n, 'page') % 2000))) AS page
+SELECT
+    if(is_server, toUUID(concat(substring(random, 1, 8), '-', substring(random, 9, 4), '-5', substring(random, 13, 3),
+                                '-8', substring(random, 16, 3), '-', substring(random, 19, 12))), timed_id),
+    'shop', name, multiIf(is_click, 'click', is_open, 'open', is_server, 'server', is_tag, 'tag', 'pixel'),
+    ms / 1000., ms / 1000., {version},
     lower(hex(sipHash128(visitor, 'name'))), 'cookie',
-    if(visitor % 10 = 0, concat('u-', toString(visitor % {users})), ''), '',
-    concat('https://shop.example', page), 'shop.example', page, 'Blue mug',
-    if(tagged, ['youtube', 'linkedin', 'newsletter', 'google', '', '', '', '', 'partner'][way], ''),
-    if(tagged, ['video', 'social', 'email', 'cpc', '', '', '', '', 'affiliate'][way], ''),
+    if(visitor % 10 = 0, concat('u-', toString(visitor % {users})), ''),
+    multiIf(is_server, concat('order-', toString(n)), is_tag, toString(timed_id), ''),
+    if(is_server, '', concat('https://shop.example', page)), if(is_server, '', 'shop.example'), page,
+    if(is_server, '', 'Blue mug'),
+    if(tagged, ['youtube', 'linkedin', 'newsletter', 'google', '', '', '', 'newsletter', 'partner'][way], ''),
+    if(tagged, ['video', 'social', 'email', 'cpc', '', '', '', 'email', 'affiliate'][way], ''),
     if(tagged, tag, ''),
-    ['(direct)', 'youtube', 'linkedin', 'newsletter', 'google', '(direct)', 'google', 'bing', '(direct)',
+    ['(direct)', 'youtube', 'linkedin', 'newsletter', 'google', '(direct)', 'google', 'bing', 'newsletter',
      'partner'][way + 1],
-    ['(none)', 'video', 'social', 'email', 'cpc', '(none)', 'organic', 'organic', '(none)', 'affiliate'][way + 1],
+    ['(none)', 'video', 'social', 'email', 'cpc', '(none)', 'organic', 'organic', 'email', 'affiliate'][way + 1],
     if(tagged, tag, ''),
     ['Direct', 'Organic Video', 'Organic Social', 'Email', 'Paid Search', 'Direct', 'Organic Search', 'Organic Search',
-     'Direct', 'Affiliates'][way + 1],
+     'Email', 'Affiliates'][way + 1],
     if(way = 4, 'gclid', ''), if(way = 4, toString(luck), ''),
-    if(name = 'purchase', toDecimal64(990 + luck % 9000, 4) / 100, 0),
-    if(name = 'purchase', ['EUR', 'USD'][1 + (luck % 5 = 0)], ''),
+    if(name IN ('purchase', 'renewal'), toDecimal64(990 + luck % 9000, 4) / 100, 0),
+    if(name IN ('purchase', 'renewal'), ['EUR', 'USD'][1 + (luck % 5 = 0)], ''),
     visitor % 33 = 0, 'given',
     if(is_open, ['human', 'human', 'proxy', 'prefetch'][1 + luck % 4], ''), if(of_mail, tag, ''),
     if(is_open, 'all', ''),
     if(of_mail, concat('198.51.', toString(visitor % 250), '.0'), ''),
-    if(of_mail, concat('Mozilla/5.0 (browser ', toString(visitor % 40), ')'), '')
+    if(of_mail, concat('Mozilla/5.0 (browser ', toString(visitor % 40), ')'), ''),
+    if(name = 'engagement', map('ms', toString(100 + luck % 60000)), map())
 FROM numbers({first}, {count})
 WHERE {which}
 SETTINGS max_block_size = 131072, max_insert_threads = 1
