@@ -180,7 +180,7 @@ def main(argv: Sequence[str], spool_dir: str) -> int:
     cats.add_argument("--unsent", action="store_true", help="only those that Kafka has not acknowledged")
     verifying = add_command(commands, "verify", "check every block and hit; exit 1 if anything is damaged")
     for each in (listing, cats, verifying):
-        # Without a default of its own: that would replace a --dir that stands before the command.
+        # No default here: it would replace a --dir that is given before the command.
         each.add_argument("--dir", default=argparse.SUPPRESS, help=about_dir)
     try:
         given = parser.parse_args(argv)

@@ -1,7 +1,7 @@
 """What the collector writes to `hits.raw`: one Hit a record, as JSON.
 
-Rule: the collector stamps, copies and forwards. It never parses what it can leave for the enricher, so that a
-parser's mistake is mended by replaying `hits.raw`; and what a site's policy forbids is not in a Hit at all.
+The collector stamps, copies and forwards. It leaves parsing to the enricher, so that a replay of `hits.raw` repairs a
+parser's mistake. What a site's policy forbids is not in a Hit.
 """
 
 from typing import Final, Literal
@@ -12,7 +12,7 @@ HIT_VERSION: Final = 1
 """Raised when a field changes its meaning; a new optional field does not raise it."""
 
 Kind = Literal["pixel", "open", "tag", "click", "server"]
-"""The way in: `/p.gif`, `/o.gif`, `POST /e`, `/c`, `POST /v1/events`."""
+"""The route: `/p.gif`, `/o.gif`, `POST /e`, `/c`, `POST /v1/events`."""
 
 VisitorKind = Literal["cookie", "cookieless", "none"]
 Consent = Literal["given", "refused", "assumed", "unknown"]
@@ -29,7 +29,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     at: int
     """When the collector had it: milliseconds since the Unix epoch, UTC. Example: 1795334400123."""
     kind: Kind
-    """The way in. Example: "pixel"."""
+    """The route. Example: "pixel"."""
     site: str
     """Key of a configured site. Example: "shop"."""
     query: str = ""

@@ -1,4 +1,4 @@
-"""aiohttp's side of a connection that the fast lane lends out, one request at a time."""
+"""aiohttp's side of a connection: it handles the requests that the connection hands over, one at a time."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class Lent(web.RequestHandler):
 
 
 def lend(server: web.Server, loop: asyncio.AbstractEventLoop, finished: Callable[[bool], None]) -> Lent:
-    """Return aiohttp's side for one connection; `finished` hears after each answer whether the connection goes on."""
+    """Return aiohttp's side for one connection; `finished(stays_open)` is called after each answer."""
     return Lent(
         server,
         loop=loop,

@@ -1,7 +1,7 @@
-"""Request bodies on their way in: each within its own bound, all of a worker's together within another.
+"""Reads request bodies, within a bound for each and a bound for all that a worker holds.
 
-Rule: bytes count while they are held, so that a slow sender costs what it has sent and no more. Whoever would take the
-worker past its bound is turned away; the others, and the worker's memory, do not notice.
+Bytes count while they are held, so that a slow sender costs only what it has sent. A request that would exceed the
+worker's bound is refused; others are not affected.
 """
 
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ class Bodies:
         """Read a body, and count it until the block ends.
 
         Raises:
-            TooMuch: it is too long; what was read of it is let go.
+            TooMuch: it is too long; its bytes are released.
             Crowded: there is no room for it now.
         """
         pieces: list[bytes] = []

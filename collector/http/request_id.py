@@ -1,7 +1,6 @@
-"""A request's id ties an answer that went wrong to its log line: the edge's own, where it is believed, else made here.
+"""A request's id connects a failed answer with its log line: a trusted proxy's id, or a new one.
 
-Rule: only a trusted proxy's word is taken, and only in the form of an id: what a browser sends by itself never reaches
-the log.
+Only an id of the expected form from a trusted proxy is used: what a browser sends never reaches the log.
 """
 
 import re
@@ -9,7 +8,7 @@ import secrets
 from typing import Final
 
 HEADER: Final = "X-Request-Id"
-"""Of our answers; what the edge calls it on the way in stands in client_ip.PRESETS."""
+"""The header of our answers; `client_address.PRESETS` names the header that each edge sends."""
 
 _FORM: Final = re.compile(r"[A-Za-z0-9._+/=-]{1,128}")
 

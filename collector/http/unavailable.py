@@ -1,4 +1,4 @@
-"""What a worker answers while its spool's disk cannot be used: 503 to everyone, so that nobody waits in a queue."""
+"""What a worker answers while its spool's disk cannot be used: 503 to every request, so that none waits in a queue."""
 
 import asyncio
 from typing import Final, cast

@@ -1,7 +1,7 @@
-"""The client's address: the peer, or what a trusted proxy says of it; and how much of it a site may keep.
+"""The client's address: the peer's, or the one that a trusted proxy reports; and how much of it a site may keep.
 
-Rule: a header counts only when it comes from a trusted proxy, and of a chain only the part that trusted proxies wrote,
-read from the right. A forged or broken header falls back to the peer and is named in `fault`; it never costs the hit.
+A header counts only if it comes from a trusted proxy, and of a chain only the part that trusted proxies wrote, read
+from the right. For a forged or broken header the peer's address is used, and `fault` names the case; the hit is kept.
 """
 
 from collections.abc import Iterable
@@ -10,8 +10,8 @@ from ipaddress import ip_network
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Final, Literal, NamedTuple
 
-MOST_HOPS: Final = 32
-"""Hops of a chain that are looked at; a longer one counts as broken."""
+MOST_PROXIES: Final = 32
+"""Entries of a chain that are read; a longer chain counts as broken."""
 
 HeaderForm = Literal["chain", "single", "single_with_port"]
 
@@ -54,11 +54,11 @@ class Address(NamedTuple):
     ip: str
     """Canonical text: IPv4 also where it came mapped into IPv6; empty where the peer has no IP address."""
     fault: Literal["", "untrusted", "broken"]
-    """Why a header was not believed: its sender is no trusted proxy, or it holds no address where one must stand."""
+    """Why a header was not believed: its sender is not a trusted proxy, or it has no address in the expected place."""
 
 
 class Trusted:
-    """The proxies whose word counts, and the form of the header in which they give it."""
+    """The proxies whose header is used, and its form."""
 
     def __init__(self, networks: Iterable[str] = (), form: HeaderForm = "chain") -> None:
         """Take networks such as "10.0.0.0/8" or single addresses.
@@ -116,14 +116,14 @@ def truncate(ip: str, policy: Literal["truncate", "full", "none"]) -> str:
 
 
 def canonical(text: str) -> str | None:
-    """Return an address in canonical text, or None where it is none; ports and brackets are not taken."""
+    """Return an address in canonical text, or None for any other text; ports and brackets are refused."""
     packed = _packed(text)
     return None if packed is None else _text(packed)
 
 
 def _last_untrusted(chain: str, trusted: Trusted) -> bytes | None:
     hops = chain.split(",")
-    if len(hops) > MOST_HOPS:
+    if len(hops) > MOST_PROXIES:
         return None
     hop = None
     for text in reversed(hops):

@@ -1,4 +1,4 @@
-"""Pure: which origin may read an answer, and whether with credentials.
+"""Which origin may read an answer, and whether with credentials.
 
 Echoed, with credentials, is an origin that a site lists, and a page of the collector's own site where the caller knows
 of one. Any other origin reads without credentials (`*`), which browsers never combine with cookies.

@@ -1,7 +1,7 @@
-"""Links that count a click and lead on: named ones of `links.toml`, and signed ones that carry their destination.
+"""Links that record a click and redirect: named ones of `links.toml`, and signed ones that carry their destination.
 
-Rule: nothing leads anywhere that the operator did not list or sign. A destination is checked when it is listed or
-signed, and a signed one again before each redirect.
+Every destination is listed or signed by the operator. It is checked when it is listed or signed, and a signed one again
+before each redirect.
 """
 
 import hmac
@@ -68,10 +68,10 @@ def parse(text: bytes, sites: Sites) -> Links:
     except ValueError as error:
         raise BadLinks(f"not TOML: {error}") from error
     for name in tables.keys() - {"links"}:
-        raise BadLinks(f"line {_line(decoded, name)}: unknown table or key {name!r}; links stand in [links.CODE]")
+        raise BadLinks(f"line {_line(decoded, name)}: unknown table or key {name!r}; a link is a table [links.CODE]")
     listed = tables.get("links", {})
     if not isinstance(listed, dict):
-        raise BadLinks("line 1: links stand in tables [links.CODE]")
+        raise BadLinks("line 1: links must be tables [links.CODE]")
     links: dict[str, Link] = {}
     for code, table in listed.items():
         where = f"line {_line(decoded, code)}: link {code!r}"
@@ -104,7 +104,7 @@ _DESTINATION = re.compile(
 
 
 def wrong_with(url: str) -> str:
-    """Say why nobody may be led to this URL; empty where it is good."""
+    """Return why this URL may not be a destination; empty if it may."""
     if len(url) > LONGEST_URL:
         return f"the destination is longer than {LONGEST_URL} characters"
     if not url.isascii():
@@ -120,10 +120,10 @@ def wrong_with(url: str) -> str:
 
 
 def check(url: str) -> None:
-    """Let a good destination pass.
+    """Check a destination.
 
     Raises:
-        BadLinks: nobody may be led there.
+        BadLinks: it may not be a destination.
     """
     if reason := wrong_with(url):
         raise BadLinks(reason)
@@ -166,7 +166,7 @@ def sign(site: str, url: str, key: bytes) -> str:
     """Return the query string of a signed link.
 
     Raises:
-        BadLinks: the destination is none that anyone may be led to.
+        BadLinks: the destination is not allowed.
     """
     check(url)
     return f"s={quote(site, safe='')}&u={quote(url, safe='')}&k={_signature(site, url, key)}"

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Refusal(StrEnum):
-    """One reason each. What the sender should mend stands beside it."""
+    """One reason each; its docstring says what the sender should correct."""
 
     UNKNOWN_SITE = "unknown_site"
     """`s` names no configured site, or is missing."""
@@ -35,7 +35,7 @@ class Refusal(StrEnum):
     UNAUTHORIZED = "unauthorized"
     """No good bearer token of the site."""
     BAD_SIGNATURE = "bad_signature"
-    """A link that nobody signed."""
+    """The link's signature is missing or wrong."""
     UNKNOWN_LINK = "unknown_link"
     """A link code that is not in the links file."""
     SPOOL = "spool"

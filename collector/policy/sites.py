@@ -1,6 +1,6 @@
 """What a site allows: one frozen Site for each table of `sites.toml`, with the defaults of docs/privacy.md.
 
-An error says the line and the reason, so that a broken file is mended in one look.
+An error names the line and the reason.
 """
 
 import re
@@ -73,10 +73,10 @@ def parse(text: bytes) -> Sites:
     except tomllib.TOMLDecodeError as error:
         raise BadSites(f"not TOML: {error}") from error
     for name in tables.keys() - {"sites"}:
-        raise BadSites(f"line {_line(decoded, name)}: unknown table or key {name!r}; sites stand in [sites.KEY]")
+        raise BadSites(f"line {_line(decoded, name)}: unknown table or key {name!r}; a site is a table [sites.KEY]")
     sites = tables.get("sites", {})
     if not isinstance(sites, dict) or not sites:
-        raise BadSites("line 1: no site; each stands in a table [sites.KEY]")
+        raise BadSites("line 1: no site; each must be a table [sites.KEY]")
     return {key: _site(decoded, key, cast(object, table)) for key, table in sites.items()}
 
 

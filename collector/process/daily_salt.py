@@ -1,8 +1,8 @@
 """The daily salt of cookieless ids: 16 random bytes a UTC day, shared through a folder, deleted within 48 hours.
 
-The salt is never stored with hits. The folder has one file a day (`2026-11-22`). Without this folder on that day nobody
-can recompute an id, not even with the database, the topics and the spool. All workers of a host share the folder; hosts
-share it by a mount or a copy (docs/privacy.md, "Sharing the salt").
+The salt is never stored with hits. The folder has one file a day (`2026-11-22`). Without this folder on that day an id
+cannot be computed again, not even with the database, the topics and the spool. All workers of a host share the folder;
+hosts share it by a mount or a copy (docs/privacy.md, "Sharing the salt").
 
 A salt is deleted a whole day after its day's end: by this host's clock and by the clock that stamps the folder's files.
 So a host whose clock is ahead deletes no salt that others still use.

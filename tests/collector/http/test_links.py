@@ -209,7 +209,7 @@ campaign = "launch"
             "line 1: link 'a': Object contains unknown field",
         ),
         (b"[links.'a/b']\nsite='shop'\nto='https://a.example'\n", "line 1: link 'a/b': a code is"),
-        (b"links = 5\n", "line 1: links stand in tables"),
+        (b"links = 5\n", "line 1: links must be tables"),
         (b"[links]\na = 5\n", "line 2: link 'a': Expected `object`"),
         (b"[link.a]\n", "line 1: unknown table or key 'link'"),
         (b"[links\n", "not TOML"),
