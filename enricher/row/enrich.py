@@ -329,7 +329,7 @@ class Enricher:
 
     def _read_clients(self, keys: Sequence[ClientKey]) -> list[ClientColumns]:
         agents = self._agents.parse_all([(key[0], tuple.__new__(Hints, key[1:])) for key in keys])
-        reasons = [self._bots.reason(key[0]) for key in keys]
+        reasons = [self._bots.reason(key[0], key[1]) for key in keys]
         return [
             _client(piece(_stored(key[0]), *agent), reason)
             for key, agent, reason in zip(keys, agents, reasons, strict=True)

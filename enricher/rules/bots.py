@@ -11,10 +11,12 @@ from typing import Any, Final
 import ua_parser_rs
 
 EMPTY: Final = "empty"
+HEADLESS: Final = "headless browser"
+_HEADLESS: Final = re.compile("headless|lighthouse", re.IGNORECASE)
 ABSURD: Final = "absurd"
+NO_BROWSER: Final = "no browser"
 """Not a browser's: too short, too long, without letters, an unfilled template, or a language's default agent."""
 
-_SHORTEST: Final = 12
 _LONGEST: Final = 1500
 _WORD: Final = re.compile(r"[A-Za-z]{3}")
 _PERSON: Final = "-"
@@ -29,16 +31,23 @@ class Bots:
             (pattern, name, None, None, None, None) for pattern, name in named
         )
 
-    def reason(self, user_agent: str) -> str:
-        """Return the bot's name or the rule that flags `user_agent`; empty if a person's browser may have sent it."""
+    def reason(self, user_agent: str, brands: str = "") -> str:
+        """Return the bot's name or the rule that flags the sender; empty if a person's browser may have sent it.
+
+        `brands` is `Sec-CH-UA`: a program that hides behind a browser's agent may forget to hide there.
+        """
+        reason = self._by_agent(user_agent)
+        return HEADLESS if not reason and brands and _HEADLESS.search(brands) else reason
+
+    def _by_agent(self, user_agent: str) -> str:
         agent = user_agent.strip()
         if not agent:
             return EMPTY
-        if found := self._named.extract(agent[:_LONGEST]):
-            return "" if found.family == _PERSON else found.family or ABSURD
-        if len(agent) < _SHORTEST or len(agent) > _LONGEST or not _WORD.search(agent):
+        if len(agent) > _LONGEST:
             return ABSURD
-        return ""
+        if found := self._named.extract(agent):
+            return "" if found.family == _PERSON else found.family or ABSURD
+        return NO_BROWSER if _WORD.search(agent) else ABSURD
 
 
 def _name(pattern: str) -> str:
@@ -50,8 +59,14 @@ def _name(pattern: str) -> str:
 
 def load(table: Mapping[str, Any], listed: Iterable[Mapping[str, Any]]) -> Bots:
     """Build the matcher from the content of `bots.toml` and of the package's list."""
+    replaced = {each["pattern"]: each.get("instead", "") for each in table["package_exceptions"]}
     named = [(pattern, _PERSON) for pattern in table["exempt"]]
     named += [(rule["pattern"], rule["name"]) for rule in table["first"]]
-    named += [(entry["pattern"], _name(entry["pattern"])) for entry in listed]
-    named += [(rule["pattern"], rule["name"]) for rule in table["last"]]
+    for entry in listed:
+        pattern = entry["pattern"]
+        used = replaced.get(pattern, pattern)
+        if used:
+            named.append((used, _name(pattern)))
+    named += [(rule["pattern"], rule["name"]) for rule in table["mark"]]
+    named += [(pattern, _PERSON) for pattern in table["browser"]]
     return Bots(named)

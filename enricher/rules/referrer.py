@@ -4,6 +4,7 @@ The longest host and path that a table knows decides; our table (`referrers.toml
 2,500 hosts. A referrer of the page's own site is `internal` even if a table knows it.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
@@ -50,6 +51,78 @@ Known = dict[str, list[tuple[str, KnownReferrer]]]
 """Known referrers by host, each with its path prefix; the longest prefix first."""
 
 
+_PORTALS: Final = re.compile(
+    r"(?:.*\.)?(?:google|yahoo|yandex|naver|daum|baidu|bing|msn|aol|seznam|sogou|so|360|mail|rambler|zum|goo|qq|onet|lycos|"
+    r"excite|ya|virgilio|libero|sapo|centrum|biglobe|search|ask|auone)\.(?:[a-z]{2,3})(?:\.[a-z]{2,3})?"
+)
+"""Hosts below which search engines have other services."""
+_SEARCH_LABELS: Final = frozenset(
+    {
+        "www",
+        "www1",
+        "www2",
+        "www3",
+        "m",
+        "wap",
+        "touch",
+        "mobile",
+        "lite",
+        "search",
+        "websearch",
+        "suche",
+        "images",
+        "image",
+    }
+    | {
+        "img",
+        "news",
+        "lens",
+        "cse",
+        "encrypted",
+        "ipv4",
+        "ipv6",
+        "cn",
+        "global",
+        "video",
+        "videos",
+        "start",
+        "html",
+        "espanol",
+    }
+    | {
+        "malaysia",
+        "maktoob",
+        "en",
+        "sp-web",
+        "sp",
+        "pc",
+        "blogsearch",
+        "books",
+        "scholar",
+        "home",
+        "intl",
+        "safe",
+        "safesearch",
+    }
+)
+
+
+def _is_service(host: str, portal: str) -> bool:
+    """Return whether `host`, which is below `portal`, is another service than its search."""
+    if not _PORTALS.fullmatch(portal):
+        return False
+    labels = host[: -len(portal) - 1].split(".")
+    return not all(label in _SEARCH_LABELS or len(label) == 2 for label in labels)
+
+
+def one_word(name: str) -> str:
+    """Return a lower-case name without what its words are put together by: spaces, dashes, dots, underscores, "+"."""
+    return name.translate(_NO_JOINTS)
+
+
+_NO_JOINTS: Final = str.maketrans("", "", " -_.+")
+
+
 class Referrers:
     """The tables of hosts and apps."""
 
@@ -58,10 +131,13 @@ class Referrers:
         self._known = known
         self._apps = apps
         self._kinds: dict[str, Kind] = {}
+        self._names: dict[str, str] = {}
         for kind in reversed(KINDS):
             for sender in [sender for entries in known.values() for _, sender in entries] + list(apps.values()):
                 if sender.kind == kind:
-                    self._kinds[sender.name.lower()] = kind
+                    name = sender.name.lower()
+                    self._kinds[name] = kind
+                    self._names[one_word(name)] = name
 
     @property
     def size(self) -> int:
@@ -69,21 +145,41 @@ class Referrers:
         return sum(len(entries) for entries in self._known.values())
 
     def look_up(self, host: str, path: str) -> KnownReferrer | None:
-        """Return the row of `host` (lower case), else of its nearest parent domain; None if no table knows one."""
-        while host:
-            for prefix, sender in self._known.get(host, ()):
+        """Return the row of `host` (lower case), else of its nearest parent domain; None if no table knows one.
+
+        A search portal's other services ("maps.google.de", "mail.yandex.kz") are not search: below a portal's host,
+        only the hosts in _SEARCH_LABELS are.
+        """
+        parent = host
+        while parent:
+            for prefix, sender in self._known.get(parent, ()):
                 if path.startswith(prefix):
-                    return sender
-            host = host.partition(".")[2]
+                    if sender.kind != "search" or parent == host or not _is_service(host, parent):
+                        return sender
+                    return KnownReferrer("other", sender.name, ())
+            parent = parent.partition(".")[2]
         return None
 
     def name_of(self, source: str) -> str:
-        """Return the lower-case name of a source that is a known host ("m.facebook.com"), else `source` itself."""
-        if "." not in source or len(source) > _HOST_LONGEST:
+        """Return the lower-case name of a source that is known, else `source` itself.
+
+        Known are hosts ("m.facebook.com", "facebook.com/groups"), and names however their words are put together
+        ("stackoverflow", "Stack-Overflow", "product_hunt").
+        """
+        if len(source) > _HOST_LONGEST:
             return source
-        host, slash, path = source.partition("/")
-        sender = self.look_up(host, slash + path)
-        return sender.name.lower() if sender else source
+        if "." in source:
+            host, slash, path = source.partition("/")
+            sender = self.look_up(host, slash + path)
+            if sender is not None:
+                return sender.name.lower()
+        word = one_word(source)
+        name = self._names.get(word)
+        if name is None and source.isalnum():
+            for prefix, sender in self._known.get(f"{word}.com", ()):
+                if not prefix:
+                    return sender.name.lower()
+        return source if name is None else name
 
     def kind_of(self, source: str) -> Kind:
         """Return the kind of a normalised source ("google"); `other` if no table knows it."""
@@ -98,7 +194,7 @@ class Referrers:
         except BadUrl:
             return _UNREADABLE
         if url.scheme in _APP_SCHEMES:
-            sender = self._apps.get(url.host)
+            sender = self._apps.get(url.host) or self.look_up(url.host, url.path)
             return Referrer(
                 url.text,
                 url.host,
@@ -132,6 +228,8 @@ def load(table: Mapping[str, Any], listed: Mapping[str, Any], hosts: Hosts) -> R
     apps: dict[str, KnownReferrer] = {}
     for kind in KINDS:
         for name, entry in table.get(kind, {}).items():
+            if isinstance(entry, str):  # hosts alone
+                entry = {"hosts": entry.split()}
             sender = KnownReferrer(kind, name, tuple(entry.get("terms", ())))
             for host in entry["hosts"]:
                 _add(found, host, sender)

@@ -52,6 +52,9 @@ NO_REFERRER: Final = Agent("", "", "", "", "")
 _BRAND: Final = re.compile(r'"([^"]{1,64})"\s*;\s*v="(\d{1,4})[^"]{0,32}"')
 
 
+_NEVER_PHONES: Final = frozenset({"macOS", "iPadOS"})
+
+
 class UserAgents:
     """The tables, compiled."""
 
@@ -96,7 +99,7 @@ class UserAgents:
 
     def _brand(self, brands: str) -> tuple[str, str]:
         """Return the browser that `Sec-CH-UA` names and its major version; empty if it names none."""
-        sent = dict(_BRAND.findall(brands))
+        sent = {_plain(brand): major for brand, major in _BRAND.findall(brands)}
         for brand, name in self._tables.brands:
             if brand in sent:
                 return name, sent[brand]
@@ -118,7 +121,7 @@ class UserAgents:
     def _device(self, agent: str, hints: Hints, system: str) -> Device:
         found = self._devices.extract(agent)
         device = DEVICES[found.family or ""] if found else ""
-        if hints.mobile == "?1" and device in {"", "desktop", "tablet"}:
+        if hints.mobile == "?1" and device in {"", "desktop", "tablet"} and system not in _NEVER_PHONES:
             return "smartphone"
         if hints.platform and system == "Android" and device in {"", "desktop"}:
             return "tablet"
@@ -138,6 +141,11 @@ class Tables(NamedTuple):
     system_devices: dict[str, str]
 
 
+def _plain(brand: str) -> str:
+    """Return a brand without its spaces, in lower case."""
+    return brand.replace(" ", "").lower()
+
+
 def _version(major: str | None, minor: str | None, patch: str | None = None) -> str:
     """Join the known parts, up to the first that is missing."""
     if not (major and minor):
@@ -146,7 +154,9 @@ def _version(major: str | None, minor: str | None, patch: str | None = None) -> 
 
 
 _WITHIN: Final = r"Android[^)]*?; *[^)]*?"
-_MODEL: Final = r"Android[^;)]*; *(?:HarmonyOS; *)?(?:[a-z]{2,3}(?:[-_][A-Za-z-]{2,8})?; *)?"
+_MODEL: Final = (
+    r"\b(?:Android|Adr)[^;)]*; *(?:HarmonyOS; *)?(?:(?:Mobile|Tablet); *)?(?:[a-z]{2,3}(?:[-_][A-Za-z-]{2,8})?; *)?"
+)
 
 
 def _place(rule: dict[str, str]) -> str:
@@ -172,7 +182,7 @@ def load(browsers: Mapping[str, Any], systems: Mapping[str, Any], devices: Mappi
         raise ValueError(f"devices.toml: no such device: {sorted(wrong)}")
     tables = Tables(
         browser_names=browsers["names"],
-        brands=[(brand, name) for brand, name in browsers["brands"]],
+        brands=[(_plain(brand), name) for brand, name in browsers["brands"]],
         system_names=systems["names"],
         system_versions=systems["versions"],
         platforms=systems["platforms"],
