@@ -1,6 +1,6 @@
 """What the enricher writes: Event to `hits.enriched`, DeadHit to `hits.dead`.
 
-Rule: an Event is a row. Its fields are the columns of `pharos.event_log`, in the same order, and its record is the row
+An Event is a row. Its fields are the columns of `pharos.event_log`, in the same order, and its record is the row
 in a format that ClickHouse ingests, so that the sink joins records and never parses one. New columns go to the end
 and carry a default: rows of an older or newer enricher then still fit.
 """
@@ -28,7 +28,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     event: str
     """Event name, 1-64 of [A-Za-z0-9_.:-]. Example: "purchase"."""
     kind: Literal["pixel", "open", "tag", "click", "server"]
-    """The way in. Example: "tag"."""
+    """The route. Example: "tag"."""
     received_at: str
     """When the collector had it: seconds since the epoch, UTC, with three decimals. Example: "1795334400.123"."""
     occurred_at: str

@@ -1,4 +1,4 @@
-"""The operator's MMDB file: opened once, opened again after a change. The only file that answers for hits."""
+"""The operator's MMDB file: opened once, opened again after a change. The only file read while hits are enriched."""
 
 from ipaddress import ip_address
 from pathlib import Path

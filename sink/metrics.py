@@ -10,10 +10,10 @@ REGISTRY: Final = CollectorRegistry()
 
 
 class WeightedHistogram(Histogram):
-    """A histogram in which one observation may stand for many rows."""
+    """A histogram in which one observation may count for many rows."""
 
     def observe_rows(self, amount: float, rows: int) -> None:
-        """Count `rows` rows of this amount, as so many calls of `observe` would."""
+        """Count `rows` rows of this amount, like `rows` calls of `observe`."""
         self._sum.inc(amount * rows)
         self._buckets[bisect_left(self._upper_bounds, amount)].inc(rows)
 
@@ -55,9 +55,9 @@ BATCH_ROWS = Histogram(
 )
 FRESHNESS = WeightedHistogram(
     "pharos_sink_freshness_seconds",
-    "From the collector's receipt of a hit to ClickHouse's acknowledgement of its row, counted in rows: of what "
-    "comes at once up to 16, of an insert some 100, stand for the rest. Objective: 99 % within 5 s. Above: see the "
-    "lags, hop by hop.",
+    "From the collector's receipt of a hit to ClickHouse's acknowledgement of its row, counted in rows. "
+    "Of each arrival up to 16 rows are measured, of each insert about 100. Objective: 99 % within 5 s. Above: look at "
+    "the lag of each stage.",
     buckets=(0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 3_600, 86_400),
     registry=REGISTRY,
 )

@@ -68,7 +68,7 @@ async def prepared(settings: Settings) -> Connection:
                 connection, cluster=settings.cluster, tell=lambda name: line("info", "migration applied", name=name)
             )
             if await migrations.keep_for(connection, settings.retention_days, settings.cluster):
-                line("info", "events are kept for so many days (0: for ever)", days=settings.retention_days)
+                line("info", "retention in days (0: events are never deleted)", days=settings.retention_days)
         elif todo := migrations.outstanding(migrations.load(), await migrations.applied(connection)):
             raise Stop(f"{len(todo)} migrations are outstanding: run python -m sink migrate")  # noqa: TRY301
     except BaseException:

@@ -11,7 +11,7 @@ GRANT SELECT ON pharos.migrations TO pharos_sink;
 GRANT SELECT ON system.tables TO pharos_sink;
 CREATE USER IF NOT EXISTS sink IDENTIFIED WITH sha256_password BY {sink_password:String} DEFAULT ROLE pharos_sink;
 
--- Whoever rolls out a version: `python -m sink migrate` with PHAROS_SINK_CLICKHOUSE_USER=migrator.
+-- The deployment runs `python -m sink migrate` with PHAROS_SINK_CLICKHOUSE_USER=migrator.
 CREATE ROLE IF NOT EXISTS pharos_migrator;
 GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER, SELECT, INSERT, TRUNCATE ON pharos.* TO pharos_migrator;
 GRANT SET DEFINER ON migrator TO pharos_migrator;

@@ -44,8 +44,8 @@ PIPELINE: Final = Dashboard(
     source="prometheus",
     panels=(
         Panel(
-            title="Hits a second, hop by hop",
-            says="The four lines lie on each other. Where one falls away, the hop before it is the place to look.",
+            title="Hits a second by stage",
+            says="The four lines coincide. Where one drops, look at the stage before it.",
             queries={
                 "accepted": "sum(pharos:accepted:rate5m)",
                 "forwarded to Kafka": "pharos:forwarded:rate5m",
@@ -57,7 +57,7 @@ PIPELINE: Final = Dashboard(
         ),
         Panel(
             title="What waits",
-            says="Near zero. A growing line names the hop that does not keep up.",
+            says="Near zero. A growing line shows the stage that does not keep up.",
             queries={
                 "for an enricher": "sum(pharos_enricher_lag_records)",
                 "for ClickHouse": "sum(pharos_sink_lag_records)",
@@ -66,7 +66,7 @@ PIPELINE: Final = Dashboard(
         ),
         Panel(
             title="How long it waits",
-            says="The oldest hit before each hop. It goes on growing when the stage behind it is dead.",
+            says="Age of the oldest hit before each stage. It grows also while that stage is dead.",
             queries={
                 "for Kafka": "max(pharos_collector_spool_oldest_seconds)",
                 "for an enricher": "max(pharos_enricher_lag_seconds)",
@@ -187,7 +187,7 @@ COLLECTOR: Final = Dashboard(
         ),
         Panel(
             title="The mark's pace",
-            says="Bytes a second that Kafka has acknowledged. It stands while hits come: Kafka is away.",
+            says="Bytes a second that Kafka has acknowledged. Zero while hits come: Kafka is away.",
             queries={"{{instance}}": "rate(pharos_collector_spool_acknowledged_bytes_total[5m])"},
             unit="Bps",
         ),

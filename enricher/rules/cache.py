@@ -34,7 +34,7 @@ class Memory(Generic[Key, Value]):
     ) -> None:
         self._size = size
         self._came = bytearray(_CAME_PLACES if recurs else 0)
-        """Of the keys that came, a byte of their hashes, at a place by the rest of it; the last one stands."""
+        """One byte of the hash of each recent key, at a place given by the rest; a later key replaces it."""
         self._max_key_bytes = max_key_bytes
         self._half_entries = max(1, entries // 2)
         self._half_bytes = max(1, max_bytes // 2)

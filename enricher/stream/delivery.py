@@ -1,7 +1,7 @@
 """How a chunk reaches the output topics together with its offsets: in one transaction, or at least once.
 
-Rule: a writer carries one input partition, one chunk at a time. Under transactions each writer has a producer whose
-transactional id is made of group, topic and partition: whoever opens the writer next fences whoever had it before
+A writer handles one input partition, one chunk at a time. Under transactions each writer has a producer whose
+transactional id is made of group, topic and partition: the next owner of the partition fences the previous one
 (aiokafka sends offsets without the group's generation, so that the id has to fence).
 """
 
@@ -53,7 +53,7 @@ class PartitionWriter(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go; what is not delivered is given up."""
+        """Close; undelivered rows are discarded."""
         ...
 
 
@@ -67,7 +67,7 @@ class Delivery(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of what writers share."""
+        """Close what the writers share."""
         ...
 
 
@@ -196,7 +196,7 @@ async def choose(settings: Settings) -> bool:
 
 
 async def begin(settings: Settings, consumer: AIOKafkaConsumer, took: Histogram, *, exactly_once: bool) -> Delivery:
-    """Return the delivery for a stream that reads by `consumer`; `took` hears how long each step takes Kafka."""
+    """Return the delivery for a stream that reads by `consumer`; `took` is called with the time of each step."""
     if exactly_once:
         return Transactional(settings, took)
     producer = _producer(settings, None)

@@ -1,9 +1,9 @@
 """The thin stream around the pure function: consume, enrich, produce, commit; and begin again after a fault.
 
-Rule: consuming, enriching and delivering overlap. While a chunk is on its way, the next one is enriched and the one
+Consuming, enriching and delivering overlap. While a chunk is on its way, the next one is enriched and the one
 after it fetched; each input partition has one chunk on its way at most. Any error of Kafka ends the session; the next
 one begins at the committed offsets, so that there is one way to recover and not many. No wait for Kafka is without
-bounds, since aiokafka tries for ever (#1101): a delivery that takes too long is an error, the end has a deadline, and
+bounds, because aiokafka never gives up (#1101): a delivery that takes too long is an error, the end has a deadline, and
 readiness ends before either. Longer than most modules: a session's parts share its writers, and read best together.
 """
 
@@ -126,7 +126,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.gather(*self._in_delivery.values())
         finally:
             looking.cancel()
-            # At the end whoever wants to stop has waited already, or waits no longer.
+            # At the end the stop has already waited, or its deadline has passed.
             await self._release(list(self._writers), 0 if stopping.is_set() else self._settings.drain_timeout_ms / 1000)
             await asyncio.gather(looking, return_exceptions=True)
 
@@ -153,7 +153,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         if before is not None:
             await before
         # Else revoked meanwhile: the next owner, perhaps we ourselves, begins at the committed offset. A broker that
-        # came back empty would be told an offset of its former life, and hits up to there would be passed over.
+        # came back empty would get an offset from before, and hits up to it would be skipped.
         if self._writers.get(source) is writer and assignment == self._assignments:
             self._in_delivery[source] = asyncio.create_task(self._deliver(writer, chunk))
 

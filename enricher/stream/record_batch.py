@@ -1,4 +1,4 @@
-"""Pure: a Kafka record batch (format 2) of values without keys, packed as a whole; made for `send_batch`.
+"""A Kafka record batch (format 2) of values without keys, packed as a whole; made for `send_batch`.
 
 Reason: a record appended to aiokafka's own batch costs three times what it costs here (compiled), and is copied once
 more. What `send_batch` needs of a batch, `Batch` has. Format: Kafka's documentation, "Record Batch".
@@ -115,6 +115,6 @@ class BatchWriter:
 
 
 _FIXED: Final[i64] = len(b"\0" + b"\1" + b"\0")
-"""Bytes of a record besides: attributes, no key, no headers."""
+"""Other bytes of a record: attributes, no key, no headers."""
 _OVERHEAD: Final[i64] = 24
 """Bytes around a value, at most."""

@@ -15,7 +15,7 @@ from tests.waiting import until
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy/prometheus"
 SCALED: Final = {"30m": "20s", "15m": "15s", "5m": "10s", "2m": "6s", "1h": "20s", "6h": "30s"}
-"""Windows of the rules in a test: Prometheus looks every second, and nobody waits for an hour."""
+"""Windows of the rules in a test: Prometheus scrapes every second, so that no test waits for an hour."""
 PATIENCE: Final = ("pharos:lag:seconds > 30", "pharos:lag:seconds > 3")
 
 Start = Callable[..., Program]

@@ -1,6 +1,6 @@
 """`python -m tests.enricher.rules_record --write`: record what the rules give, for the version that they have.
 
-Rule: whoever changes what is given for a hit that is known here, a table, or a package of tables, must raise RULES
+A change of a result that is recorded here, of a table, or of a package of tables must raise RULES
 (enricher/rules/event_id.py); without it a replay would replace nothing. A hit of a new vector is recorded without that.
 """
 

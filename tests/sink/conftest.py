@@ -51,7 +51,7 @@ class Bench:
         return program
 
     def get(self, url: str) -> tuple[int, str]:
-        """Return status and text; 0 where nobody answers."""
+        """Return status and text; 0 if the port is closed."""
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 return answer.status, answer.read().decode()

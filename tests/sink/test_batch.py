@@ -87,7 +87,7 @@ def test_no_record_changes_what_its_neighbours_mean(rows: list[bytes]) -> None:
     if found:
         assert found == [index for index, row in enumerate(rows) if not is_row(row)]
     else:
-        # Each line stands by itself: what it means does not depend on the lines around it.
+        # Each line is independent of the lines around it.
         lines = b"".join(rows).splitlines(keepends=True)
         assert len(lines) == len(rows)
         assert lines == rows, "taken apart again they are the records they were"

@@ -1,4 +1,4 @@
-"""A large buffer that is let go of is the system's again, whatever small things were made after it."""
+"""A large buffer that is released returns to the system, also if small objects were made after it."""
 
 import subprocess
 import sys

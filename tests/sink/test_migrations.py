@@ -108,7 +108,7 @@ async def test_the_table_has_the_contracts_columns_in_its_order(storage: ClickHo
         await migrations.apply(one)
         found = await one.query(
             "SELECT name FROM system.columns WHERE database = 'pharos' AND table = 'event_log' "
-            "AND default_kind != 'MATERIALIZED'"  # nobody sends those
+            "AND default_kind != 'MATERIALIZED'"  # they are never sent
         )
         assert tuple(name for (name,) in found.result_rows) == COLUMNS
     finally:

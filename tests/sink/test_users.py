@@ -1,4 +1,4 @@
-"""ClickHouse with a user and a password: the sink is let in by its own alone, stops clearly, and says no secret."""
+"""ClickHouse with a user and a password: others are refused; the sink stops clearly and logs no secret."""
 
 import itertools
 import sys

@@ -24,7 +24,7 @@ LONG_AGO = [
     Event(event_id=UUID(int=2**127 + number), occurred_at=datetime(2020, 1, 1, tzinfo=UTC), event=name, is_bot=True)
     for number, name in enumerate(("pageview", "purchase", "signup", "cart", "refund"))
 ]
-"""A site that never sent an event of some name is told so: here each has."""
+"""A query about an event name that the site never sent is an error: here each site has each name."""
 
 KEPT = 20
 """Sites that lie side by side before the table is emptied: each insert is a part, and a query opens them all."""
@@ -32,7 +32,7 @@ KEPT = 20
 _numbers = itertools.count()
 _STALE: Any = {"visitor_id": "stale", "channel": "Stale", "value": 7, "currency": "XXX", "is_bot": False, "kind": "tag"}
 
-# Fresh examples in every run: a fixed few would be the same for ever. A failure prints its `@reproduce_failure` line.
+# New examples in every run: a fixed few would never change. A failure prints its `@reproduce_failure` line.
 thorough = settings(
     max_examples=150 if FULL else 8,  # of several worlds each
     deadline=None,
@@ -46,7 +46,7 @@ thorough = settings(
 def stored(warehouse: Warehouse, events: Sequence[Event]) -> tuple[str, list[Event]]:
     """Write the events under a site of their own; return the site and the events as written, copies and all.
 
-    Every third is there in an older version too, of another visitor, which nobody may see.
+    Every third is there in an older version too, of another visitor, which no query may see.
     """
     number = next(_numbers)
     if number % KEPT == 0:

@@ -1,6 +1,6 @@
 """docs/sql.md as a test: `python -m tests.sql.page [--write]` runs its queries on the demo's month, compares answers.
 
-Rule: a block ```sql``` followed by a block ```text``` must give that text; a block ```sql``` alone must run. The month
+A block ```sql``` followed by a block ```text``` must give that text; a block ```sql``` alone must run. The month
 is the demo's story (seed 1, up to 2026-11-01), through the real enricher, written straight into the table.
 """
 

@@ -88,7 +88,7 @@ class Event:
 
     @property
     def campaign_key(self) -> tuple[str, ...] | None:
-        """What makes a campaign another one; None without campaign and click id, or where nobody arrives."""
+        """What makes a campaign another one; None without campaign and click id, or if the event is no arrival."""
         if not self.arrives or not (
             self.utm_source or self.utm_medium or self.utm_campaign or self.utm_id or self.click_id
         ):
@@ -211,7 +211,7 @@ def touches(log: Iterable[Event]) -> list[Touch]:
 
 
 def people(log: Iterable[Event]) -> Callable[[Event], str]:
-    """Return who an event belongs to; empty for nobody. Any copy may name a visitor's user."""
+    """Return the person of an event; empty if it has none. Any copy may name a visitor's user."""
     named: dict[tuple[str, str], str] = {}
     for event in sorted(log, key=lambda e: (*e.key, e.user_id)):
         if event.visitor_id and event.user_id and not event.is_bot:
@@ -408,7 +408,7 @@ def shapley(found: Iterable[Journey], player: Callable[[Touch], str]) -> dict[tu
 
 
 def shapley_weight(size: int, players: int) -> Fraction:
-    """Return the chance that, in a random order of the players, just `size` of them stand before a given one."""
+    """Return the chance that, in a random order of the players, just `size` of them are before a given one."""
     return Fraction(math.factorial(size) * math.factorial(players - size - 1), math.factorial(players))
 
 
@@ -418,7 +418,7 @@ def markov(
     """Return each channel's removal effect and its part of the conversions.
 
     Paths are the channels in order. Each channel is taken out in turn: who would go there is lost; the chance to
-    convert is solved anew by numpy.
+    convert is solved again by numpy.
     """
     converted, ended = [list(p) for p in converted if p], [list(p) for p in ended if p]
     channels = sorted({c for path in [*converted, *ended] for c in path})

@@ -1,8 +1,8 @@
 """Worlds of events for hypothesis: few visitors, close times, ties, copies, several currencies; edges on purpose.
 
-Rule: a query costs much more than an event. So an example holds several worlds side by side on one site: nobody of one
-is in another, and each pays in currencies of its own, so that sums are told apart. Copies are as the
-enricher makes them: purchases of one `client_event_id` have one event_id, whoever sent them, at whatever time.
+A query costs much more than an event. So an example has several worlds on one site: no person of one is in another,
+and each pays in its own currencies, so that sums can be separated. Copies are as the
+enricher makes them: purchases of one `client_event_id` have one event_id, from any sender at any time.
 """
 
 import os
@@ -92,7 +92,7 @@ def _event(draw: st.DrawFn, number: int, at: datetime) -> Event:
         props=_props(draw, name),
         is_bot=draw(st.sampled_from((False,) * 9 + (True,))),
         open_kind=draw(st.sampled_from(("human", "human", "proxy", "scanner"))) if kind == "open" else "",
-        # No two are received in one millisecond: copies of one kind would be equal, and either could stand.
+        # No two are received in one millisecond: copies of one kind would be equal, and either could win.
         late_ms=draw(st.sampled_from(_LATE_MS)) + number,
         **draw(st.sampled_from(list(_SOURCES.values()))),
     )

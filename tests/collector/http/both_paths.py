@@ -148,7 +148,7 @@ def answers(received: bytes) -> list[Answer]:
         # Of a fresh id only the form can be compared.
         headers = tuple(sorted((name.lower(), _MADE.sub("(made)", value)) for name, _, value in named))
         length = next((int(value) for name, value in headers if name == "content-length"), 0)
-        # An answer to HEAD has a length and no body: what follows is then the next answer, or nothing.
+        # An answer to HEAD has a length and no body: the next bytes are the next answer.
         body = b"" if not rest or rest.startswith(b"HTTP/1.1 ") else rest[:length]
         if body and len(body) < length:
             break

@@ -1,4 +1,4 @@
-"""Bodies on their way in: bounded one by one and all together, and let go whatever becomes of them."""
+"""Request bodies: bounded each and all together, and released in every case."""
 
 import asyncio
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_many_slow_bodies_together_stay_within_the_bound(tmp_path: Path, lane: i
             second, second_out = await asyncio.open_connection("127.0.0.1", one.port)
             second_out.write(HEAD % len(body) + body)
             crowded = await asyncio.wait_for(second.readuntil(b"\r\n\r\n"), 5)
-            assert bodies.held_bytes == 59_000  # let go with the answer
+            assert bodies.held_bytes == 59_000  # released with the answer
             pixel, pixel_out = await asyncio.open_connection("127.0.0.1", one.port)
             pixel_out.write(b"GET /p.gif?s=demo HTTP/1.1\r\nHost: a\r\n\r\n")
             counted = await asyncio.wait_for(pixel.readuntil(b"\r\n\r\n"), 5)

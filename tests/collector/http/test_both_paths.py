@@ -1,4 +1,4 @@
-"""Both lanes answer alike: same status, headers, cookie and Hit, whatever is sent; and the fast one is really used."""
+"""Both lanes answer alike: same status, headers, cookie and Hit, for any request; and the fast one is really used."""
 
 import json
 import re

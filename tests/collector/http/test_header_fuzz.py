@@ -1,4 +1,4 @@
-"""Requests with headers that nobody should send: an answer or a closed connection, never a 500 or a traceback."""
+"""Requests with unusual headers: an answer or a closed connection, never a 500 or a traceback."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""The public surface over HTTP: every way in, its answers and headers, as docs/http.md has them."""
+"""The public surface over HTTP: every route, its answers and headers, as in docs/http.md."""
 
 import gzip
 import json

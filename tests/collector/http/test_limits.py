@@ -1,4 +1,4 @@
-"""Times and bounds of a connection, by a clock that the test moves: nobody holds a connection or memory for ever."""
+"""Times and bounds of a connection, by a clock that the test moves: no client holds memory or a connection for long."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Links lead where the operator listed or signed, and nowhere else, whatever anyone writes into them."""
+"""Links lead only where the operator listed or signed, for any text in them."""
 
 from urllib.parse import parse_qsl, quote, urlsplit
 

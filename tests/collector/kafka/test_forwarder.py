@@ -71,7 +71,7 @@ async def test_a_hit_too_large_for_the_topic_is_set_aside_and_stops_nothing(
 
 @pytest.mark.parametrize("acknowledged", range(5))
 async def test_a_batch_goes_on_from_any_block(broker: Broker, tmp_path: Path, acknowledged: int) -> None:
-    """A mark in the middle of a batch: the rest is numbered anew, because Kafka wants each batch to begin at 0."""
+    """A mark in the middle of a batch: the rest is numbered again, because Kafka wants each batch to begin at 0."""
     topic = unique("hits.raw")
     await broker.create_topics(topic, partitions=1)
     spool = Spool(tmp_path / "0", LIMITS)

@@ -1,4 +1,4 @@
-"""Our record batches are what aiokafka's own reader, and so Kafka's, reads; whatever blocks they are made of."""
+"""Our record batches are what aiokafka's own reader, and so Kafka's, reads, for batches of any blocks."""
 
 import os
 

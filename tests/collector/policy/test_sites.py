@@ -1,4 +1,4 @@
-"""`sites.toml`: what is taken, and what a broken file is told."""
+"""`sites.toml`: what is accepted, and the error of a broken file."""
 
 import pytest
 

@@ -18,7 +18,7 @@ NOON = (NOW.date() - date(1970, 1, 1)).days * DAY_MS + DAY_MS // 2
 
 
 def named(days: int) -> str:
-    """Return the name of the salt of a day, so many days from today."""
+    """Return the name of the salt of a day, counted from today."""
     return (NOW.date() + timedelta(days=days)).isoformat()
 
 

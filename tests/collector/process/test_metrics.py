@@ -1,4 +1,4 @@
-"""The workers' tallies: added up they say what one worker alone would have said."""
+"""The workers' tallies: their sum is what one worker alone would report."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +44,7 @@ def shown(tallies: list[Tally]) -> dict[str, float]:
 
 
 def test_sites_past_the_bound_share_a_label_and_no_hit_is_left_out() -> None:
-    """However many sites there are, and however many workers: so many time series, the file's first by name."""
+    """For any number of sites and workers the time series are bounded; the file's first sites have names."""
     sites = [f"site-{number:04}" for number in reversed(range(3 * MOST_SITES))]
     workers = [Tally(), Tally()]
     for number, worker in enumerate(workers):

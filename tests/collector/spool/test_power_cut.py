@@ -36,7 +36,7 @@ class Call(NamedTuple):
 
 
 class Recorder:
-    """Stands for `os` in the spool's modules."""
+    """Replaces `os` in the spool's modules."""
 
     def __init__(self, calls: list[Call]) -> None:
         self._calls = calls

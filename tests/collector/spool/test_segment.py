@@ -1,4 +1,4 @@
-"""Segments: whatever happens to the bytes, each block that was not touched is read back, in order, nothing else."""
+"""Segments: after any damage each untouched block is read back, in order, and nothing else."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -179,7 +179,7 @@ def test_an_unreadable_sector_costs_its_blocks_only(folder: Path, monkeypatch: p
 def test_a_disk_that_reads_nothing_is_left_soon_and_got_past_in_the_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as it is away: whatever comes back is read again."""
+    """While the disk is away: what returns is read again."""
     spool = Spool(folder, LIMITS._replace(segment_bytes=512 << 10, most_bytes=8 << 20))
     for number in range(0, 12_000, 10):
         spool.append(hits(10, number))

@@ -1,4 +1,4 @@
-"""A replay as analysts see it: in `pharos.events` later rules' rows stand for earlier ones, and nothing doubles."""
+"""A replay as analysts see it: in `pharos.events` later rules' rows replace earlier ones, and no event is doubled."""
 
 import asyncio
 from collections.abc import Callable, Iterator

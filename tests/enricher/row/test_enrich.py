@@ -241,7 +241,7 @@ def any_enricher() -> Enricher:
 
 @cache
 def forgetful() -> Enricher:
-    """The definition: every answer worked out anew."""
+    """The definition: every result is computed again."""
     return load_enricher(remember=False)
 
 
@@ -406,7 +406,7 @@ _RECURRING_BODIES = [
     ),
 )
 def test_a_tags_event_is_read_anew_whatever_its_id(body: str, idents: list[str]) -> None:
-    """Of bodies that recur but for the id, what is remembered must be theirs; `id` may stand anywhere, and twice."""
+    """For bodies that differ only in the id the cached fields must be right; `id` may be anywhere, and twice."""
     enricher = any_enricher()
     enricher.caches["bodies"].forget()
     for ident in idents:

@@ -46,7 +46,7 @@ def written(batch: Batch, base: int, gap: int) -> tuple[bytes, int]:
 
 
 class Assigned:
-    """Stands for the consumer's assignment, with one partition."""
+    """Replaces the consumer's assignment, with one partition."""
 
     active = True
     paused = False

@@ -1,4 +1,4 @@
-"""Batches as they go to Kafka: what is put in comes out, read by aiokafka, whatever packs them."""
+"""Batches as they go to Kafka: aiokafka reads what was put in, with every codec."""
 
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
