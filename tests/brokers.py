@@ -127,7 +127,7 @@ class ApacheKafka(Broker):
         super().__init__(folder, advertised)
         self._java = needs.program("java", "openjdk-17-jre-headless")
         self._jars = _kafka_jars()
-        self._controller_port = free_port()
+        self.controller_port = free_port()
 
     def _launch(self) -> Program:
         data = self.folder / "data"
@@ -136,14 +136,18 @@ class ApacheKafka(Broker):
             self.folder.mkdir(parents=True, exist_ok=True)
             settings.write_text(
                 (_HERE / "server.properties").read_text()
-                + f"listeners=BROKER://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller_port}\n"
+                + f"listeners=BROKER://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}\n"
                 + f"advertised.listeners=BROKER://127.0.0.1:{self.advertised}\n"
-                + f"controller.quorum.voters=1@127.0.0.1:{self._controller_port}\n"
                 + f"log.dirs={data}\n"
+                + self._cluster_settings()
             )
             formatted = self._run_java("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(settings))
             assert formatted.wait(60) == 0, formatted.output()
         return self._run_java("kafka.Kafka", str(settings))
+
+    def _cluster_settings(self) -> str:
+        """Return the lines of server.properties that say which nodes there are."""
+        return f"controller.quorum.voters=1@127.0.0.1:{self.controller_port}\n"
 
     def _run_java(self, *arguments: str) -> Program:
         # Short-lived and small: no second compiler, no parallel collector.

@@ -56,7 +56,7 @@ class SecureKafka(ApacheKafka):
         }
         lines = [
             f"listeners=BROKER://127.0.0.1:{self.port},SECURE://127.0.0.1:{self.secure_port},"
-            f"CERTIFIED://127.0.0.1:{self.certified_port},CONTROLLER://127.0.0.1:{self._controller_port}",
+            f"CERTIFIED://127.0.0.1:{self.certified_port},CONTROLLER://127.0.0.1:{self.controller_port}",
             f"advertised.listeners=BROKER://127.0.0.1:{self.port},SECURE://localhost:{self.secure_port},"
             f"CERTIFIED://localhost:{self.certified_port}",
             "listener.security.protocol.map=BROKER:PLAINTEXT,SECURE:SASL_SSL,CERTIFIED:SSL,CONTROLLER:PLAINTEXT",

@@ -1,0 +1,90 @@
+"""Three nodes of Apache Kafka as one cluster, each a broker and a controller. Two must have what is acknowledged."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from tests.brokers import ApacheKafka
+from tests.waiting import until
+
+NODES = 3
+
+
+class Node(ApacheKafka):
+    """One node. `voters` is filled when all of them have their ports."""
+
+    def __init__(self, folder: Path, number: int, voters: dict[int, int]) -> None:
+        super().__init__(folder)
+        self.number = number
+        self._voters = voters
+        voters[number] = self.controller_port
+
+    def _cluster_settings(self) -> str:
+        voters = ",".join(f"{number}@127.0.0.1:{port}" for number, port in self._voters.items())
+        replicated = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+        return (
+            f"node.id={self.number}\ncontroller.quorum.voters={voters}\n"
+            + "".join(f"{topic}.replication.factor={NODES}\n" for topic in replicated)
+            + "transaction.state.log.min.isr=2\nshare.coordinator.state.topic.min.isr=2\nmin.insync.replicas=2\n"
+        )
+
+
+class Cluster:
+    """The nodes."""
+
+    def __init__(self, folder: Path) -> None:
+        voters: dict[int, int] = {}
+        self.nodes = [Node(folder / f"kafka-{number}", number, voters) for number in range(1, NODES + 1)]
+
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(node.bootstrap for node in self.nodes)
+
+    async def start(self) -> None:
+        """Start all nodes at the same time; return when clients are answered by each."""
+        await asyncio.gather(*(asyncio.to_thread(node.start) for node in self.nodes))
+
+    def kill(self) -> None:
+        """Leave nothing running."""
+        for node in self.nodes:
+            node.kill()
+
+    async def create_topics(self, names: Sequence[str], partitions: int) -> None:
+        """Create topics on all nodes; return when every partition has a leader."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+
+        async def started() -> bool:
+            try:
+                await admin.start()
+                await admin.create_topics([NewTopic(name, partitions, NODES) for name in names])
+            except TopicAlreadyExistsError:
+                return True
+            except (KafkaError, OSError, TimeoutError):
+                return False  # the controllers elect one of them first
+            return True
+
+        try:
+            await until(started, "a controller that creates topics")
+        finally:
+            await admin.close()
+        await until(lambda: self._led(names, partitions, set()), "leaders of all partitions")
+
+    async def moved_away_from(self, node: Node, names: Sequence[str], partitions: int) -> None:
+        """Return when no partition of the topics is led by a node."""
+        await until(lambda: self._led(names, partitions, {node.number}), f"new leaders of what node {node.number} led")
+
+    async def _led(self, names: Sequence[str], partitions: int, but: set[int]) -> bool:
+        others = [node.bootstrap for node in self.nodes if node.number not in but]
+        admin = AIOKafkaAdminClient(bootstrap_servers=",".join(others), request_timeout_ms=5000)
+        try:
+            await admin.start()
+            topics = await admin.describe_topics(list(names))
+        except (KafkaError, OSError, TimeoutError):
+            return False
+        finally:
+            await admin.close()
+        leaders = [part["leader"] for topic in topics for part in topic["partitions"]]
+        return len(leaders) == len(names) * partitions and all(one > 0 and one not in but for one in leaders)
