@@ -113,6 +113,39 @@ async def test_the_edge_passes_what_is_ours_and_nothing_else(edge: tuple[str, st
             assert upstream.seen[-1].headers["Authorization"] == "Bearer t"
 
 
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        ("_pcs=1; _pcs=0", {"_pcs": "0"}),
+        ("_pcs=0; _pcs=1", {"_pcs": "0"}),
+        ("_pno=0; a=b; _pno=1", {"_pno": "1"}),
+        (f"_pid=GA1.2; _pid={'0a' * 16}", {"_pid": "0a" * 16}),
+        (f"x_pid={'0b' * 16}; _pid={'0a' * 16}x; _pid={'0a' * 16}", {"_pid": "0a" * 16}),
+        ("_pid=other", {"_pid": "other"}),
+    ],
+)
+async def test_nginx_passes_the_cookie_that_counts_of_several_of_one_name(
+    tmp_path: Path, start: Callable[..., Program], upstream: Upstream, sent: str, found: dict[str, str]
+) -> None:
+    url, program = edges.nginx(tmp_path, start, [upstream.port])
+    await until(lambda: _answers(url, program), "nginx's first answer")
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
+        http.get(f"{url}/p.gif", headers={"Cookie": sent}),
+    ):
+        assert dict(upstream.seen[-1].cookies) == found
+
+
+async def test_a_client_of_http_1_0_without_host_is_served(edge: tuple[str, str], upstream: Upstream) -> None:
+    port = URL(edge[0]).port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /p.gif?s=demo HTTP/1.0\r\n\r\n")
+    status = await reader.readline()
+    writer.close()
+    assert b" 200 " in status
+    assert upstream.seen[-1].headers.get("Host")
+
+
 async def test_hits_are_never_cached_and_the_tag_is(edge: tuple[str, str], upstream: Upstream) -> None:
     url, _ = edge
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:

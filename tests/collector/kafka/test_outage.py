@@ -20,12 +20,15 @@ AWAY_S = scale.of(small=8, full=600)
 PAUSE_MS = scale.of(small=40, full=12)
 """Between two requests of each of 64 connections, on average: 1,600 or 5,000 hits/s."""
 MOST_BYTES = 120_000_000
-_LUA = Path(__file__).parents[3] / "loadtest/bench/pixel.lua"
+_LUA = Path(__file__).parents[3] / "loadtest/bench/wrk.lua"
 
 
-async def load(url: str, seconds: int) -> int:
-    """Have wrk send pixel requests, all answered with 200; return how many, without those of its last moment."""
-    argv = ["-t1", "-c64", f"-d{seconds}s", "-s", str(_LUA), url, "--", "returning", str(PAUSE_MS)]
+async def load(running: Running, seconds: int) -> int:
+    """Send pixel requests with wrk, all answered with 200; return how many, without those of its last moment."""
+    requests = running.folder / "requests"
+    pixel = f"GET /p.gif?s=bench HTTP/1.1\r\nHost: a\r\nCookie: _pid={'0a' * 16}\r\n\r\n\0"
+    requests.write_text(pixel)
+    argv = ["-t1", "-c64", f"-d{seconds}s", "-s", str(_LUA), running.url, "--", str(requests), str(PAUSE_MS)]
     wrk = await asyncio.create_subprocess_exec(needs.program("wrk", "wrk"), *argv, stdout=asyncio.subprocess.PIPE)
     said, _ = await wrk.communicate()
     found = re.search(rb"^RESULT (.*)$", said, re.MULTILINE)
@@ -63,16 +66,16 @@ async def test_an_outage_costs_no_hit_and_no_memory(apache_kafka: Broker, collec
     (running.folder / "sites.toml").write_text('[sites.bench]\nconsent = "assumed"\n')
     await running.start()
     await running.ready()
-    accepted = await load(running.url, 3)
+    accepted = await load(running, 3)
     before = (await running.metrics())["worker_memory_bytes"]
     apache_kafka.stop()
     try:
-        accepted += await load(running.url, AWAY_S)
+        accepted += await load(running, AWAY_S)
         away = await running.metrics()
     finally:
         apache_kafka.start()
     assert away["spool_bytes"] > 0
-    live = asyncio.create_task(load(running.url, 5))
+    live = asyncio.create_task(load(running, 5))
     highest = 0.0
 
     async def sent() -> bool:
