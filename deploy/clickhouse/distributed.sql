@@ -1,11 +1,17 @@
--- Several shards: tables that read, and write, all of them. Run once on one node, after
--- `PHAROS_SINK_CLUSTER={cluster} python -m sink migrate`; replace {cluster} by the cluster's name first. docs/sink.md says
--- how to point the sink at them.
+-- Several shards. Run once on one node, after `PHAROS_SINK_CLUSTER={cluster} python -m sink migrate`; replace {cluster} by the
+-- cluster's name first. docs/sink.md says how to point the sink at these tables.
 
--- An event's copies go to one shard, whichever sink inserts them: so FINAL on each shard shows each event once, and a
--- repeated insert meets its token again on the shard that knows it.
+-- A site lives on one shard. So the copies of an event meet, FINAL shows each event once, a journey is whole, a repeated
+-- insert meets its token again on the shard that knows it, and every view of docs/sql.md answers for a site as on a single
+-- server: on the shard of that site. Elsewhere it fails, since that shard has never stored the site. A site that is too
+-- large for one shard needs larger shards; spreading persons over shards would cut the joins over a user's visitors.
 CREATE TABLE IF NOT EXISTS pharos.event_log_everywhere ON CLUSTER '{cluster}' AS pharos.event_log
-ENGINE = Distributed('{cluster}', pharos, event_log, cityHash64(site, event_id));
+ENGINE = Distributed('{cluster}', pharos, event_log, cityHash64(site));
 
+-- Which shard holds a site: SELECT site, _shard_num FROM pharos.names_everywhere GROUP BY ALL.
+CREATE TABLE IF NOT EXISTS pharos.names_everywhere ON CLUSTER '{cluster}' AS pharos.names
+ENGINE = Distributed('{cluster}', pharos, names);
+
+-- Events of all sites, each once; filters go to the shards.
 CREATE TABLE IF NOT EXISTS pharos.events_everywhere ON CLUSTER '{cluster}' AS pharos.events
 ENGINE = Distributed('{cluster}', pharos, events);

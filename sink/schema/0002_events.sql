@@ -4,13 +4,13 @@
 -- with `occurred_at` in [since, until) ('' for no bound); a time without a zone is one of `tz`. Every window of every
 -- question is applied here, before rows are read: the index on occurred_at leaves out what lies outside.
 -- Two parts, so that only events of which a server sent copies pay for the look-up. All copies of an event have one site
--- and one name, so these are filtered before FINAL. Bit 18 of `code` is set where there is money. `authenticated`: a
--- server has sent the event, with its token.
+-- and one name, so these are filtered before FINAL. `code` is the column visit_code. `authenticated`: a server has sent the
+-- event, with its token.
 CREATE OR REPLACE VIEW pharos.standing SQL SECURITY DEFINER AS
 SELECT
     * EXCEPT (version),
     kind = 'server' AS authenticated,
-    bitOr(visit_code, if(value != 0, 262144, 0)) AS code,
+    visit_code AS code,
     origin
 FROM pharos.event_log FINAL
 PREWHERE event NOT IN (SELECT event FROM pharos.names WHERE authenticated)
@@ -28,7 +28,7 @@ SELECT
             if(server.found, server.is_bot, copy.is_bot) AS is_bot,
             if(server.found, server.bot_reason, copy.bot_reason) AS bot_reason),
     server.found OR copy.kind = 'server' AS authenticated,
-    bitOr(copy.code, if(if(server.claims, server.value, copy.value) != 0, 262144, 0)) AS code,
+    copy.code AS code,
     copy.origin AS origin
 FROM
 (

@@ -4,7 +4,8 @@
 -- at once. A text that begins with the time and the id sorts as it is. Figures: docs/benchmarks.md.
 
 -- Events that may be part of a session, each as a text: 8 bytes of time (ms since 1900, greatest first), 16 of id, 8 of
--- code, path, origin, and with money 8 of value, 8 of currency. Mail opens and suppressions are no visits.
+-- code, path, origin, and with money (bit 18 of the code) 8 of value, 8 of currency. With whole = 0 there is no path and no
+-- money, and neither is read: touches need none. Mail opens and suppressions are no visits.
 CREATE OR REPLACE VIEW pharos.visit_events SQL SECURITY DEFINER AS
 SELECT
     site,
@@ -15,10 +16,11 @@ SELECT
     concat(
         reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at) + 2208988800000))),
         UUIDToNum(event_id),
-        reinterpretAsFixedString(code),
-        path,
+        reinterpretAsFixedString(if({whole:UInt8} = 1, bitOr(code, if(value != 0, 262144, 0)), bitAnd(code, 18446744073709486080))),
+        if({whole:UInt8} = 1, path, ''),
         origin,
-        if(value = 0, '', concat(reinterpretAsFixedString(value), reinterpretAsFixedString(reinterpretAsUInt64(currency))))) AS packed
+        if({whole:UInt8} = 0 OR value = 0, '',
+           concat(reinterpretAsFixedString(value), reinterpretAsFixedString(reinterpretAsUInt64(currency))))) AS packed
 FROM pharos.standing(site = {site:String}, events = '', since = {since:String}, until = {until:String}, tz = 'UTC')
 WHERE visitor_id != '' AND kind != 'open' AND NOT (event = 'consent' AND consent = 'refused');
 
@@ -33,7 +35,7 @@ WITH
     toUInt64(toUnixTimestamp64Milli(if(ahead, parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'),
         parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay(1))) + 2208988800000) AS start
 SELECT visitor_id, occurred_at >= parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC') AS ahead
-FROM pharos.visit_events(site = {site:String}, since = '', until = '')
+FROM pharos.visit_events(site = {site:String}, since = '', until = '', whole = 0)
 WHERE ({since:String} != '' AND occurred_at < parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
         AND occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay(1))
     OR ({until:String} != '' AND {ahead_days:UInt8} = 1 AND occurred_at >= parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
@@ -44,7 +46,8 @@ HAVING began[1] < start + 1800000
     AND NOT arrayExists((b, t) -> b >= t + 1800000, arrayPopFront(began), arrayPopBack(at));
 
 -- One row a (site, visitor, bot or not), for the sessions and touches of [since, until): their events, in order of
--- (occurred_at, event_id), cut into sessions. Reads a day more at the start, with ahead_days = 1 one at the end too,
+-- (occurred_at, event_id), cut into sessions. Reads a day more at the start, with ahead_days = 1 (and then whole events) one
+-- at the end too,
 -- and of restless visitors everything, so that each cut is where it would be if all events were read.
 -- codes: the code of each event, in the same order and cuts.
 CREATE OR REPLACE VIEW pharos.visits SQL SECURITY DEFINER AS
@@ -80,10 +83,11 @@ FROM
         SELECT site, visitor_id, is_bot, packed
         FROM pharos.visit_events(site = {site:String},
             since = if({since:String} = '', '', toString(parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay(1))),
-            until = if({until:String} = '', '', toString(parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC') + toIntervalDay({ahead_days:UInt8}))))
+            until = if({until:String} = '', '', toString(parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC') + toIntervalDay({ahead_days:UInt8}))),
+            whole = {ahead_days:UInt8})
         UNION ALL
         SELECT site, visitor_id, is_bot, packed
-        FROM pharos.visit_events(site = {site:String}, since = '', until = '')
+        FROM pharos.visit_events(site = {site:String}, since = '', until = '', whole = {ahead_days:UInt8})
         WHERE has((SELECT groupUniqArray(visitor_id) FROM pharos.restless(site = {site:String}, since = {since:String},
                    until = {until:String}, ahead_days = {ahead_days:UInt8})), visitor_id)
             AND ((({since:String} != '' AND occurred_at < parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay(1)))

@@ -32,6 +32,12 @@ def test_clickhouse_understands_every_statement(file: Path, storage: ClickHouse)
     client.close()
 
 
+def test_a_site_lives_on_one_shard() -> None:
+    """Otherwise copies of an event or touches of a person would lie on several, and each shard would answer in part."""
+    text = (RIGHTS / "distributed.sql").read_text()
+    assert "Distributed('{cluster}', pharos, event_log, cityHash64(site))" in text
+
+
 def test_the_sink_may_insert_and_the_analyst_may_not() -> None:
     grants = [one for one in split((RIGHTS / "users.sql").read_text()) if "GRANT" in one]
     sink = [one for one in grants if "TO pharos_sink" in one]

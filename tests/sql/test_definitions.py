@@ -369,3 +369,45 @@ def _agree(rows: list[dict[str, Any]], expected: dict[reference.Row, tuple[Fract
         for column, amount, place in (("value", value, 1), ("gross", gross, 2)):
             total = sum(abs(own[place]) for r, own in expected.items() if r[-1] == row[-1])
             assert got[column] == pytest.approx(float(amount), abs=max(1e-9, float(total) * 2**-50), rel=1e-9)
+
+
+HUGE = 10**18 - 1
+"""The largest value that the collector accepts, in ten-thousandths."""
+
+
+def test_any_values_add_up(warehouse: Warehouse) -> None:
+    """A thousand of the largest values, the smallest ones, and a currency whose values cancel each other."""
+    values = [("EUR", HUGE)] * 1000 + [("USD", -HUGE)] * 1000 + [("JPY", HUGE), ("JPY", -HUGE)] * 500 + [("CHF", 0)]
+    events = [
+        Event(
+            event_id=UUID(int=number),
+            occurred_at=START + timedelta(seconds=number),
+            event="purchase",
+            visitor_id=f"v{number % 7}",
+            value=value,
+            currency=currency,
+        )
+        for number, (currency, value) in enumerate(values)
+    ]
+    site, _ = stored(warehouse, events)
+    chosen = {"site": site, "until": "2026-09-03"}
+    sums = {"EUR": 1000 * HUGE / 10_000, "USD": -1000 * HUGE / 10_000, "JPY": 0.0, "CHF": 0.0}
+    for view in ("attribution", "attribution_shapley", "attribution_markov"):
+        rows = _ask(warehouse, view, QUESTIONS[view] | chosen)
+        for currency, total in sums.items():
+            own = [row for row in rows if row["currency"] == currency]
+            assert sum(row["value"] for row in own) == pytest.approx(
+                total, rel=1e-15, abs=1000 * HUGE / 10_000 * 2**-50
+            )
+            assert all(row["value"] == row["value"] for row in own), "no NaN"
+    for model in (*MODELS, "shapley"):
+        rows = _ask(warehouse, "attribution", QUESTIONS["attribution"] | chosen | {"model": model})
+        assert sum(row["conversions"] for row in rows) == len(events)
+        assert all(row["value"] == row["value"] for row in rows), "no NaN"
+    rows = _ask(warehouse, "sessions_between", {**QUESTIONS["sessions_between"], **chosen})
+    total = sum((row["value"].get("EUR", Decimal(0)) for row in rows), Decimal(0))
+    assert total == Decimal(HUGE) * 1000 / 10_000
+    rows = warehouse.rows(
+        "SELECT sum(value) AS total FROM pharos.events WHERE site = {site:String} AND currency = 'EUR'", site=site
+    )
+    assert rows == [{"total": Decimal(HUGE) * 1000 / 10_000}]

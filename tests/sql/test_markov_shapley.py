@@ -152,3 +152,43 @@ def _by_subsets(players: list[str], met: Counter[frozenset[str]]) -> dict[str, f
         )
         for place, player in enumerate(players)
     }
+
+
+def test_more_names_than_states_are_one_state(warehouse: Warehouse) -> None:
+    """Campaign names are anybody's to write: 1,300 of them cost no more than the bound, and the sums stay whole."""
+    events = [
+        Event(
+            event_id=UUID(int=person * 10 + step),
+            occurred_at=START + timedelta(hours=person % 5 * 4 + step),
+            visitor_id=f"p{person}",
+            event="purchase" if step == 2 and person % 2 else "pageview",
+            campaign=f"c{person % 3}" if step == 0 else f"x{person:04}",
+            utm_campaign="x" if step < 2 else "",
+            value=10_000 if step == 2 and person % 2 else 0,
+            currency="EUR" if step == 2 and person % 2 else "",
+        )
+        for person in range(1300)
+        for step in range(3)
+    ]
+    site, events = stored(warehouse, events)
+    until = START + timedelta(days=9)
+    for most in (3, 100):
+        sql = _select("attribution_markov", by="'campaign'", restart="0", max_names=str(most))
+        rows = warehouse.rows(
+            f"{sql} SETTINGS max_memory_usage = 1000000000", site=site, since=text(START), until=text(until)
+        )
+        names = [row["name"] for row in rows]
+        assert len(names) == len(set(names)) == most + 1
+        assert {"c0", "c1", "c2", "(other)"} <= set(names)
+        found = reference.journeys(events, site, "purchase", 30, START, until, restart=False)
+        kept = set(names) - {"(other)"}
+        named = [[t.event.campaign if t.event.campaign in kept else "(other)" for t in j.touches] for j in found]
+        left = [
+            [t.event.campaign if t.event.campaign in kept else "(other)" for t in own]
+            for own in reference.unfinished(events, site, "purchase", START, until)
+        ]
+        effects, parts = reference.markov(named, left)
+        for row in rows:
+            assert row["removal_effect"] == pytest.approx(effects[row["name"]], abs=1e-9)
+            assert row["conversions"] == pytest.approx(parts[row["name"]] * len(found), abs=1e-9)
+        add_up(rows, found)
