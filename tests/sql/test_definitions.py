@@ -405,8 +405,8 @@ def test_any_values_add_up(warehouse: Warehouse) -> None:
         assert sum(row["conversions"] for row in rows) == len(events)
         assert all(row["value"] == row["value"] for row in rows), "no NaN"
     rows = _ask(warehouse, "sessions_between", {**QUESTIONS["sessions_between"], **chosen})
-    total = sum((row["value"].get("EUR", Decimal(0)) for row in rows), Decimal(0))
-    assert total == Decimal(HUGE) * 1000 / 10_000
+    euros = sum((row["value"].get("EUR", Decimal(0)) for row in rows), Decimal(0))
+    assert euros == Decimal(HUGE) * 1000 / 10_000
     rows = warehouse.rows(
         "SELECT sum(value) AS total FROM pharos.events WHERE site = {site:String} AND currency = 'EUR'", site=site
     )
