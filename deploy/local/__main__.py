@@ -1,6 +1,6 @@
 """`make run`: everything on this machine, with one command; docs/local.md is its manual.
 
-The order: look at settings, folder and ports; start broker and ClickHouse; start the three programs; say where things
+The order: check settings, folder and ports; start broker and ClickHouse; start the three programs; print where things
 are; watch; on Ctrl-C or SIGTERM drain from the collector down. Exit codes: 0 drained, 2 something to set right first.
 """
 
@@ -141,16 +141,16 @@ class _Signals:
 
     def __init__(self) -> None:
         self._come = asyncio.Event()
-        self._heard_at = -TWICE_S
+        self._last_at = -TWICE_S
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._hear)
+            asyncio.get_running_loop().add_signal_handler(number, self._receive)
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         """Count a signal to the whole process group once: make receives it too, and forwards SIGTERM."""
         now = asyncio.get_running_loop().time()
-        if now - self._heard_at >= TWICE_S:
+        if now - self._last_at >= TWICE_S:
             self._come.set()
-            self._heard_at = now
+            self._last_at = now
 
     def again(self) -> None:
         """Forget what came."""

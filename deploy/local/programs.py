@@ -1,4 +1,4 @@
-"""The programs behind `make run`: what each is called, how it is started, how it tells that it is ready. Pure."""
+"""The programs behind `make run`: name, command, environment, and the URL that says that it is ready."""
 
 import sys
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ class Program(msgspec.Struct, frozen=True):
     ready: str
     """URL that answers 200 when it is ready; empty: the broker, which is asked for its topics."""
     lag: Literal["", "pharos_collector_spool_bytes", "pharos_enricher_lag_records", "pharos_sink_lag_records"] = ""
-    """What has to be 0 before it is stopped, so that nothing waits behind it."""
+    """The metric that has to be 0 before the program is stopped: then nothing is left in it."""
     stop_s: float = 30
-    """How long it may take to drain."""
+    """Seconds that it may take to drain."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -90,7 +90,7 @@ def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
     settings = place.settings
     open_to_choice = {
         "PHAROS_COLLECTOR_GRACE_S": "0",  # no load balancer has to look away first
-        "PHAROS_COLLECTOR_MAX_EVENT_AGE_H": "768",  # `make demo` tells of a month
+        "PHAROS_COLLECTOR_MAX_EVENT_AGE_H": "768",  # `make demo` sends a month
     }
     if not settings.kafka:
         # Tansu holds a member's joining back for half its session, and waits a session for one that was killed.

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
 
-from deploy.local import programs, settings, watching
+from deploy.local import programs, settings, status
 from deploy.local.broker import create_topics, group_state, has_topics
 from deploy.local.keeper import Keeper
 from deploy.local.programs import Place, Program
@@ -93,7 +93,7 @@ class Runner:
                     if keeper.refused.is_set():
                         raise Unusable(f"{program.name}: {keeper.last_line()}")
                     if program.ready:
-                        why = await watching.is_ready(http, program.ready)
+                        why = await status.is_ready(http, program.ready)
                     else:
                         why = await _broker_answers(self._place.kafka)
                     if not why:
@@ -106,10 +106,10 @@ class Runner:
         """Show a status line again and again, until cancelled."""
         clock = asyncio.get_running_loop().time
         metrics, clickhouse = self._place.metrics(), _credentials(self._place)
-        before, then = watching.Seen(), clock()
+        before, then = status.Status(), clock()
         while True:
-            seen, now = await watching.look(http, metrics, clickhouse), clock()
-            show(watching.line(seen, before, now - then))
+            seen, now = await status.look(http, metrics, clickhouse), clock()
+            show(status.line(seen, before, now - then))
             before, then = seen, now
             await asyncio.sleep(pause_s)
 
@@ -139,7 +139,7 @@ class Runner:
         url = self._place.metrics()[program.name]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_S):
-                while await watching.lag(http, url, program.lag):  # noqa: ASYNC110  another process's number
+                while await status.lag(http, url, program.lag):  # noqa: ASYNC110  another process's number
                     await asyncio.sleep(0.1)
 
 

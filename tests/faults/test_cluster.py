@@ -26,7 +26,7 @@ from tests.processes import Program
 from tests.waiting import until
 
 FULL_S = 100 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 0
-"""Goes on with faults drawn at random until so many seconds are over."""
+"""Seconds for which faults go on, drawn at random; 0: each fault of EACH once."""
 STAGES = ("collector", "enricher", "sink")
 PARTITIONS = 4
 HITS_PER_S = 150

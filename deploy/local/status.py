@@ -1,4 +1,4 @@
-"""What the programs' metrics say of the way of the hits: numbers for the status line."""
+"""The status line of `make run`: numbers from the metrics of the three stages and from ClickHouse."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at all three stages; None where one did not answer."""
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers of all three stages at one time; None where one did not answer."""
 
     accepted: float | None = None
     refused: float | None = None
@@ -33,7 +33,7 @@ def total(metrics: str, name: str, label: str = "", value: str = "") -> float:
     )
 
 
-async def look(http: aiohttp.ClientSession, metrics: Mapping[str, str], clickhouse: Mapping[str, str]) -> Seen:
+async def look(http: aiohttp.ClientSession, metrics: Mapping[str, str], clickhouse: Mapping[str, str]) -> Status:
     """Ask every stage, and ClickHouse (`clickhouse`: url, user, password) for its rows, at the same time."""
     collector, enricher, sink, rows = await asyncio.gather(
         *(_text(http, metrics[stage]) for stage in ("collector", "enricher", "sink")),
@@ -41,7 +41,7 @@ async def look(http: aiohttp.ClientSession, metrics: Mapping[str, str], clickhou
     )
     hits = None if collector is None else total(collector, "pharos_collector_hits_total")
     accepted = None if collector is None else total(collector, "pharos_collector_hits_total", "result", "accepted")
-    return Seen(
+    return Status(
         accepted=accepted,
         refused=None if hits is None or accepted is None else hits - accepted,
         spool_bytes=None if collector is None else total(collector, "pharos_collector_spool_bytes"),
@@ -67,13 +67,13 @@ async def is_ready(http: aiohttp.ClientSession, url: str) -> str:
         return str(error) or type(error).__name__
 
 
-def line(seen: Seen, before: Seen, seconds: float) -> str:
+def line(now: Status, before: Status, seconds: float) -> str:
     """Return the status line; rates are over the `seconds` since `before`."""
     rate = "-"
-    if seen.accepted is not None and before.accepted is not None and seconds > 0:
-        rate = f"{max(0.0, seen.accepted - before.accepted) / seconds:,.1f}"
-    lag = f"spool {_bytes(seen.spool_bytes)}, enricher {_count(seen.enricher_lag)}, sink {_count(seen.sink_lag)}"
-    counts = f"accepted {_count(seen.accepted)} · refused {_count(seen.refused)} · rows {_count(seen.rows)}"
+    if now.accepted is not None and before.accepted is not None and seconds > 0:
+        rate = f"{max(0.0, now.accepted - before.accepted) / seconds:,.1f}"
+    lag = f"spool {_bytes(now.spool_bytes)}, enricher {_count(now.enricher_lag)}, sink {_count(now.sink_lag)}"
+    counts = f"accepted {_count(now.accepted)} · refused {_count(now.refused)} · rows {_count(now.rows)}"
     return f"{rate} hits/s · {counts} · lag: {lag}"
 
 
