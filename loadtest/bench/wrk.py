@@ -68,8 +68,8 @@ def run(port: int, requests: Path, seconds: float, *, mean_pause_ms: int = 0, co
     Raises:
         RuntimeError: it failed, or a request did.
     """
-    argv = [program("wrk", "wrk"), "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(_LUA)]
-    argv += [f"http://127.0.0.1:{port}", "--", str(requests), str(mean_pause_ms)]
+    argv = [program("wrk", "wrk"), "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
+    argv += ["-s", str(_LUA), f"http://127.0.0.1:{port}", "--", str(requests), str(mean_pause_ms)]
     before = os.times()
     with pinned(cores()[1]):
         done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=False)
