@@ -22,7 +22,7 @@ SENDERS = 6
 
 
 async def send_one(session: aiohttp.ClientSession, url: str, name: str, number: int) -> set[str]:
-    """Send a hit in one of the ways in, or two in one post; return the names that were answered as accepted."""
+    """Send a hit by one of the routes, or two in one post; return the names that were answered as accepted."""
     if number % 3 == 2:
         names = {name, f"{name}b"}
         body = orjson.dumps([{"site": "demo", "event": "seen", "id": one} for one in sorted(names)])
