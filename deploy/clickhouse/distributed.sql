@@ -2,7 +2,7 @@
 -- cluster's name first. docs/sink.md says how to point the sink at these tables.
 
 -- A site lives on one shard. So the copies of an event meet, FINAL shows each event once, a journey is whole, a repeated
--- insert meets its token again on the shard that knows it, and every view of docs/sql.md answers for a site as on a single
+-- insert meets its token again on the shard that knows it, and every view of docs/sql.md gives the same rows as on a single
 -- server: on the shard of that site. Elsewhere it fails, since that shard has never stored the site. A site that is too
 -- large for one shard needs larger shards; spreading persons over shards would cut the joins over a user's visitors.
 CREATE TABLE IF NOT EXISTS pharos.event_log_everywhere ON CLUSTER '{cluster}' AS pharos.event_log

@@ -19,7 +19,7 @@ VIEWS = {"sessions": "started_at", "touches": "occurred_at"}
 
 
 def _chain(visitor: str, start_h: float, minutes: list[float], number: int, **first: Any) -> list[Event]:
-    """Events of a visitor, each so many minutes after the one before; the first and every 60th bring one campaign."""
+    """Events of a visitor; `minutes` are the gaps between them. The first and every 60th bring one campaign."""
     at = START + timedelta(hours=start_h)
     events = []
     for place, pause in enumerate([0.0, *minutes]):
