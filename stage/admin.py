@@ -4,6 +4,7 @@
 while the stage takes traffic, else 503 with the reason: send it no traffic, and do not restart it.
 """
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -60,8 +61,9 @@ async def serve(
         await web.TCPSite(runner, settings.admin_host, settings.admin_port).start()
     except OSError as error:
         await runner.cleanup()
+        reason = os.strerror(error.errno) if error.errno else str(error)  # asyncio's own text repeats the address
         address = f"{settings.admin_host}:{settings.admin_port}"
-        raise SettingError(f"{settings.variable('admin_port')}: cannot listen on {address}: {error.strerror}") from None
+        raise SettingError(f"{settings.variable('admin_port')}: cannot listen on {address}: {reason}") from None
     port = int(runner.addresses[0][1])
     log.line("info", "starting", version=version.VERSION, admin_host=settings.admin_host, admin_port=port)
     return Admin(port, runner.cleanup)

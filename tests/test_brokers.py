@@ -110,9 +110,11 @@ async def test_idempotent_producer(broker: Broker) -> None:
             await producer.send_and_wait(topic, b"once")
         else:
             with pytest.raises((KafkaError, TimeoutError)):
-                await asyncio.wait_for(producer.start(), 10)
+                async with asyncio.timeout(10):
+                    await producer.start()
     finally:
-        await asyncio.wait_for(producer.stop(), 30)
+        async with asyncio.timeout(30):
+            await producer.stop()
 
 
 async def test_a_transaction_is_seen_whole_or_not_at_all(apache_kafka: Broker) -> None:
@@ -165,6 +167,7 @@ async def test_a_broker_behind_a_proxy_is_lost_with_it_and_comes_back(
         late = await producer.send(topic, b"meanwhile")
         assert not (await asyncio.wait([late], timeout=0.5))[0]
         proxy.heal()
-        await asyncio.wait_for(late, 60)
+        async with asyncio.timeout(60):
+            await late
     async with _reader(broker, topic) as consumer:
         assert await _read(consumer, 2) == [b"before", b"meanwhile"]

@@ -121,7 +121,8 @@ async def hits_in(bootstrap: str, topic: str) -> list[Hit]:
                     left.discard(tp)
         return found
     finally:
-        await asyncio.wait_for(consumer.stop(), 10)
+        async with asyncio.timeout(10):
+            await consumer.stop()
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:

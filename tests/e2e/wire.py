@@ -33,7 +33,8 @@ class Connection:
         reader, writer = self._streams
         writer.write(wire)
         try:
-            answer = await asyncio.wait_for(_answer(reader), _ANSWER_TIMEOUT_S)
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                answer = await _answer(reader)
         except (OSError, EOFError):
             answer = Answer(0, {}, b"")
         if not answer.status or answer.headers.get("connection", "").lower() == "close" or answer.status >= 400:

@@ -46,7 +46,8 @@ async def _connect(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWr
 
 
 async def _says(reader: asyncio.StreamReader, count: int) -> bytes:
-    return await asyncio.wait_for(reader.readexactly(count), 10)
+    async with asyncio.timeout(10):
+        return await reader.readexactly(count)
 
 
 async def test_whole(proxy: Proxy) -> None:
@@ -60,7 +61,8 @@ async def test_whole(proxy: Proxy) -> None:
 async def test_cut_closes_and_refuses_until_healed(proxy: Proxy) -> None:
     reader, _ = await _connect(proxy)
     proxy.cut()
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
     with pytest.raises(OSError, match="Connect call failed"):
         await _connect(proxy)
     proxy.heal()
@@ -90,7 +92,8 @@ async def test_stall_holds_bytes_and_heal_lets_them_go(proxy: Proxy, echo: Echo)
     proxy.stall()
     writer.write(b"2")
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(reader.read(1), 0.2)
+        async with asyncio.timeout(0.2):
+            await reader.read(1)
     assert echo.heard == b"1"
     proxy.heal()
     assert await _says(reader, 1) == b"2"

@@ -107,7 +107,8 @@ class One:
                 writer.write_eof()
             with contextlib.suppress(TimeoutError):
                 while not closed:
-                    more = await asyncio.wait_for(reader.read(1 << 20), wait_s)
+                    async with asyncio.timeout(wait_s):
+                        more = await reader.read(1 << 20)
                     received += more
                     closed = not more
                     if not closed and not half_close and complete(bytes(received), self._expected):

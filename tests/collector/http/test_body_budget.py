@@ -27,13 +27,16 @@ def test_many_slow_bodies_together_stay_within_the_bound(tmp_path: Path, lane: i
             await until(lambda: bodies.held_bytes == 59_000, "the first body is held")
             second, second_out = await asyncio.open_connection("127.0.0.1", one.port)
             second_out.write(HEAD % len(body) + body)
-            crowded = await asyncio.wait_for(second.readuntil(b"\r\n\r\n"), 5)
+            async with asyncio.timeout(5):
+                crowded = await second.readuntil(b"\r\n\r\n")
             assert bodies.held_bytes == 59_000  # released with the answer
             pixel, pixel_out = await asyncio.open_connection("127.0.0.1", one.port)
             pixel_out.write(b"GET /p.gif?s=demo HTTP/1.1\r\nHost: a\r\n\r\n")
-            counted = await asyncio.wait_for(pixel.readuntil(b"\r\n\r\n"), 5)
+            async with asyncio.timeout(5):
+                counted = await pixel.readuntil(b"\r\n\r\n")
             first_out.write(body[59_000:])
-            taken = await asyncio.wait_for(first.readuntil(b"\r\n\r\n"), 5)
+            async with asyncio.timeout(5):
+                taken = await first.readuntil(b"\r\n\r\n")
             for writer in (first_out, second_out, pixel_out):
                 writer.transport.abort()
             return crowded, counted, taken

@@ -48,10 +48,12 @@ def status_after(one: One, *sent: bytes, seconds: float) -> bytes:
     async def run() -> bytes:
         reader, writer = await opened(one, *sent)
         if sent[-1].endswith(b"\r\n\r\n"):
-            await asyncio.wait_for(reader.readuntil(GIF_END), 5)
+            async with asyncio.timeout(5):
+                await reader.readuntil(GIF_END)
         later(one, seconds)
         try:
-            rest = await asyncio.wait_for(reader.read(), 0.5)
+            async with asyncio.timeout(0.5):
+                rest = await reader.read()
         except TimeoutError:
             rest = b"OPEN"
         except ConnectionError:
@@ -71,11 +73,13 @@ def test_a_head_that_does_not_come_gets_408(one: One, sent: bytes) -> None:
 def test_a_second_head_that_does_not_come_gets_408(one: One) -> None:
     async def run() -> bytes:
         reader, writer = await opened(one, PIXEL)
-        await asyncio.wait_for(reader.readuntil(GIF_END), 5)
+        async with asyncio.timeout(5):
+            await reader.readuntil(GIF_END)
         writer.write(PIXEL[:20])
         await asyncio.sleep(0.05)
         later(one, 11)
-        answer = await asyncio.wait_for(reader.read(), 5)
+        async with asyncio.timeout(5):
+            answer = await reader.read()
         writer.transport.abort()
         return answer
 
@@ -89,7 +93,8 @@ def test_dripping_a_byte_at_a_time_does_not_renew_the_time(one: One) -> None:
             writer.write(bytes([byte]))
             await asyncio.sleep(0.002)
         later(one, 10.5)
-        answer = await asyncio.wait_for(reader.read(), 5)
+        async with asyncio.timeout(5):
+            answer = await reader.read()
         writer.transport.abort()
         return answer
 
@@ -108,7 +113,8 @@ def test_connections_over_the_bound_are_closed_and_counted(one: One) -> None:
         for _ in range(5):
             reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
             try:
-                refused += await asyncio.wait_for(reader.read(), 5) == b""
+                async with asyncio.timeout(5):
+                    refused += await reader.read() == b""
             except ConnectionError:
                 refused += 1
             writer.close()
@@ -133,7 +139,8 @@ def test_a_client_that_does_not_read_stops_being_read(one: One) -> None:
                 await writer.drain()
 
         with pytest.raises((TimeoutError, ConnectionError)):
-            await asyncio.wait_for(flood(), 2)
+            async with asyncio.timeout(2):
+                await flood()
         (connection,) = one.lane.connections
         assert len(connection._held) < 1 << 20
         assert connection._transport.get_write_buffer_size() < 1 << 20

@@ -55,7 +55,8 @@ async def ids_in(bootstrap: str, topic: str) -> set[int]:
                     left.discard(tp)
         return found
     finally:
-        await asyncio.wait_for(consumer.stop(), 10)
+        async with asyncio.timeout(10):
+            await consumer.stop()
 
 
 @pytest.mark.timeout(240 + 3 * AWAY_S)

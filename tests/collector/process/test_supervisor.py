@@ -38,14 +38,16 @@ async def test_a_process_that_cannot_be_made_is_tried_again(tmp_path: Path, monk
     keeping = asyncio.create_task(kept.keep())
     open_before = None
     for _ in range(3):
-        await asyncio.wait_for(tries.get(), 10)
+        async with asyncio.timeout(10):
+            await tries.get()
         open_now = open_files()
         assert open_before in (None, open_now)
         open_before = open_now
     assert not keeping.done()
     assert not kept.draining
     kept.drain()
-    await asyncio.wait_for(keeping, 10)
+    async with asyncio.timeout(10):
+        await keeping
     assert not kept.failed.is_set()
 
 
@@ -55,4 +57,5 @@ async def test_a_fault_of_our_own_shows_in_the_exit_code(tmp_path: Path, monkeyp
         raise RuntimeError("a fault")
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
-    assert await asyncio.wait_for(supervisor.run(settings(tmp_path)), 20) == 1
+    async with asyncio.timeout(20):
+        assert await supervisor.run(settings(tmp_path)) == 1

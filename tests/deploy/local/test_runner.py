@@ -173,7 +173,8 @@ async def test_ctrl_c_on_a_terminal_is_the_runners_alone(local: Local) -> None:
     try:
         await until(lambda: b"hits/s" in said, "the status line", START_S)
         os.write(control, b"\x03")
-        assert await asyncio.wait_for(child.wait(), START_S) == 0
+        async with asyncio.timeout(START_S):
+            assert await child.wait() == 0
         listen()
     finally:
         loop.remove_reader(control)

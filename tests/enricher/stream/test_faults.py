@@ -94,7 +94,8 @@ async def test_whoever_opens_a_lane_next_fences_its_last_owner(apache_kafka: Apa
                 await writer.deliver(chunk)
             else:
                 with pytest.raises(expected):
-                    await asyncio.wait_for(writer.deliver(chunk), 30)
+                    async with asyncio.timeout(30):
+                        await writer.deliver(chunk)
     assert await read_to_end(apache_kafka, settings.topic_enriched) == [b"[]"]
 
 
@@ -202,7 +203,8 @@ async def test_the_brake_stops_before_the_topic_is_emptied_into_the_dead_letters
     settings = await topics(broker, brake_window_hits=100)
     await write(broker, settings.topic_raw, [b"broken"] * 1_000)
     with pytest.raises(TooManyDead, match="most of them undecodable"):
-        await asyncio.wait_for(run(settings, enricher, Metrics(), Health(), asyncio.Event()), 60)
+        async with asyncio.timeout(60):
+            await run(settings, enricher, Metrics(), Health(), asyncio.Event())
 
 
 async def test_nothing_that_a_sender_writes_counts_for_the_brake(broker: Broker, enricher: Enricher) -> None:

@@ -106,7 +106,8 @@ async def test_a_stage_that_stands_still_is_seen_to(tansu: Tansu, monkeypatch: p
     finally:
         may.set()
         stopping.set()
-        await asyncio.wait_for(task, 60)
+        async with asyncio.timeout(60):
+            await task
 
 
 def test_faults_are_shown_from_the_start_by_names_that_there_are() -> None:

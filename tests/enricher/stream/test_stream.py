@@ -104,7 +104,8 @@ async def running(
         yield stopping.set
     finally:
         stopping.set()
-        await asyncio.wait_for(task, 60)
+        async with asyncio.timeout(60):
+            await task
 
 
 async def test_hits_become_events_and_the_broken_ones_dead_letters(broker: Broker, enricher: Enricher) -> None:
