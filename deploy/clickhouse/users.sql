@@ -8,6 +8,7 @@ CREATE ROLE IF NOT EXISTS pharos_sink;
 GRANT INSERT ON pharos.event_log TO pharos_sink;
 GRANT INSERT ON pharos.event_probe TO pharos_sink;
 GRANT SELECT ON pharos.migrations TO pharos_sink;
+GRANT SELECT ON pharos.reader_key TO pharos_sink;
 GRANT SELECT ON system.tables TO pharos_sink;
 CREATE USER IF NOT EXISTS sink IDENTIFIED WITH sha256_password BY {sink_password:String} DEFAULT ROLE pharos_sink;
 
@@ -34,6 +35,7 @@ CREATE SETTINGS PROFILE IF NOT EXISTS pharos_analyst SETTINGS
     priority = 10;
 CREATE ROLE IF NOT EXISTS pharos_analyst SETTINGS PROFILE 'pharos_analyst';
 GRANT SELECT ON pharos.* TO pharos_analyst;
+REVOKE SELECT ON pharos.reader_key FROM pharos_analyst;
 REVOKE SELECT (ip, user_agent) ON pharos.event_log FROM pharos_analyst;
 REVOKE SELECT (ip, user_agent) ON pharos.events FROM pharos_analyst;
 REVOKE SELECT (ip, user_agent) ON pharos.standing FROM pharos_analyst;

@@ -1,6 +1,10 @@
 -- The tables. Written by the sink only; analysts read the views.
 -- How long events are kept is a setting of the sink (PHAROS_SINK_RETENTION_DAYS), not part of a migration.
 
+-- A random key of this installation, for `reader` below. Analysts must not read it: deploy/clickhouse/users.sql.
+CREATE TABLE IF NOT EXISTS pharos.reader_key ENGINE = Join(ANY, LEFT, id)
+AS SELECT toUInt8(0) AS id, bitOr(rand64(1), 1) AS high, rand64(2) AS low;
+
 -- Storage, one row a copy of an event. Copies have the same (site, event_id); the row with the greatest `version` wins.
 -- Order and partitions, as measured in docs/benchmarks.md: an event id of UUID version 7 begins with a time, so the sort
 -- key follows time, with a day's sites next to each other. Other ids (order numbers) are random and have day 1970-01-01:
@@ -80,6 +84,12 @@ CREATE TABLE IF NOT EXISTS pharos.event_log
             utm_source != '' OR utm_medium != '' OR utm_campaign != '' OR utm_id != '' OR click_id != '',
                 bitShiftLeft(sipHash64(source, medium, campaign, utm_id, click_id), 20) + 524288,
             0)) CODEC(ZSTD(1)),
+    -- Who opened a mail or followed its link, where no id says so: a keyed hash of day, address and user agent, so that people
+    -- can still be counted when the address is erased. 0: not known. It links nobody across days, or to an address.
+    reader               UInt64 MATERIALIZED if(kind IN ('open', 'click') AND ip != '' AND user_agent != ''
+            AND joinGet('pharos.reader_key', 'high', toUInt8(0)) != 0,
+        sipHash64Keyed((joinGet('pharos.reader_key', 'high', toUInt8(0)), joinGet('pharos.reader_key', 'low', toUInt8(0))),
+            site, toDate(received_at), ip, user_agent), 0) CODEC(ZSTD(1)),
     -- Where an event comes from as one text, empty for direct.
     origin               LowCardinality(String) MATERIALIZED
         if(channel = 'Direct' AND source = '(direct)' AND medium = '(none)' AND campaign = '',

@@ -11,7 +11,8 @@ SELECT
     * EXCEPT (version),
     kind = 'server' AS authenticated,
     visit_code AS code,
-    origin
+    origin,
+    reader
 FROM pharos.event_log FINAL
 PREWHERE event NOT IN (SELECT event FROM pharos.names WHERE authenticated)
     AND ({events:String} = '' OR event IN splitByChar(',', {events:String}))
@@ -20,7 +21,7 @@ WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({si
     AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, {tz:String}))
 UNION ALL
 SELECT
-    copy.* EXCEPT (code, origin)
+    copy.* EXCEPT (code, origin, reader)
         REPLACE (
             if(server.claims, server.value, copy.value) AS value,
             if(server.claims, server.currency, copy.currency) AS currency,
@@ -29,10 +30,11 @@ SELECT
             if(server.found, server.bot_reason, copy.bot_reason) AS bot_reason),
     server.found OR copy.kind = 'server' AS authenticated,
     copy.code AS code,
-    copy.origin AS origin
+    copy.origin AS origin,
+    copy.reader AS reader
 FROM
 (
-    SELECT * EXCEPT (version), visit_code AS code, origin
+    SELECT * EXCEPT (version), visit_code AS code, origin, reader
     FROM pharos.event_log FINAL
     PREWHERE event IN (SELECT event FROM pharos.names WHERE authenticated)
         AND ({events:String} = '' OR event IN splitByChar(',', {events:String}))
@@ -52,7 +54,7 @@ LEFT ANY JOIN
 -- Each event once, for analysts. A page within the site has no source of its own: channel and source are those of a
 -- visit, so ask `sessions` for them; here such a page is `Internal`.
 CREATE OR REPLACE VIEW pharos.events SQL SECURITY DEFINER AS
-SELECT * EXCEPT (code, origin)
+SELECT * EXCEPT (code, origin, reader)
     REPLACE (
         if(referrer_kind = 'internal' AND channel = 'Direct', '(internal)', source) AS source,
         if(referrer_kind = 'internal' AND channel = 'Direct', 'Internal', channel) AS channel)

@@ -105,8 +105,8 @@ WHERE day >= 0
 GROUP BY cohort, day
 ORDER BY cohort, day;
 
--- One row a message: opens by who opened, human next to all; people among the human opens (a user, a visitor, or else an
--- address with its user agent); clicks of people on links with the message's id or of its campaign.
+-- One row a message: opens by who opened, human next to all; people among the human opens (a user, a visitor, or else a
+-- reader: an address with its user agent, on one day); clicks of people on links with the message's id or of its campaign.
 -- Mail scanners that no signature knows are recognised by what they do. A client is a site, an address and a user agent,
 -- neither empty. An open is a scanner's, whatever its open_kind, if the same client followed `scan_links` different links
 -- (by code, or else by URL without query and fragment) of that message from `scan_before_ms` before it to
@@ -130,7 +130,7 @@ SELECT
     countIf(is_open AND opener = 'proxy') AS proxy,
     countIf(is_open AND opener = 'prefetch') AS prefetch,
     countIf(is_open AND opener = 'scanner') AS scanner,
-    uniqExactIf(reader, is_open AND opener = 'human') AS unique_human,
+    uniqExactIf(opened_by, is_open AND opener = 'human') AS unique_human,
     countIf(NOT is_open AND NOT after_scan) AS clicks,
     countIf(NOT is_open AND after_scan) AS scanner_clicks
 FROM
@@ -166,9 +166,11 @@ FROM
                     kind = 'open' AS is_open,
                     open_kind,
                     if(e.link_code != '', concat('code ', e.link_code), concat('url ', cutQueryStringAndFragment(e.url))) AS link,
-                    if(e.ip = '' OR e.user_agent = '', ('', ''), (e.ip, toString(e.user_agent))) AS client,
+                    -- The address is erased after a while; its hash of that day is not.
+                    multiIf(e.ip != '' AND e.user_agent != '', (e.ip, toString(e.user_agent)),
+                            e.reader != 0, ('', toString(e.reader)), ('', '')) AS client,
                     multiIf(e.user_id != '', concat('user ', e.user_id), e.visitor_id != '', concat('visitor ', e.visitor_id),
-                            concat('address ', ip, ' ', user_agent)) AS reader
+                            e.reader != 0, concat('reader ', toString(e.reader)), 'nobody known') AS opened_by
                 -- A little more than asked for (scan_rest_ms and more), so that a scan across midnight is seen from both days.
                 FROM pharos.standing(site = {site:String}, events = '',
                     since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC') - toIntervalSecond(61)),

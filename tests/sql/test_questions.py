@@ -383,6 +383,29 @@ def _audience(warehouse: Warehouse, events: list[Event], days: int = 30) -> list
     return sorted((row["visitor_id"], row["user_id"], row["times"]) for row in rows)
 
 
+def test_readers_are_counted_when_their_addresses_are_erased(warehouse: Warehouse) -> None:
+    """ClickHouse erases addresses after 30 days, and did so with the next merge: 50 readers became one."""
+    long_ago = RECENT - timedelta(days=60)
+    opens = [
+        event
+        for number in range(50)
+        for event in _did([(number * 1000, "")], (f"198.51.{number}.0", "Firefox"), long_ago)
+    ]
+    scan = _did(SCAN, ("203.0.113.0", "Firefox"), long_ago + timedelta(hours=2))
+    site, _ = stored(warehouse, opens + scan)
+    warehouse.client.command("OPTIMIZE TABLE pharos.event_log FINAL")
+    sql = "SELECT countIf(ip != '') AS left FROM pharos.events WHERE site = {site:String} AND kind = 'open'"
+    assert warehouse.rows(sql, site=site) == [{"left": 0}]
+    rows = warehouse.rows(
+        "SELECT human, unique_human, scanner FROM pharos.mail_opens(site = {site:String}, since = {since:String}, "
+        "until = {until:String}, tz = 'UTC')",
+        site=site,
+        since=text(long_ago),
+        until=text(long_ago + timedelta(days=1)),
+    )
+    assert rows == [{"human": 50, "unique_human": 50, "scanner": 1}]
+
+
 def test_an_audience_leaves_out_people_whose_last_sign_is_a_refusal(warehouse: Warehouse) -> None:
     assert _audience(
         warehouse,
