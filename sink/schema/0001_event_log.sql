@@ -125,7 +125,7 @@ SELECT site, event, max(kind = 'server' AND client_event_id != '') AS authentica
 FROM pharos.event_log AS l
 GROUP BY site, event;
 
--- What a server said, with its token, of an event that a browser may report too: its money and its user win over any
+-- Events that a server sent with its token and that a browser may report too: the server's money and user win over any
 -- browser's copy, in any order of arrival. Of several servers' copies the greatest version wins, as in event_log.
 CREATE TABLE IF NOT EXISTS pharos.authenticated
 (

@@ -72,7 +72,7 @@ SELECT
     site,
     visitor_id,
     is_bot,
-    -- What nobody arrived for is no session.
+    -- A part without an arrival is not a session.
     arrayFilter((p, c) -> bitTest(c[1], 17), parts, codes_of_parts) AS cuts,
     arrayFilter(c -> bitTest(c[1], 17), codes_of_parts) AS codes
 FROM

@@ -4,7 +4,7 @@
 -- A refund is an event `refund`, or any with a negative value, that names the conversion's id. It counts where a server
 -- sent it, or where no server vouched for the conversion: ids of orders can be guessed. Without a value it takes all back;
 -- never more than there was; never of another currency.
--- `person` is who converted: the user where known, otherwise the visitor, otherwise nobody but this event.
+-- `person` is the user if known, otherwise the visitor, otherwise this event alone.
 CREATE OR REPLACE VIEW pharos.conversions_cut SQL SECURITY DEFINER AS
 WITH
     arrayFilter(r -> r.1 != event AND (r.2 = '' OR r.2 = currency) AND (r.3 OR NOT authenticated), back.refunds) AS own

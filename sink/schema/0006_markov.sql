@@ -5,7 +5,7 @@
 -- matrices; its solution; the removal effects; the conversions shared out by them, exactly as in `attributed`.
 -- States are '' (start), '+' (conversion), '-' (nothing), and '=' before a name, so that no name can be mistaken.
 -- With N = (I - Q)^-1, the expected visits: a path ever comes to c with chance (s N)_c / N_cc and converts from there with
--- chance (N r)_c. To take c out loses just these. So one inverse answers for every state.
+-- chance (N r)_c. To take c out loses just these. So one inverse serves every state.
 -- Only the `max_names` names with the most touches are states of their own; the others are one state, `(other)`: the cost
 -- grows with the third power of the states.
 -- One row a (name, currency); the states are channels, sources, mediums or campaigns, as `by` says.

@@ -26,7 +26,7 @@ LEFT ANY JOIN (SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:
 WHERE e.visitor_id != '' OR e.user_id != '';
 
 -- One row a step: how many people did the steps so far, in order, within window_hours of the first, which fell into
--- [since, until). `rate` is of those who began. Two steps are never one event. A step that nobody reached has its row too.
+-- [since, until). `rate` is their share of those who did the first. Two steps are never one event. A step without people has a row too.
 CREATE OR REPLACE VIEW pharos.funnel SQL SECURITY DEFINER AS
 WITH
     parseDateTime64BestEffort({since:String}, 3, {tz:String}) AS begin,
@@ -65,8 +65,8 @@ GROUP BY step, event
 ORDER BY step;
 
 -- One row a (cohort, day): people whose first `event` ever fell on the cohort's day of `tz`, in [since, until), and how
--- many of them were here again `day` days later, before `until`: any event counts but a mail open. Days on which nobody
--- came have no row. Of the time before `since` only events of that name are read.
+-- many of them were here again `day` days later, before `until`: any event counts except a mail open. Days without
+-- people have no row. Of the time before `since` only events of that name are read.
 CREATE OR REPLACE VIEW pharos.retention SQL SECURITY DEFINER AS
 WITH
     parseDateTime64BestEffort({since:String}, 3, {tz:String}) AS begin
@@ -108,15 +108,15 @@ ORDER BY cohort, day;
 -- One row a message: opens by who opened, human next to all; people among the human opens (a user, a visitor, or else a
 -- reader: an address with its user agent, on one day); clicks of people on links with the message's id or of its campaign.
 -- Mail scanners that no signature knows are recognised by what they do. A client is a site, an address and a user agent,
--- neither empty. An open is a scanner's, whatever its open_kind, if the same client followed `scan_links` different links
+-- neither empty. An open with any open_kind is a scanner's if the same client followed `scan_links` different links
 -- (by code, or else by URL without query and fragment) of that message from `scan_before_ms` before it to
 -- `scan_within_ms` after it. The client's clicks on that message from `scan_before_ms` before such an open to
 -- `scan_rest_ms` after it are `scanner_clicks`, not `clicks`. All bounds are inclusive.
 CREATE OR REPLACE VIEW pharos.mail_opens SQL SECURITY DEFINER AS
 WITH
-    -- Two clicks in a hurry are a person's. Which links a mail has no column says, so three stand for all of them.
+    -- A person may click two links quickly. No column has the links of a mail, so three are taken as all of them.
     3 AS scan_links,
-    -- Nobody reads a mail and follows three links of it in five seconds; ten would do for an eager reader's new tabs.
+    -- No person reads a mail and follows three links in five seconds; in ten, an eager reader could open three tabs.
     5000 AS scan_within_ms,
     -- A machine that fetches everything at once may be seen to follow a link just before it loads the picture.
     1000 AS scan_before_ms,
@@ -188,7 +188,7 @@ HAVING opens > 0
 ORDER BY message;
 
 -- One row a visitor id of every person who did `event` at least min_count times in [since, until), for retargeting: of a
--- user all visitor ids that name it first, at whatever time. A person whose last sign of consent is a refusal is left out,
+-- user all visitor ids that name it first, at any time. A person whose last sign of consent is a refusal is left out,
 -- and a visitor id whose own last sign is one: refusals count from whenever they are, also after `until`.
 CREATE OR REPLACE VIEW pharos.audience SQL SECURITY DEFINER AS
 WITH
