@@ -85,7 +85,7 @@ CREATE TABLE IF NOT EXISTS pharos.event_log
                 bitShiftLeft(sipHash64(source, medium, campaign, utm_id, click_id), 20) + 524288,
             0)) CODEC(ZSTD(1)),
     -- Who opened a mail or followed its link, where no id says so: a keyed hash of day, address and user agent, so that people
-    -- can still be counted when the address is erased. 0: not known. It links nobody across days, or to an address.
+    -- can still be counted when the address is erased. 0: not known. It does not link people across days, or to an address.
     reader               UInt64 MATERIALIZED if(kind IN ('open', 'click') AND ip != '' AND user_agent != ''
             AND joinGet('pharos.reader_key', 'high', toUInt8(0)) != 0,
         sipHash64Keyed((joinGet('pharos.reader_key', 'high', toUInt8(0)), joinGet('pharos.reader_key', 'low', toUInt8(0))),
