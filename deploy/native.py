@@ -20,7 +20,10 @@ PACKAGES: Final = ("stage", "collector", "enricher", "sink")
 COMPILED: Final = {
     "stage": ("record_batch",),
     "collector": (
-        "http/connection", "http/header_block", "http/ids", "http/pixel_fast_path",
+        "contract/fields",
+        "http/answer", "http/connection", "http/fast_path", "http/framing", "http/header_block", "http/outbox",
+        "policy/client", "policy/client_address", "policy/consent", "policy/cookies", "policy/cors",
+        "policy/events_body", "policy/ids", "policy/links", "policy/outcome", "policy/query", "policy/verdict",
         "kafka/record_batch", "kafka/unsent_buffer",
         "spool/acknowledged", "spool/block", "spool/disk", "spool/group_commit", "spool/inventory", "spool/reader",
         "spool/segment", "spool/spool", "spool/writer",
@@ -46,7 +49,10 @@ INTERPRETED: Final = {
     "collector.http.pixel": "data",
     "collector.http.request_id": "one call per request with such a header",
     "collector.metrics": "dictionaries of counters, read once a second",
-    "collector.policy": "the fast path remembers its answers per query, site and set of cookies",
+    "collector.policy.refusal": "an enumeration",
+    "collector.policy.ruleset": "read once per file",
+    "collector.policy.sent_event": "msgspec structs, whose code is C",
+    "collector.policy.sites": "read once per file",
     "collector.spool.quarantine": "damage only",
     "enricher.contract": "msgspec structs, whose code is C",
     "enricher.rules.channel": "remembered per campaign and referrer",

@@ -1,41 +1,37 @@
-"""The full lane: aiohttp's routes, for everything and everyone; the fast lane answers some of it sooner."""
+"""aiohttp's routes: all there are. The connection answers most requests for them before aiohttp reads them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from collector.contract import Kind
-from collector.http import body_budget, click, doctor_probe, opt_out, pixel, post, request_id, static, tag
+from collector.http import body_budget, doctor_probe, handlers, opt_out, request_id, static, tag
 from collector.http.aiohttp_bridge import Lent
-from collector.http.aiohttp_request import BODIES, INTAKE, client_of, peer_of, request_id_of
-from collector.http.ingest import Intake, SpoolRefused
-from collector.policy import cors
-from collector.policy import outcome as request
-from collector.policy.refusal import Refusal
+from collector.http.aiohttp_request import BODIES, INGEST, request_id_of
+from collector.http.ingest import Ingest
 from stage import log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Middleware = Callable[..., Awaitable[web.StreamResponse]]
 
 
-def build(intake: Intake, body_timeout_s: float = 20) -> web.Application:
-    """Return the application. A way in is a handler in a module of its own and a line here."""
+def build(ingest: Ingest, body_timeout_s: float = 20) -> web.Application:
+    """Return the application. A route is a handler and a line here."""
     around: list[Middleware] = [_own_up, _in_time(body_timeout_s)]
     app = web.Application(client_max_size=body_budget.MOST_BYTES, middlewares=around)
-    app[INTAKE] = intake
+    app[INGEST] = ingest
     app[BODIES] = body_budget.Bodies()
     routes: list[tuple[str, str, Handler]] = [
-        ("GET", "/p.gif", pixel_of("pixel")),
-        ("HEAD", "/p.gif", pixel_of("pixel")),
-        ("GET", "/o.gif", pixel_of("open")),
-        ("HEAD", "/o.gif", pixel_of("open")),
-        ("POST", "/e", post.from_tag),
-        ("POST", "/v1/events", post.from_server),
-        ("GET", "/c", click.signed),
-        ("HEAD", "/c", click.signed),
-        ("GET", "/c/{code}", click.named),
-        ("HEAD", "/c/{code}", click.named),
+        ("GET", "/p.gif", handlers.page_pixel),
+        ("HEAD", "/p.gif", handlers.page_pixel),
+        ("GET", "/o.gif", handlers.mail_pixel),
+        ("HEAD", "/o.gif", handlers.mail_pixel),
+        ("POST", "/e", handlers.post),
+        ("POST", "/v1/events", handlers.server_post),
+        ("GET", "/c", handlers.signed_link),
+        ("HEAD", "/c", handlers.signed_link),
+        ("GET", "/c/{code}", handlers.named_link),
+        ("HEAD", "/c/{code}", handlers.named_link),
         ("GET", "/t.js", static.tag_of(tag.load())),
         ("HEAD", "/t.js", static.tag_of(tag.load())),
         ("GET", "/x.js", static.tag_of(tag.load("tag_extra.js"))),
@@ -94,7 +90,7 @@ def _in_time(body_timeout_s: float) -> Middleware:
             async with asyncio.timeout(body_timeout_s):
                 return await handler(sent)
         except TimeoutError:
-            sent.app[INTAKE].tally.add("request_errors_total", "408")
+            sent.app[INGEST].tally.add("request_errors_total", "408")
             late = web.Response(status=408)
             late.force_close()
             return late
@@ -103,62 +99,13 @@ def _in_time(body_timeout_s: float) -> Middleware:
 
 
 async def _finish_headers(sent: web.Request, response: web.StreamResponse) -> None:
-    intake = sent.app[INTAKE]
-    intake.tally.add("requests_total", "full")
+    ingest = sent.app[INGEST]
+    ingest.tally.add("requests_total", "full")
     response.headers.pop("Server", None)
     if response.status >= 400:
         response.headers[request_id.HEADER] = request_id_of(sent)
     protocol = sent.protocol
-    if intake.draining or (isinstance(protocol, Lent) and protocol.given):
+    if ingest.draining or (isinstance(protocol, Lent) and protocol.given):
         response.force_close()
         # aiohttp has written its own by now. A proxy that is not told sends its next request into the closing.
         response.headers["Connection"] = "close"
-
-
-def pixel_of(kind: Kind) -> Handler:
-    """Return the handler of a pixel that counts hits of this kind."""
-
-    async def answer(sent: web.Request) -> web.Response:
-        intake = sent.app[INTAKE]
-        ruleset = intake.ruleset
-        origin = sent.headers.get("Origin", "")
-        now_ms = intake.now_ms()
-        outcome = request.pixel(
-            kind,
-            sent.rel_url.raw_query_string,
-            client_of(sent),
-            peer_of(sent),
-            ruleset,
-            now_ms=now_ms,
-            hit_id=intake.ids.hit(now_ms),
-            fresh_id=intake.ids.visitor(),
-        )
-        if outcome.hit is not None and cors.is_refused(origin, ruleset.sites[outcome.site]):
-            outcome = request.Outcome(None, Refusal.ORIGIN, outcome.site)
-        if outcome.hit is not None:
-            try:
-                await intake.accept([outcome.hit])
-            except SpoolRefused:
-                intake.refuse(outcome.site, Refusal.SPOOL)
-                return counted(503, refusal=Refusal.SPOOL)
-        elif outcome.refusal is not None:
-            intake.refuse(outcome.site, outcome.refusal)
-        response = counted(200, refusal=outcome.refusal, body=pixel.GIF, content_type="image/gif")
-        if origin:
-            response.headers.update(cors.headers(origin, [ruleset.sites[outcome.site]] if outcome.site else ()))
-        for cookie in outcome.set_cookies:
-            response.headers.add("Set-Cookie", cookie)
-        return response
-
-    return answer
-
-
-def counted(
-    status: int, *, refusal: Refusal | None = None, body: bytes = b"", content_type: str = "text/plain"
-) -> web.Response:
-    """Return an answer that counts a hit, or says why it does not: never cached, truthful."""
-    verdict = "accepted" if refusal is None else f"refused; {refusal}"
-    headers = {**pixel.COUNTED_HEADERS, "X-Pharos": verdict}
-    if status == 503:
-        headers["Retry-After"] = str(pixel.RETRY_AFTER_S)
-    return web.Response(status=status, body=body, content_type=content_type, headers=headers)

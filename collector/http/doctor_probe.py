@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from collector.http import static
-from collector.http.aiohttp_request import INTAKE, fields_of, peer_of
+from collector.http.aiohttp_request import INGEST, fields_of, peer_of
 from collector.http.pixel import COUNTED_HEADERS
 from collector.policy.client_address import PRESETS, Address, canonical, client_address, truncate
 
@@ -56,7 +56,7 @@ async def tell(sent: web.Request) -> web.Response:
     """Answer the doctor; for anybody else there is nothing here."""
     if MARK not in sent.headers:
         return await static.nothing(sent)
-    ruleset = sent.app[INTAKE].ruleset
+    ruleset = sent.app[INGEST].ruleset
     fields = fields_of(sent.headers)
     address = client_address(peer_of(sent), fields.get(ruleset.forwarded_header, ""), ruleset.trusted)
     told = msgspec.json.encode(judged(address, ruleset.forwarded_header, fields))

@@ -1,53 +1,92 @@
-"""What every way in shares: the ruleset's knowledge, fresh ids, and `accept`, which returns when hits are written."""
+"""What every route shares: the present ruleset's decisions, the group commit, and the metrics' counts."""
 
 import time
-from collections.abc import Sequence
+from typing import Final
 
-from collector.contract import Hit, encode
-from collector.http.ids import Ids
+from collector.http.fast_path import FastPath
 from collector.metrics import Tally
-from collector.policy.client_address import client_address
+from collector.policy.ids import Ids
+from collector.policy.outcome import Outcome, Outcomes
 from collector.policy.refusal import Refusal
 from collector.policy.ruleset import Ruleset
-from collector.spool.group_commit import Turn
+from collector.spool.group_commit import GroupCommit
 from collector.spool.writer import SpoolRefused
 
-__all__ = ["Intake", "SpoolRefused"]
 
+class Ingest:
+    """One worker's path from a request to the spool."""
 
-class Intake:
-    """One worker's way in. `ruleset` may be replaced at any time (a new sites.toml): read it once a request."""
-
-    def __init__(self, ruleset: Ruleset, turn: Turn, ids: Ids, tally: Tally) -> None:
-        self.ruleset = ruleset
-        self.turn = turn
-        self.ids = ids
-        self.tally = tally
+    def __init__(self, ruleset: Ruleset, commit: GroupCommit, ids: Ids, tally: Tally) -> None:
+        self.commit: Final = commit
+        self.tally: Final = tally
+        self._ids: Final = ids
+        self.fast = FastPath(ruleset, ids)
+        """Of the present ruleset; may be replaced at any time, so it is to be read once a request."""
         self.draining = False
         """Answers say `Connection: close`, so that clients turn to another host."""
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The present ruleset."""
+        return self.fast.ruleset
+
+    @ruleset.setter
+    def ruleset(self, ruleset: Ruleset) -> None:
+        self.count()
+        closed = self.fast.closed
+        self.fast = FastPath(ruleset, self._ids)
+        if closed:
+            self.fast.close()
 
     @staticmethod
     def now_ms() -> int:
         """Return epoch milliseconds."""
         return time.time_ns() // 1_000_000
 
-    async def accept(self, hits: Sequence[Hit]) -> None:
-        """Write hits to the spool, all or none, and count them; when this returns they are safe and may be answered.
+    def present(self) -> FastPath:
+        """Return the present ruleset's fast path, its clock set."""
+        self.fast.tick(self.now_ms())
+        return self.fast
 
-        Raises:
-            SpoolRefused: the spool is full or its disk fails: answer 503 with `Retry-After`.
+    def outcomes(self) -> Outcomes:
+        """Return what decides requests by the present ruleset, its clock set."""
+        return self.present().outcomes
+
+    def drain(self) -> None:
+        """Leave every request to aiohttp, whose answers ask clients to close the connection."""
+        self.draining = True
+        self.fast.close()
+
+    async def accept(self, outcome: Outcome) -> bool:
+        """Write a request's records to the spool, all or none; when this returns True they are safe.
+
+        Returns False if the spool is full or its disk fails: the answer is 503 with `Retry-After`.
         """
-        if not hits:
-            return
-        await self.turn.accept([encode(hit) for hit in hits])
-        for hit in hits:
-            self.tally.add("hits_total", hit.site, "accepted")
+        if not outcome.records:
+            return True
+        try:
+            await self.commit.accept(outcome.records)
+        except SpoolRefused:
+            self.refuse_recorded(outcome)
+            return False
+        return True
 
-    def doubt(self, peer: str, forwarded: str) -> None:
-        """Count an address header that is not believed."""
-        if fault := client_address(peer, forwarded, self.ruleset.trusted).fault:
-            self.tally.add("address_faults_total", fault)
+    def refuse_recorded(self, outcome: Outcome) -> None:
+        """Count the hits of an outcome as refused by the spool."""
+        for verdict in outcome.verdicts:
+            if verdict.recorded:
+                verdict.hits -= 1
+                self.tally.add("hits_total", verdict.site, Refusal.SPOOL)
 
-    def refuse(self, site: str, reason: Refusal) -> None:
-        """Count a refused hit; `site` is a configured site's key, or empty."""
-        self.tally.add("hits_total", site, reason)
+    def count(self) -> None:
+        """Put what was decided since the last call into the tally."""
+        fast = self.fast
+        for site, result, hits in fast.outcomes.counts():
+            self.tally.add("hits_total", site, result, by=hits)
+        if fast.replies:
+            self.tally.add("requests_total", "fast", by=fast.replies)
+            fast.replies = 0
+        faults = fast.outcomes.address_faults
+        for fault, requests in faults.items():
+            self.tally.add("address_faults_total", fault, by=requests)
+        faults.clear()

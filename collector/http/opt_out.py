@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from collector.http import pixel
-from collector.http.aiohttp_request import INTAKE
+from collector.http.aiohttp_request import INGEST
 from collector.policy.consent import forget, opt_out_cookie
 
 _STYLE: Final = (
@@ -28,7 +28,7 @@ _POLICY: Final = (
 
 async def opt_out(sent: web.Request) -> web.Response:
     """Opt this browser out."""
-    domain = sent.app[INTAKE].ruleset.domain
+    domain = sent.app[INGEST].ruleset.domain
     return _page(
         "You are not counted any more",
         "This browser has opted out of measurement. Nothing it does is recorded, until you change your mind "
@@ -54,7 +54,7 @@ async def opt_in(sent: web.Request) -> web.Response:
         "The opt-out of this browser is gone. Your visits are counted as the site's policy and your consent allow.",
         "/opt-out",
         "Opt out",
-        forget(sent.app[INTAKE].ruleset.domain, "_pno"),
+        forget(sent.app[INGEST].ruleset.domain, "_pno"),
     )
 
 

@@ -4,14 +4,12 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from collector.http.aiohttp_request import INTAKE
+from collector.http import answer as answers
+from collector.http.aiohttp_request import INGEST, response
+from collector.http.fast_path import PATHS
 from collector.http.tag import Tag, answer
-from collector.policy import cors
 
 _ROBOTS = "User-agent: *\nDisallow: /\n"
-_PATHS = frozenset(
-    {"/p.gif", "/o.gif", "/e", "/v1/events", "/c", "/t.js", "/x.js", "/opt-out", "/opt-in", "/robots.txt"}
-)
 
 
 def tag_of(tag: Tag) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -32,10 +30,9 @@ async def robots(_: web.Request) -> web.Response:
 
 async def preflight(sent: web.Request) -> web.Response:
     """Answer `OPTIONS`; for a path that there is not, as for every other method: 404."""
-    if sent.path not in _PATHS and not sent.path.startswith("/c/"):
+    if sent.path not in PATHS and not sent.path.startswith("/c/"):
         return await nothing(sent)
-    sites = sent.app[INTAKE].ruleset.sites.values()
-    return web.Response(status=204, headers=cors.preflight(sent.headers.get("Origin", ""), sites))
+    return response(answers.to_preflight(sent.headers.get("Origin", ""), sent.app[INGEST].ruleset))
 
 
 async def nothing(_: web.Request) -> web.Response:

@@ -1,36 +1,57 @@
-"""Pure: the body of a POST, made into single events: inflated, split, each judged by its form and written anew.
+"""The body of a POST: inflated, split into single events, each judged by the table of fields and written again.
 
-Rule: one bad event never costs its neighbours, and nothing that has no name in the HTTP surface goes on.
+An event that is refused does not affect the others of its batch, and a field that is not in the table is not stored.
 """
 
 import zlib
-from typing import Final, NamedTuple
+from typing import Any, Final
 
-import orjson
+import msgspec
+from msgspec.structs import astuple
 
-from collector.contract.fields import BY_NAME, MAX_PROPS, TABLE, is_prop, problem_with, text_of
+from collector.contract.fields import MAX_PROPS, TABLE, is_prop, problem_with, text_of
+from collector.policy import sent_event
 from collector.policy.query import is_recent
 from collector.policy.refusal import Refusal
+from collector.policy.sent_event import SentEvent, decode_any, decode_events, decode_list, decode_one
 
 MOST_BYTES: Final = 1 << 20
-"""Of a body, as sent and inflated."""
+"""Maximum size of a body in bytes, as sent and inflated."""
 MOST_EVENTS: Final = 500
-_NOT_STORED: Final = tuple(field.name for field in TABLE if not field.stored)
+
+_TIME: Final = [field.name for field in TABLE].index("time")
+_AGE: Final = [field.name for field in TABLE].index("age")
+_PROPS: Final = len(TABLE)
+_SERVER_ONLY: Final = [field.server_only for field in TABLE]
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_NAMES: Final = frozenset((*(field.name for field in TABLE), "props"))
 
 
-class Event(NamedTuple):
-    """One event of good form."""
+class Event:
+    """One event that is not refused."""
 
-    site: str
-    consent: str
-    """As a query string would have it: "1", "0" or empty."""
-    body: str
-    """The JSON object for `Hit.body`."""
-    user_id: str = ""
-    visitor_id: str = ""
-    """This and the next two: what a server says of its visitor."""
-    ip: str = ""
-    user_agent: str = ""
+    __slots__ = ("_sent", "consent", "ip", "site", "user_agent", "visitor_id")
+
+    def __init__(self, sent: Any) -> None:
+        self.site: str = sent.site or ""
+        self.consent: str = sent.consent or ""
+        """As in a query string: "1", "0", another text, or empty."""
+        self.visitor_id: str = sent.visitor_id or ""
+        """This and the next two: what a server says of its visitor."""
+        self.ip: str = sent.ip or ""
+        self.user_agent: str = sent.user_agent or ""
+        self._sent = sent
+
+    def body(self, *, with_user_id: bool) -> bytes:
+        """Return the JSON object for `Hit.body`; without `user_id` where the visitor may not be identified."""
+        sent = self._sent
+        sent.site = sent.consent = None
+        if self.visitor_id or self.ip or self.user_agent:
+            sent.visitor_id = sent.ip = sent.user_agent = None
+        if not with_user_id:
+            sent.user_id = None
+        body: bytes = sent_event.encode(sent)
+        return body
 
 
 class TooLarge(ValueError):
@@ -66,74 +87,94 @@ def inflate(raw: bytes, coding: str) -> bytes:
     return plain
 
 
-def split(text: bytes) -> list[object]:
+def split(text: bytes) -> list[Any]:
     """Return the events of a body: of one object, an array, or `{"events": [...]}`.
+
+    An event is a SentEvent; where one has a name that is not in the table, or is no object, any JSON value.
 
     Raises:
         Unreadable: not JSON, or none of the three forms.
         TooLarge: more than MOST_EVENTS.
     """
+    events: list[Any]
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        try:
+            if text.startswith(b"["):
+                events = decode_list(text)
+            elif text.startswith(b'{"events"'):
+                events = decode_events(text).events
+            else:
+                events = [decode_one(text)]
+        except msgspec.ValidationError:
+            events = _any(decode_any(text))
+    except _UNREADABLE as error:
         raise Unreadable("not JSON") from error
+    if len(events) > MOST_EVENTS:
+        raise TooLarge("events")
+    return events
+
+
+def _any(value: object) -> list[Any]:
     if isinstance(value, dict) and "events" in value:
         value = value["events"] if len(value) == 1 else None
     elif isinstance(value, dict):
         value = [value]
     if not isinstance(value, list):
         raise Unreadable("neither an event, nor an array of events, nor an object with `events` alone")
-    if len(value) > MOST_EVENTS:
-        raise TooLarge("events")
     return value
 
 
-def judge(event: object, now_ms: int, *, back_ms: int, server: bool) -> Event | Refusal:
-    """Judge one event by the table of fields. Any JSON value gives an answer.
+def judge(event: Any, now_ms: int, *, back_ms: int, server: bool) -> Event | Refusal:
+    """Judge one event by the table of fields, in its order. Any JSON value gives an answer; a SentEvent is changed.
 
     `server`: it came to `/v1/events`, and may name the visitor.
     """
-    if not isinstance(event, dict):
-        return Refusal.BAD_BODY
-    good: dict[str, object] = {}
-    for name, value in event.items():
-        if value is None or value == "":
-            continue
-        if name == "props":
-            props = _props(value)
-            if isinstance(props, Refusal):
-                return props
-            if props:
-                good["props"] = props
-            continue
-        field = BY_NAME.get(name)
-        if field is None or (field.server_only and not server):
+    if not isinstance(event, SentEvent):
+        if not isinstance(event, dict):
             return Refusal.BAD_BODY
-        text = text_of(field, value)
-        if text is None:
-            return Refusal(field.type_reason)
-        if problem := problem_with(field, text):
-            return Refusal(problem)
-        if name == "time" and not is_recent(text, now_ms, back_ms):
-            return Refusal.BAD_TIME
-        if name == "age" and int(text) > back_ms:
-            return Refusal.BAD_TIME
-        good[name] = text
-    named = {name: str(good.pop(name, "")) for name in _NOT_STORED}
-    return Event(**named, user_id=str(good.get("user_id", "")), body=orjson.dumps(good).decode())
+        # A name that is not in the table is refused, unless it has no value.
+        if any(name not in _NAMES and value not in (None, "") for name, value in event.items()):
+            return Refusal.BAD_BODY
+        event = SentEvent(**{name: value for name, value in event.items() if name in _NAMES})
+    values: tuple[object, ...] = astuple(event)
+    for at, field in enumerate(TABLE):
+        value = values[at]
+        if value is not None:
+            if value == "":
+                setattr(event, field.name, None)
+            else:
+                if _SERVER_ONLY[at] and not server:
+                    return Refusal.BAD_BODY
+                if isinstance(value, str):
+                    text = value
+                else:
+                    made = text_of(field, value)
+                    if made is None:
+                        return Refusal(field.type_reason)
+                    text = made
+                    setattr(event, field.name, text)
+                if problem := problem_with(field, text):
+                    return Refusal(problem)
+                if at == _TIME and not is_recent(text, now_ms, back_ms):
+                    return Refusal.BAD_TIME
+                if at == _AGE and int(text) > back_ms:
+                    return Refusal.BAD_TIME
+    props = values[_PROPS]
+    if props is not None:
+        usable = _props(props)
+        if isinstance(usable, Refusal):
+            return usable
+        event.props = usable
+    return Event(event)
 
 
-def without_user_id(body: str) -> str:
-    """Return the JSON text of an event without its `user_id`."""
-    event = orjson.loads(body)
-    event.pop("user_id", None)
-    return orjson.dumps(event).decode()
-
-
-def _props(value: object) -> dict[str, str] | Refusal:
+def _props(value: object) -> dict[str, str] | Refusal | None:
+    """Return custom properties as texts; None where there are none."""
+    if value == "":
+        return None
     if not isinstance(value, dict) or len(value) > MAX_PROPS:
         return Refusal.BAD_PROPS
-    good: dict[str, str] = {}
+    usable: dict[str, str] = {}
     for name, prop in value.items():
         if prop is None:
             continue
@@ -141,7 +182,8 @@ def _props(value: object) -> dict[str, str] | Refusal:
             prop = "true" if prop else "false"
         if not isinstance(prop, (str, int, float)):
             return Refusal.BAD_PROPS
-        if not is_prop(name, str(prop)):
+        text = prop if isinstance(prop, str) else str(prop)
+        if not is_prop(name, text):
             return Refusal.BAD_PROPS
-        good[name] = str(prop)
-    return good
+        usable[name] = text
+    return usable or None

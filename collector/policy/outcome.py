@@ -1,126 +1,354 @@
-"""Pure: what a pixel request means, for both lanes: query, headers, peer and now give a Hit or a Refusal.
+"""What becomes of a request: the records to be stored and the verdict on each of its hits. One place for every route.
 
-Rule: a field of the query that is repeated must be good each time; the first one counts.
+A request is decided once, and counted by its verdicts. `collector.http.answer` makes the answer of an Outcome.
+Longer than most modules: the routes differ in little, which is only plain where they are next to each other.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from hashlib import sha256
+from typing import Any, Final
 
-from collector.contract import Hit, Kind
-from collector.policy.client_address import believed, client_address, truncate
-from collector.policy.consent import identify
+import msgspec
+
+from collector.contract import HIT_VERSION, Kind, click_ids
+from collector.policy import cors, events_body, links
+from collector.policy.client import NO_CLIENT, Client, inner_json, text_json
+from collector.policy.client_address import canonical, client_address, truncate
+from collector.policy.cookies import NONE, Cookies
+from collector.policy.events_body import Event, TooLarge, Unreadable
+from collector.policy.ids import Ids
 from collector.policy.query import judge, without_user_id
 from collector.policy.refusal import Refusal
 from collector.policy.ruleset import Ruleset
+from collector.policy.sites import Site, Sites
+from collector.policy.verdict import Verdict, Verdicts
+
+_MOST_ADDRESSES: Final = 4096
+_json = msgspec.json.Encoder().encode
 
 
-class Client(NamedTuple):
-    """What a request's headers say, as text."""
-
-    user_agent: str = ""
-    referer: str = ""
-    accept_language: str = ""
-    sec_ch_ua: str = ""
-    sec_ch_ua_mobile: str = ""
-    sec_ch_ua_platform: str = ""
-    geo_country: str = ""
-    geo_region: str = ""
-    geo_city: str = ""
-    cookies: str = ""
-    """Never stored: only our own cookies are looked at."""
-    forwarded: str = ""
-    """The header in which a proxy tells the client's address; repeated ones joined by commas."""
-    gpc: bool = False
-    dnt: bool = False
-    navigates: bool = False
-    """The browser opens the address as a page or frame, as by a link, not as an image."""
+PIXEL: Final = 1
+EVENTS: Final = 2
+SERVER_EVENTS: Final = 3
+CLICK: Final = 4
 
 
-class Outcome(NamedTuple):
-    """What becomes of one hit, and what its answer sets."""
+class Sent:
+    """A request, as its headers and connection describe it."""
 
-    hit: Hit | None
-    refusal: Refusal | None
-    site: str
-    """The metric's label: a configured site's key, or empty."""
-    set_cookies: tuple[str, ...] = ()
+    __slots__ = ("client", "cookies", "ip", "referer_json")
 
-
-def text_of(raw: bytes) -> str:
-    """Return a header's value as text: UTF-8, or Latin-1 where it is not."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+    def __init__(self, client: Client, referer_json: bytes, cookies: Cookies, ip: str) -> None:
+        self.client: Final = client
+        self.referer_json: Final = referer_json
+        """The Referer's part of a record, with a comma before it; empty if not sent."""
+        self.cookies: Final = cookies
+        self.ip: Final = ip
+        """The client's full address."""
 
 
-def client(fields: Mapping[str, str], ruleset: Ruleset, peer: str) -> Client:
-    """Read the headers; `fields` has lower-case names, repeated headers joined by commas (cookies by semicolons).
+class Outcome:
+    """What becomes of one request."""
 
-    A CDN's place headers are read only where `peer` is a trusted proxy: anybody else could have made them up.
-    """
-    country, region, city = ruleset.geo_headers if believed(peer, ruleset.trusted) else ("", "", "")
-    return Client(
-        fields.get("user-agent", ""),
-        fields.get("referer", ""),
-        fields.get("accept-language", ""),
-        fields.get("sec-ch-ua", ""),
-        fields.get("sec-ch-ua-mobile", ""),
-        fields.get("sec-ch-ua-platform", ""),
-        fields.get(country, ""),
-        fields.get(region, ""),
-        fields.get(city, ""),
-        fields.get("cookie", ""),
-        fields.get(ruleset.forwarded_header, ""),
-        fields.get("sec-gpc", "") == "1",
-        fields.get("dnt", "") == "1",
-        fields.get("sec-fetch-mode", "") == "navigate",
-    )
+    __slots__ = ("detail", "location", "origin", "own_site", "records", "route", "verdicts", "visitor", "whole")
+
+    def __init__(self, route: int, origin: str, *, own_site: bool = False) -> None:
+        self.route: Final = route
+        """PIXEL, EVENTS, SERVER_EVENTS or CLICK."""
+        self.origin: Final = origin
+        """The `Origin` header; empty if not sent."""
+        self.own_site: Final = own_site
+        """As in Client."""
+        self.records: list[bytes] = []
+        """To be written to the spool, all or none, before the answer leaves."""
+        self.verdicts: list[Verdict] = []
+        """Of each hit, in order; empty where there is nothing to count."""
+        self.visitor = b""
+        """The visitor's id for the cookies of the answer."""
+        self.location = ""
+        """Where a click leads; empty where the link leads nowhere."""
+        self.whole = False
+        """The body is refused as a whole; its one verdict is of no single event."""
+        self.detail = ""
+        """What is wrong with a body that is refused as a whole, for people."""
 
 
-def pixel(
-    kind: Kind, query: str, sent: Client, peer: str, ruleset: Ruleset, *, now_ms: int, hit_id: str, fresh_id: str
-) -> Outcome:
-    """Decide one pixel request. `peer` is the connection's address; `hit_id` and `fresh_id` are 32 hex digits.
+class Outcomes:
+    """Decides the requests of one worker under one Ruleset. `tick` sets the time."""
 
-    Where a browser was sent to the pixel's own address, by anybody's link, its consent parameter is nobody's word.
-    """
-    asked = judge(query, ruleset.sites, now_ms, ruleset.back_ms)
-    if isinstance(asked, Refusal):
-        return Outcome(None, asked, "")
-    site = asked.site
-    policy = ruleset.sites[site]
-    address = client_address(peer, sent.forwarded, ruleset.trusted).ip
-    who = identify(
-        policy,
-        cookies=sent.cookies,
-        gpc=sent.gpc,
-        dnt=sent.dnt,
-        consent_param="" if sent.navigates else asked.consent,
-        fresh_id=fresh_id,
-        domain=ruleset.domain,
-        cookieless=lambda: ruleset.cookieless(site, address, sent.user_agent),
-    )
-    if not who.recorded:
-        return Outcome(None, Refusal(who.refusal), site, who.set_cookies)
-    hit = Hit(
-        id=hit_id,
-        at=now_ms,
-        kind=kind,
-        site=site,
-        query=query if who.allowed or "uid=" not in query else without_user_id(query),
-        user_agent=sent.user_agent,
-        referer=sent.referer,
-        accept_language=sent.accept_language,
-        sec_ch_ua=sent.sec_ch_ua,
-        sec_ch_ua_mobile=sent.sec_ch_ua_mobile,
-        sec_ch_ua_platform=sent.sec_ch_ua_platform,
-        geo_country=sent.geo_country,
-        geo_region=sent.geo_region,
-        geo_city=sent.geo_city,
-        ip=truncate(address, policy.ip),
-        visitor_id=who.visitor_id,
-        visitor_kind=who.visitor_kind,
-        consent=who.consent,
-    )
-    return Outcome(hit, None, site, who.set_cookies)
+    def __init__(self, ruleset: Ruleset, ids: Ids) -> None:
+        self.ruleset: Final = ruleset
+        self.verdicts: Final = Verdicts(ruleset)
+        self.address_faults: dict[str, int] = {}
+        """Address headers that were not believed, by their fault."""
+        self._ids: Final = ids
+        self._sites_of_token: Final[dict[str, dict[str, Site]]] = _by_token(ruleset.sites)
+        self._now_ms = 0
+        self._id_json = self._at_json = b""
+
+    def tick(self, now_ms: int) -> None:
+        """Set the time of the requests that are decided next, in epoch milliseconds."""
+        if now_ms != self._now_ms:
+            self._now_ms = now_ms
+            self._id_json = b'{"v":%d,"id":"%012x7' % (HIT_VERSION, now_ms)
+            self._at_json = b'","at":%d' % now_ms
+
+    def sent(self, client: Client, referer_json: bytes, cookies: Cookies, peer: str, forwarded: str) -> Sent:
+        """Describe a request. An address header that is not believed is counted.
+
+        `peer` is the connection's other end, `forwarded` the header in which a proxy gives the client's address, empty
+        if not sent.
+        """
+        address = client_address(peer, forwarded, self.ruleset.trusted)
+        if address.fault:
+            self.address_faults[address.fault] = self.address_faults.get(address.fault, 0) + 1
+        return Sent(client, referer_json, cookies, address.ip)
+
+    def pixel(self, kind: Kind, query: str, sent: Sent) -> Outcome:
+        """Decide a pixel; `kind` is `pixel` or `open`."""
+        asked = judge(query, self.ruleset.sites, self._now_ms, self.ruleset.back_ms)
+        if isinstance(asked, Refusal):
+            return self._refused(PIXEL, sent.client.origin, asked)
+        return self.usable_pixel(kind, inner_json(query), asked.site, asked.consent, sent)
+
+    def usable_pixel(self, kind: Kind, query: bytes, site: str, consent: str, sent: Sent) -> Outcome:
+        """Decide a pixel whose query is usable, and names this site and consent.
+
+        `query` is in the form of `inner_json`. Where the browser opened the pixel's own address, by a link that anyone
+        may have written, its consent parameter does not count.
+        """
+        client = sent.client
+        outcome = Outcome(PIXEL, client.origin)
+        if site not in self.ruleset.sites:
+            outcome.verdicts.append(self._refusal(Refusal.UNKNOWN_SITE, ""))
+            return outcome
+        if client.origin and cors.is_refused(client.origin, self.ruleset.sites[site]):
+            outcome.verdicts.append(self._refusal(Refusal.ORIGIN, site))
+            return outcome
+        verdict = self._verdict(outcome, kind, site, "" if client.navigates else consent, sent)
+        visitor = self._visitor(sent, verdict)
+        if verdict.set_cookies:
+            outcome.visitor = visitor
+        if verdict.recorded:
+            if not verdict.allowed and b"uid=" in query:
+                query = without_user_id(query)
+            outcome.records.append(self._record(verdict, self._ids.tail(), query, sent, visitor))
+        return outcome
+
+    def post(self, raw: bytes, coding: str, sent: Sent) -> Outcome:
+        """Decide the body of a `POST /e`, with its Content-Encoding. All its events are of one visitor."""
+        client, sites = sent.client, self.ruleset.sites
+        outcome = Outcome(EVENTS, client.origin, own_site=client.own_site)
+        for raw_event in self._split(outcome, raw, coding):
+            event = self._judged(raw_event, server=False)
+            if isinstance(event, Verdict):
+                outcome.verdicts.append(event)
+                continue
+            site = event.site
+            if client.origin and cors.is_refused(client.origin, sites[site]):
+                outcome.verdicts.append(self._refusal(Refusal.ORIGIN, site))
+                continue
+            consent = "" if client.navigates else event.consent  # as for a pixel: a form on any page can post here
+            verdict = self._verdict(outcome, "tag", site, consent, sent)
+            if verdict.source == "fresh" and outcome.visitor:
+                visitor = outcome.visitor  # one for the whole batch
+            else:
+                visitor = self._visitor(sent, verdict)
+                if verdict.set_cookies and visitor:
+                    outcome.visitor = visitor
+            if verdict.recorded:
+                text = _escaped(event.body(with_user_id=verdict.allowed))
+                outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor))
+        return outcome
+
+    def _split(self, outcome: Outcome, raw: bytes, coding: str) -> list[Any]:
+        """Return the events of a body; none, and a refusal in `outcome`, where it cannot be read."""
+        try:
+            return events_body.split(events_body.inflate(raw, coding) if coding else raw)
+        except (TooLarge, Unreadable) as problem:
+            refusal = Refusal.TOO_LARGE if isinstance(problem, TooLarge) else Refusal.BAD_BODY
+            outcome.verdicts.append(self._refusal(refusal, ""))
+            outcome.whole, outcome.detail = True, str(problem)
+            return []
+
+    def unread(self, route: int, refusal: Refusal, detail: str, client: Client = NO_CLIENT) -> Outcome:
+        """Return the outcome of a body that is refused before it is read."""
+        outcome = Outcome(route, client.origin, own_site=client.own_site)
+        outcome.verdicts.append(self._refusal(refusal, ""))
+        outcome.whole, outcome.detail = True, detail
+        return outcome
+
+    def server_post(self, raw: bytes, coding: str, allowed: Mapping[str, Site]) -> Outcome:
+        """Decide the body of a `POST /v1/events` whose token is good for the sites in `allowed`.
+
+        The request's own headers and address are the server's, not the visitor's: only the event's fields count. A
+        visitor id is kept where the site's policy and the event's consent allow one.
+        """
+        outcome = Outcome(SERVER_EVENTS, "")
+        for raw_event in self._split(outcome, raw, coding):
+            event = self._judged(raw_event, server=True)
+            if isinstance(event, Verdict):
+                outcome.verdicts.append(event)
+                continue
+            site = event.site
+            if site not in allowed:
+                outcome.verdicts.append(self._refusal(Refusal.UNAUTHORIZED, site))
+                continue
+            address = canonical(event.ip) or ""
+            if event.ip and not address:
+                outcome.verdicts.append(self._refusal(Refusal.BAD_BODY, site))
+                continue
+            client = NO_CLIENT._replace(
+                user_agent=event.user_agent, agent_json=b'"' + text_json("user_agent", event.user_agent)
+            )
+            sent = Sent(client, b"", NONE, address)
+            verdict = self._verdict(outcome, "server", site, event.consent, sent)
+            if not verdict.recorded:
+                continue
+            if verdict.source != "cookieless":
+                visitor = inner_json(event.visitor_id) if verdict.source else b""
+            else:
+                visitor = self._visitor(sent, verdict) if address else b""
+            text = _escaped(event.body(with_user_id=verdict.allowed))
+            outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor))
+        return outcome
+
+    def named_click(self, code: str, query: str, sent: Sent, *, counts: bool) -> Outcome:
+        """Decide a request for a link of `links.toml`; `counts` is false for a HEAD, by which link checkers ask."""
+        link = self.ruleset.links.get(code)
+        if link is None:
+            return self._refused(CLICK, "", Refusal.UNKNOWN_LINK)
+        passed_on = links.passed_on(query) if query else ()
+        url = links.with_parameters(link.to, (*link.utm, *passed_on))
+        return self._click(link.site, url, code, sent, counts)
+
+    def signed_click(self, query: str, sent: Sent, *, counts: bool) -> Outcome:
+        """Decide a request for a link that carries its destination and a signature; `counts` as above."""
+        target = links.verify(query, self.ruleset.link_keys)
+        site = None if target is None else self.ruleset.sites.get(target.site)
+        if target is None or site is None:
+            return self._refused(CLICK, "", Refusal.BAD_SIGNATURE)
+        if site.redirect_hosts and links.host_of(target.url) not in site.redirect_hosts:
+            return self._refused(CLICK, "", Refusal.BAD_SIGNATURE)
+        url = links.with_parameters(target.url, links.passed_on(query))
+        return self._click(target.site, url, "", sent, counts)
+
+    def _click(self, site: str, url: str, code: str, sent: Sent, counts: bool) -> Outcome:
+        """Decide a click on a good link; the person is led on whatever becomes of the hit.
+
+        A link takes no consent parameter: anyone may write one into a link. The click id is the hit's own id; a visitor
+        who has refused gets none, for it would tie the click to the page.
+        """
+        outcome = Outcome(CLICK, "")
+        outcome.location = url
+        if not counts:
+            return outcome
+        verdict = self._verdict(outcome, "click", site, "", sent)
+        visitor = self._visitor(sent, verdict)
+        if verdict.set_cookies:
+            outcome.visitor = visitor
+        if verdict.recorded:
+            tail = self._ids.tail()
+            body = {"event": "click"}
+            if code:
+                body["link_code"] = code
+            if verdict.consent != "refused":
+                hit_id = f"{self._now_ms:012x}7{tail.decode('ascii')}"
+                outcome.location = links.with_parameters(url, ((click_ids.OWN, hit_id),))
+                body["click_id"] = hit_id
+            body["url"] = outcome.location
+            outcome.records.append(self._record(verdict, tail, _escaped(_json(body)), sent, visitor))
+        return outcome
+
+    def sites_of(self, authorization: str) -> dict[str, Site]:
+        """Return the sites whose token an `Authorization` header bears. Found by the token's digest."""
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            return {}
+        digest = sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+        return self._sites_of_token.get(digest, {})
+
+    def counts(self) -> list[tuple[str, str, int]]:
+        """Return (site, result, hits) since the last call; the result is `accepted` or a refusal."""
+        return self.verdicts.counts()
+
+    def _verdict(self, outcome: Outcome, kind: Kind, site: str, consent: str, sent: Sent) -> Verdict:
+        verdict = self.verdicts.find(kind, site, consent, sent.client.signals, sent.cookies.state)
+        verdict.hits += 1
+        outcome.verdicts.append(verdict)
+        return verdict
+
+    def _refused(self, route: int, origin: str, refusal: Refusal) -> Outcome:
+        outcome = Outcome(route, origin)
+        outcome.verdicts.append(self._refusal(refusal, ""))
+        return outcome
+
+    def _refusal(self, refusal: Refusal, site: str) -> Verdict:
+        verdict = self.verdicts.refused(refusal, site)
+        verdict.hits += 1
+        return verdict
+
+    def _judged(self, raw: Any, *, server: bool) -> Event | Verdict:
+        named = raw.get("site") if isinstance(raw, dict) else getattr(raw, "site", None)
+        event = events_body.judge(raw, self._now_ms, back_ms=self.ruleset.back_ms, server=server)
+        if isinstance(event, Refusal):
+            # Named where it can be, so that the metric shows the operator whose events are refused.
+            known = isinstance(named, str) and named in self.ruleset.sites
+            return self._refusal(event, str(named) if known else "")
+        if event.site not in self.ruleset.sites:
+            return self._refusal(Refusal.UNKNOWN_SITE, "")
+        return event
+
+    def _visitor(self, sent: Sent, verdict: Verdict) -> bytes:
+        """Return the visitor's id, as digits."""
+        source = verdict.source
+        if source == "cookie":
+            return sent.cookies.visitor
+        if source == "fresh":
+            return self._ids.visitor_digits()
+        if source == "cookieless":
+            return self.ruleset.cookieless(verdict.site, sent.ip, sent.client.user_agent).encode("ascii")
+        return b""
+
+    def _record(self, verdict: Verdict, tail: bytes, text: bytes, sent: Sent, visitor: bytes) -> bytes:
+        """Return the bytes that `contract.encode` would return for this hit.
+
+        `tail` ends the hit's id; `text` is its query or body, and `visitor` the visitor's id, as JSON writes them
+        between the quotes.
+        """
+        client = sent.client
+        ip_json = verdict.ip_json.get(sent.ip)
+        if ip_json is None:
+            ip_json = text_json("ip", truncate(sent.ip, verdict.ip))
+            if len(verdict.ip_json) >= _MOST_ADDRESSES:
+                verdict.ip_json.clear()
+            verdict.ip_json[sent.ip] = ip_json
+        parts = [
+            self._id_json,
+            tail,
+            self._at_json,
+            verdict.prefix,
+            text,
+            client.agent_json,
+            sent.referer_json,
+            client.rest_json,
+            ip_json,
+        ]
+        if visitor:
+            parts += (b',"visitor_id":"', visitor, verdict.kind_json)
+        parts.append(verdict.consent_json)
+        return b"".join(parts)
+
+
+def _escaped(json: bytes) -> bytes:
+    """Return JSON as it stands between the quotes of a JSON string. Encoded JSON holds no control characters."""
+    return json.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
+def _by_token(sites: Sites) -> dict[str, dict[str, Site]]:
+    found: dict[str, dict[str, Site]] = {}
+    for key, site in sites.items():
+        for digest in site.tokens:
+            found.setdefault(digest, {})[key] = site
+    return found

@@ -63,6 +63,6 @@ def is_recent(time: str, now_ms: int, back_ms: int) -> bool:
     return ms is not None and now_ms - back_ms <= ms <= now_ms + AHEAD_MS
 
 
-def without_user_id(query: str) -> str:
+def without_user_id(query: bytes) -> bytes:
     """Return the query without its `uid`: a visitor who may not be identified may not be named by the sender either."""
-    return "&".join(pair for pair in query.split("&") if pair.partition("=")[0] != "uid")
+    return b"&".join([pair for pair in query.split(b"&") if pair.partition(b"=")[0] != b"uid"])

@@ -11,12 +11,12 @@ from typing import Final, NamedTuple, cast
 from aiohttp import web
 
 from collector.http import app
-from collector.http.connection import Lane
-from collector.http.ids import Ids
-from collector.http.ingest import Intake
+from collector.http.connection import Connections
+from collector.http.ingest import Ingest
 from collector.metrics import Tally
+from collector.policy.ids import Ids
 from collector.policy.ruleset import Ruleset
-from collector.spool.group_commit import Turn
+from collector.spool.group_commit import GroupCommit
 from collector.spool.inventory import Chunk
 from collector.spool.spool import Spool
 from collector.spool.writer import Fsync
@@ -43,22 +43,22 @@ def ingest(
     disk: ThreadPoolExecutor,
     on_written: Callable[[list[Chunk]], None],
     tally: Tally,
-) -> Intake:
+) -> Ingest:
     """Return the path from a decided hit to the spool; `on_written` is called with each write, before its answers."""
-    turn = Turn(asyncio.get_running_loop(), spool, fsync, disk, on_written, tally)
-    return Intake(ruleset, turn, Ids(os.urandom), tally)
+    commit = GroupCommit(asyncio.get_running_loop(), spool, fsync, disk, on_written, tally)
+    return Ingest(ruleset, commit, Ids(os.urandom), tally)
 
 
 class Frontend:
     """A worker's connections and routes."""
 
-    def __init__(self, intake: Intake, bounds: Bounds) -> None:
+    def __init__(self, ingest: Ingest, bounds: Bounds) -> None:
         """Create the routes; nothing listens yet."""
-        self.intake: Final = intake
+        self.ingest: Final = ingest
         self._bounds: Final = bounds
-        self.app: Final = app.build(intake, bounds.body_timeout_s)
+        self.app: Final = app.build(ingest, bounds.body_timeout_s)
         self._runner: Final = web.AppRunner(self.app, access_log=None)
-        self.lane: Lane
+        self.connections: Connections
         self._listener: socket.socket
         self._server: asyncio.Server
 
@@ -66,36 +66,37 @@ class Frontend:
         """Serve the connections of a listening socket."""
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        self.lane = Lane(
-            self.intake,
+        self.connections = Connections(
+            self.ingest,
             loop,
             cast(web.Server, self._runner.server),
             most_connections=self._bounds.connections,
             head_timeout_s=self._bounds.head_timeout_s,
+            body_timeout_s=self._bounds.body_timeout_s,
             keepalive_s=self._bounds.keepalive_s,
         )
         self._listener = listener
-        self._server = await loop.create_server(self.lane, sock=listener)
+        self._server = await loop.create_server(self.connections, sock=listener)
 
     async def sweep(self) -> None:
         """Close connections that exceed a time bound, once a second. Runs until cancelled."""
         while True:
             await asyncio.sleep(1)
-            self.lane.sweep()
+            self.connections.sweep()
 
     def drain(self) -> None:
         """Tell clients in each answer to close the connection."""
-        self.intake.draining = True
-        self.lane.drain()
+        self.ingest.draining = True
+        self.connections.drain()
 
     async def close(self) -> None:
         """Close the port, answer every request that has arrived, close the connections."""
         await self._close_port()
-        self.intake.turn.flush()
-        self.lane.close_idle()
+        self.ingest.commit.flush()
+        self.connections.close_idle()
         await self._runner.shutdown()
         await self._runner.cleanup()
-        self.intake.turn.flush()
+        self.ingest.commit.flush()
 
     async def _close_port(self) -> None:
         """Close the port, and answer requests on open connections for a moment.
@@ -110,7 +111,7 @@ class Frontend:
         self._server.close()
         loop = asyncio.get_running_loop()
         for one in waiting:
-            await loop.connect_accepted_socket(self.lane, one)
+            await loop.connect_accepted_socket(self.connections, one)
         for _ in range(int(_LAST_S / _LOOK_S)):
-            if self.lane.connections:
+            if self.connections.open:
                 await asyncio.sleep(_LOOK_S)

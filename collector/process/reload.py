@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from collector.http.ingest import Intake
+from collector.http.ingest import Ingest
 from collector.metrics import Tally
 from collector.policy.client_address import PRESETS, Cdn, Trusted
 from collector.policy.ruleset import Ruleset
@@ -49,7 +49,7 @@ def build(settings: Settings, rules: Rules, salt: DailySalt) -> Ruleset:
 
 
 def tending(
-    intake: Intake,
+    ingest: Ingest,
     files: SiteFiles,
     broken: BadFile | None,
     hangup: asyncio.Event,
@@ -59,7 +59,7 @@ def tending(
     """Return the tasks that watch the files, and delete expired salts. `broken`: the worker began with older files."""
 
     def adopt(rules: Rules) -> None:
-        intake.ruleset = intake.ruleset._replace(sites=rules.sites, links=rules.links)
+        ingest.ruleset = ingest.ruleset._replace(sites=rules.sites, links=rules.links)
         tally.name_sites(rules.sites)
         tally.set("files_stale", 0)
         log.line("info", "sites and links read again", sites=len(rules.sites), links=len(rules.links))
@@ -68,7 +68,7 @@ def tending(
         tally.set("files_stale", 1)
         log.line("error", "the last good sites and links stay in use", problem=str(problem))
 
-    tally.name_sites(intake.ruleset.sites)
+    tally.name_sites(ingest.ruleset.sites)
     tally.set("files_stale", 0)
     if broken is not None:
         complain(broken)

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from collector.http.ingest import Intake
+from collector.http.ingest import Ingest
 from collector.kafka.forwarder import Forwarder, Plan
 from collector.metrics import WAITING_FOR_KAFKA, Report, Tally
 from collector.process import control as control_socket
@@ -85,11 +85,11 @@ class _Worker:
         self._disk: Final = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._files: Final = reload.files_of(settings, handover.last_good)
         rules, self._broken = self._files.read_or_last_good()
-        self._salt: Final = reload.salt_of(settings, Intake.now_ms)
+        self._salt: Final = reload.salt_of(settings, Ingest.now_ms)
         ruleset = reload.build(settings, rules, self._salt)
-        intake = frontend.ingest(ruleset, spool, settings.fsync, self._disk, self._forwarder.offer, tally)
+        ingest = frontend.ingest(ruleset, spool, settings.fsync, self._disk, self._forwarder.offer, tally)
         bounds = Bounds(settings.connections, settings.head_timeout_s, settings.body_timeout_s, settings.keepalive_s)
-        self.frontend: Final = Frontend(intake, bounds)
+        self.frontend: Final = Frontend(ingest, bounds)
         self._going: Final = asyncio.Event()
         self._orphaned: Final = asyncio.Event()
         """The supervisor is gone, or a task failed: no grace, no drain to Kafka."""
@@ -106,7 +106,7 @@ class _Worker:
         self._start(tend(self._spool, settings.fsync, self._disk))
         self._start(self.frontend.sweep())
         self._start(self._report(control, hangup))
-        for tending in reload.tending(self.frontend.intake, self._files, self._broken, hangup, self._salt, self._tally):
+        for tending in reload.tending(self.frontend.ingest, self._files, self._broken, hangup, self._salt, self._tally):
             self._start(tending)
         if settings.fsync == "interval":
             interval_s = settings.fsync_interval_ms / 1000
@@ -137,7 +137,7 @@ class _Worker:
         self._going.set()
 
     def _measure(self) -> Report:
-        self.frontend.lane.tell()
+        self.frontend.connections.count()
         _measure(self._tally, self._spool)
         met, trouble = self._forwarder.ever_connected, self._spool.trouble
         not_ready = f"spool: {trouble}" if trouble else "" if met else WAITING_FOR_KAFKA

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from collector.contract import Hit, decode
 from collector.http import app
-from collector.http.ingest import Intake
+from collector.http.ingest import Ingest
 from collector.metrics import Tally
 from collector.policy import links, sites
 from collector.policy.client_address import Trusted
@@ -68,9 +68,9 @@ to = "https://shop.example/"
 class Surface:
     """A running full lane."""
 
-    def __init__(self, client: "TestClient[web.Request, web.Application]", intake: Intake, folder: Path) -> None:
+    def __init__(self, client: "TestClient[web.Request, web.Application]", ingest: Ingest, folder: Path) -> None:
         self.client = client
-        self.intake = intake
+        self.ingest = ingest
         self.folder = folder
         self.hits: list[Hit] = []
 
@@ -80,7 +80,8 @@ class Surface:
 
     def counted(self, site: str, result: str) -> float:
         """Return `hits_total` of a site and result."""
-        return self.intake.tally.values.get(("hits_total", site, result), 0)
+        self.ingest.count()
+        return self.ingest.tally.values.get(("hits_total", site, result), 0)
 
 
 @asynccontextmanager
@@ -90,7 +91,7 @@ async def running(folder: Path, most_bytes: int = 1 << 30) -> AsyncIterator[Surf
     ruleset = Ruleset(
         sites=known,
         trusted=Trusted(["127.0.0.1"]),
-        cookieless=DailySalt(folder / "salt", Intake.now_ms, os.urandom, lambda why: None),
+        cookieless=DailySalt(folder / "salt", Ingest.now_ms, os.urandom, lambda why: None),
         links=links.parse(LINKS.encode(), known),
         link_keys=(LINK_KEY,),
     )
@@ -101,11 +102,11 @@ async def running(folder: Path, most_bytes: int = 1 << 30) -> AsyncIterator[Surf
         def written(chunks: list[Chunk]) -> None:
             surface.hits.extend(decode(payload) for chunk in chunks for payload in unpack(chunk.block))
 
-        intake = frontend.ingest(ruleset, spool, "never", disk, written, tally)
-        server = TestServer(app.build(intake), skip_url_asserts=True)
+        ingest = frontend.ingest(ruleset, spool, "never", disk, written, tally)
+        server = TestServer(app.build(ingest), skip_url_asserts=True)
         await server.start_server(auto_decompress=False)
         async with TestClient(server, auto_decompress=False) as client:
-            surface = Surface(client, intake, folder / "spool")
+            surface = Surface(client, ingest, folder / "spool")
             yield surface
-        intake.turn.flush()
+        ingest.commit.flush()
     spool.close()

@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import uvloop
 from collector import contract
 from collector.contract import Hit
 from collector.metrics import Tally
-from collector.policy import sites
+from collector.policy import links, sites
 from collector.policy.client_address import Trusted
 from collector.policy.ruleset import Ruleset
 from collector.process import frontend
@@ -25,11 +26,42 @@ from collector.spool.spool import Spool
 from collector.spool.writer import Fsync
 from tests.collector.running import SITES
 
+TOKEN = "correct horse battery staple"
+LINK_KEY = b"the operator's link key"
+_SITES = sites.parse(
+    SITES.encode()
+    + f"""
+[sites.listed]
+consent = "assumed"
+origins = ["https://shop.example"]
+tokens = ["{sha256(TOKEN.encode()).hexdigest()}"]
+redirect_hosts = ["shop.example"]
+[sites.closed]
+consent = "assumed"
+origins = ["https://shop.example"]
+unlisted_origins = "refuse"
+""".encode()
+)
+_LINKS = b"""
+[links.yt-launch]
+site = "demo"
+to = "https://shop.example/p/1?color=blue#reviews"
+source = "youtube"
+medium = "video"
+[links.strict]
+site = "strict"
+to = "https://shop.example"
+[links.shop]
+site = "shop"
+to = "https://shop.example/?_pid=%30"
+"""
 RULESET = Ruleset(
-    sites.parse(SITES.encode()),
+    _SITES,
     domain="example.com",
     trusted=Trusted(["127.0.0.0/8"]),
     geo_headers=("cf-ipcountry", "", "cf-ipcity"),
+    links=links.parse(_LINKS, _SITES),
+    link_keys=(LINK_KEY,),
     cookieless=lambda site, ip, user_agent: f"{abs(hash((site, ip, user_agent))):032x}"[-32:],
 )
 
@@ -70,13 +102,13 @@ class One:
         listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = listener.getsockname()[1]
         self._frontend = loop.run_until_complete(self._serve(ruleset, fsync, bounds, listener))
-        self.intake, self.app, self.lane = self._frontend.intake, self._frontend.app, self._frontend.lane
+        self.ingest, self.app, self.connections = self._frontend.ingest, self._frontend.app, self._frontend.connections
         if blind:
-            self.lane.shortcut.close()
+            self.ingest.fast.close()
 
     async def _serve(self, ruleset: Ruleset, fsync: Fsync, bounds: Bounds, listener: socket.socket) -> Frontend:
-        intake = frontend.ingest(ruleset, self.spool, fsync, self._disk, self._note, self.tally)
-        served = Frontend(intake, bounds)
+        ingest = frontend.ingest(ruleset, self.spool, fsync, self._disk, self._note, self.tally)
+        served = Frontend(ingest, bounds)
         await served.listen(listener)
         return served
 
@@ -91,7 +123,7 @@ class One:
 
     def fast(self) -> int:
         """Return how many requests the fast lane has answered so far."""
-        self.lane.tell()
+        self.connections.count()
         return int(self.tally.values.get(("requests_total", "fast"), 0))
 
     async def _ask(self, pieces: list[bytes], half_close: bool, wait_s: float) -> tuple[list[Answer], bool]:

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collector import contract
 from collector.contract import Hit
+from collector.contract.fields import TABLE
+from collector.policy import links
 from collector.policy.client_address import Trusted
 from tests.collector import scale
-from tests.collector.http.both_paths import RULESET, Answer, One, both
+from tests.collector.http.both_paths import LINK_KEY, RULESET, TOKEN, Answer, One, both
 
 UA = b"Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 ID = b"9f86d081884c7d659a2feaa0c55ad015"
@@ -28,6 +31,15 @@ def request(target: bytes, *lines: bytes, method: bytes = b"GET") -> bytes:
     return b"\r\n".join((method + b" " + target + b" HTTP/1.1", b"Host: px.example", *lines, b"", b""))
 
 
+def post(body: object, *lines: bytes, target: bytes = b"/e") -> bytes:
+    raw = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
+    return request(target, *lines, b"Content-Length: %d" % len(raw), method=b"POST") + raw
+
+
+PAGE = (b"Origin: https://shop.example", b"Referer: https://shop.example/", b"User-Agent: " + UA)
+BEARER = b"Authorization: Bearer " + TOKEN.encode()
+SIGNED = links.sign("listed", "https://shop.example/?a=%C3%BC", LINK_KEY).encode()
+
 _FRESH = re.compile(r"_pid=([0-9a-f]{32})")
 
 
@@ -37,13 +49,22 @@ def comparable(answers: list[Answer], hits: list[Hit], sent: bytes) -> tuple[obj
     def fresh(match: re.Match[str]) -> str:
         return "_pid=FRESH" if match[1].encode() not in sent else match[0]
 
-    told = [(a.status, tuple((n, _FRESH.sub(fresh, v)) for n, v in a.headers), a.body) for a in answers]
+    made = {hit.id: "MADE" for hit in hits}
+
+    def told_of(value: str) -> str:
+        value = _FRESH.sub(fresh, value)
+        for hit_id in made:
+            value = value.replace(hit_id, "MADE")
+        return value
+
+    told = [(a.status, tuple((n, told_of(v)) for n, v in a.headers), a.body) for a in answers]
     kept = []
     for hit in hits:
         assert re.fullmatch(r"[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}", hit.id), hit.id
         assert int(hit.id[:12], 16) == hit.at
         known = hit.visitor_kind != "cookie" or hit.visitor_id.encode() in sent
-        kept.append({**{f: getattr(hit, f) for f in hit.__struct_fields__}, "id": "", "at": 0})
+        fields = {f: getattr(hit, f) for f in hit.__struct_fields__}
+        kept.append({**fields, "id": "", "at": 0, "body": told_of(hit.body)})
         if not known:
             assert len(hit.visitor_id) == 32
             kept[-1]["visitor_id"] = "FRESH"
@@ -87,7 +108,64 @@ QUICK = [
     request(b"/p.gif?s=demo", b"x-forwarded-for: 2001:db8::77", b"Connection: keep-alive", b"Accept:"),
 ]
 
+QUICK += [
+    request(b"/p.gif?s=demo", b'Referer: "https://a.example/"'),
+    request(b"/p.gif?s=demo", b"Cookie: _pno=1; _pid=" + ID),
+    request(b"/p.gif?s=demo", b"Cookie: _pid=" + ID + b"; _pid=" + ID[::-1]),
+    request(b"/p.gif?s=demo", b"Cookie: _pid=short; _pk_id=1"),
+    request(b"/p.gif?s=demo&uid=42"),
+    request(b"/p.gif?s=shop&n=1", b"Sec-Fetch-Mode: navigate"),
+    request(b"/p.gif?s=demo&uid=a@b.example"),
+    request(b"/p.gif?s=demo", b"Origin: https://a.example"),
+    request(b"/p.gif?s=demo", method=b"OPTIONS"),
+    request(b"/p.gif?s=closed", b"Origin: https://a.example"),
+    request(b"/p.gif?s=listed", b"Origin: https://shop.example"),
+    request(b"/p.gif?s=shop&uid=42&n=0&x.plan=a%20b"),
+    post({"site": "demo"}),
+    post([{"site": "demo", "event": "pageview", "url": 'https://a.example/"q"', "title": "Grüße \\ ♥"}], *PAGE),
+    post([{"site": "demo", "id": str(n), "props": {"n": n, "on": True}} for n in range(10)], *PAGE),
+    post({"events": [{"site": "listed"}, {"site": "demo"}, {"site": "x"}, 1, {"site": "demo", "value": "x"}]}, *PAGE),
+    post({"site": "listed", "consent": True, "user_id": "u", "value": 0.1 + 0.2}, *PAGE, b"Cookie: _pid=" + ID),
+    post({"site": "shop", "user_id": "u"}, *PAGE, b"Cookie: a=b; _pcs=0; _pid=" + ID),
+    post({"site": "hash"}, *PAGE),
+    post({"site": "strict"}, *PAGE),
+    post({"site": "closed"}, *PAGE[1:], b"Origin: https://evil.example"),
+    post({"site": "demo", "unknown": 1}),
+    post({"site": "demo", "consent": "1"}, b"Sec-Fetch-Mode: navigate"),
+    post([]),
+    post(b"{"),
+    post(b"\xff"),
+    post(b'{"site":"demo"}' * 2, b"X-Request-Id: theirs"),
+    post([{"site": "listed", "visitor_id": "v-1", "ip": "203.0.113.9", "consent": "1"}], BEARER, target=b"/v1/events"),
+    post([{"site": "listed", "ip": "x"}, {"site": "demo"}], BEARER, target=b"/v1/events"),
+    post([{"site": "listed"}], b"Authorization: Bearer wrong", target=b"/v1/events"),
+    post([{"site": "listed"}], target=b"/v1/events"),
+    request(b"/c/yt-launch"),
+    request(b"/c/yt-launch", method=b"HEAD"),
+    request(b"/c/yt-launch?gclid=a%20b&fbclid=0123456789abcdef0123456789abcdef", b"Cookie: _pid=" + ID, b"Sec-GPC: 1"),
+    request(b"/c/strict"),
+    request(b"/c/shop?n=1", b"Cookie: _pcs=1"),
+    request(b"/c/nothing"),
+    request(b"/c/nothing", method=b"HEAD"),
+    request(b"/c?" + SIGNED),
+    request(b"/c?" + SIGNED + b"&gclid=7", b"Cookie: _pno=1"),
+    request(b"/c?" + SIGNED, method=b"HEAD"),
+    request(b"/c?" + SIGNED + b"x"),
+    request(b"/c"),
+    request(b"/e", b"Origin: https://shop.example", b"Access-Control-Request-Method: POST", method=b"OPTIONS"),
+    request(b"/c/yt-launch", b"Origin: https://evil.example", method=b"OPTIONS"),
+]
+
 FULL = [
+    post({"site": "demo"}, b"Content-Encoding: gzip"),
+    post({"site": "demo"}, target=b"/e?x=1"),
+    post({"site": "demo", "title": "x" * 17_000}),
+    post({"site": "demo"}, b"Connection: close"),
+    request(b"/e", b"Content-Length: 0", b"content-length: 0", method=b"POST"),
+    request(b"/e", method=b"POST"),
+    request(b"/nowhere", method=b"OPTIONS"),
+    request(b"/c/a/b"),
+    request(b"/c/%79t-launch"),
     request(b"/p.gif"),
     request(b'/p.gif?s=demo&t=a%22b"c'),
     request(b"/p.gif?s=demo&t=a\\b"),
@@ -97,21 +175,12 @@ FULL = [
     request(b"/p.gif?s=demo", b"User-Agent:  two blanks"),
     request(b"/p.gif?s=demo", b"REFERER: https://a.example/"),
     request(b"/p.gif?s=demo", b"Referer: https://a.example/", b"Referer: https://b.example/"),
-    request(b"/p.gif?s=demo", b'Referer: "https://a.example/"'),
     request(b"/p.gif?s=demo", b"Cookie: _pid=" + ID, b"Cookie: _pcs=0"),
-    request(b"/p.gif?s=demo", b"Cookie: _pno=1; _pid=" + ID),
-    request(b"/p.gif?s=demo", b"Cookie: _pid=" + ID + b"; _pid=" + ID[::-1]),
-    request(b"/p.gif?s=demo", b"Cookie: _pid=short; _pk_id=1"),
     request(b"/p.gif?s=demo", b"X-Forwarded-For: nonsense"),
     request(b"/p.gif?s=demo", b"X-Forwarded-For: 1.2.3.4", b"X-Forwarded-For: 5.6.7.8"),
     request(b"/p.gif?s=demo", b"Connection: close"),
     request(b"/p.gif?s=demo", b"Content-Length: 3") + b"abc",
-    request(b"/p.gif?s=demo&uid=42"),
-    request(b"/p.gif?s=shop&n=1", b"Sec-Fetch-Mode: navigate"),
-    request(b"/p.gif?s=demo&uid=a@b.example"),
-    request(b"/p.gif?s=demo", b"Origin: https://a.example"),
     request(b"/nowhere"),
-    request(b"/p.gif?s=demo", method=b"OPTIONS"),
     request(b"//p.gif?s=demo"),
     request(b"/p.gif/?s=demo"),
     request(b"/p%2Egif?s=demo"),
@@ -182,21 +251,99 @@ def test_any_pixel_request_means_the_same_in_both_lanes(tmp_path: Path) -> None:
         assert answered > tried / 10, "the fast lane hardly took part"
 
 
-def test_what_the_fast_lane_remembers_has_an_end(tmp_path: Path) -> None:
-    with both(tmp_path) as (fast, _):
-        shortcut = fast.lane.shortcut
-        shortcut.tick(1)
+JSON_TEXTS = st.one_of(
+    st.sampled_from(["demo", "shop", "hash", "listed", "closed", "", "1", "0", "9.90", "EUR", "a@b.c", '\\"\n']),
+    st.text(max_size=8).filter(lambda text: text.encode("utf-8", "ignore").decode() == text),
+)
+JSON_VALUES = st.one_of(JSON_TEXTS, st.integers(-10, 10**13), st.booleans(), st.none(), st.floats(allow_nan=False))
+SENT = st.builds(
+    lambda site, rest, props: {"site": site, **rest, **({"props": props} if props is not None else {})},
+    st.sampled_from(["demo", "shop", "quiet", "strict", "hash", "listed", "closed", "none"]),
+    st.dictionaries(
+        st.sampled_from([*(field.name for field in TABLE if field.name != "site"), "zz"]),
+        JSON_VALUES,
+        max_size=4,
+    ),
+    st.none() | st.dictionaries(JSON_TEXTS, JSON_VALUES, max_size=3),
+)
+BODIES = st.one_of(
+    SENT,
+    st.lists(SENT | JSON_VALUES, max_size=4),
+    st.lists(SENT, max_size=4).map(lambda events: {"events": events}),
+    st.binary(max_size=12),
+)
+ORIGINS = st.sampled_from([[], [b"Origin: https://shop.example"], [b"Origin: https://evil.example"]])
+TOKENS = st.sampled_from([[], [BEARER], [b"authorization: bearer " + TOKEN.encode()], [b"Authorization: Bearer x"]])
+
+
+def test_any_post_means_the_same_in_both_lanes(tmp_path: Path) -> None:
+    with both(tmp_path) as lanes:
+        tried = answered = 0
+
+        @settings(max_examples=scale.of(small=250, full=20_000), deadline=None, suppress_health_check=list(HealthCheck))
+        @given(st.sampled_from([b"/e", b"/e", b"/v1/events"]), BODIES, ORIGINS, TOKENS, st.lists(LINES, max_size=4))
+        def alike(target: bytes, body: object, origin: list[bytes], token: list[bytes], lines: list[bytes]) -> None:
+            nonlocal tried, answered
+            tried += 1
+            answered += agree(lanes, post(body, *origin, *token, *lines, target=target))
+
+        alike()
+        assert answered > tried / 10, "the fast path hardly took part"
+
+
+CLICKS = st.builds(
+    lambda path, pairs: path + b"&".join(name + b"=" + value for name, value in pairs),
+    st.sampled_from([b"/c/yt-launch?", b"/c/strict?", b"/c/shop?", b"/c/none?", b"/c?" + SIGNED + b"&", b"/c?"]),
+    st.lists(
+        st.tuples(st.sampled_from([b"gclid", b"awc", b"ScCid", b"_pcl", b"utm_source", b"n", b"k"]), VALUES), max_size=3
+    ),
+)
+
+
+def test_any_click_and_preflight_means_the_same_in_both_lanes(tmp_path: Path) -> None:
+    with both(tmp_path) as lanes:
+        tried = answered = 0
+
+        @settings(max_examples=scale.of(small=250, full=20_000), deadline=None, suppress_health_check=list(HealthCheck))
+        @given(st.sampled_from([b"GET", b"GET", b"HEAD", b"OPTIONS"]), CLICKS, ORIGINS, st.lists(LINES, max_size=4))
+        def alike(method: bytes, target: bytes, origin: list[bytes], lines: list[bytes]) -> None:
+            nonlocal tried, answered
+            tried += 1
+            answered += agree(lanes, request(target, *origin, *lines, method=method))
+
+        alike()
+        assert answered > tried / 10, "the fast path hardly took part"
+
+
+def test_every_record_is_what_the_contract_writes(lanes: tuple[One, One]) -> None:
+    for raw in (*QUICK, *FULL):
+        for one in lanes:
+            one.ask(raw)
+    for one in lanes:
+        assert len(one.written) > 40
+        for record in one.written:
+            assert record == contract.encode(contract.decode(record))
+
+
+def test_what_the_fast_path_remembers_has_an_end(tmp_path: Path) -> None:
+    with both(tmp_path) as (one, _):
+        fast = one.ingest.fast
+        fast.tick(1)
         for number in range(6000):
             name = str(number).encode()
             target = b"/p.gif?s=demo&t=" + name + b"&n=" + name
-            lines = (b"User-Agent: " + name, b"Referer: https://a.example/" + name, b"X-Forwarded-For: 10.1.2." + name)
-            shortcut.decide(request(target, *lines[:2]), f"10.0.{number >> 8}.{number & 255}")
-            shortcut.decide(request(b"/p.gif?s=demo&t=" + name, *lines), "127.0.0.1")
-        kept: list[Sized] = [shortcut._asked, shortcut._shapes, shortcut._referers, shortcut._places]
-        kept.append(shortcut._heads.blocks)
-        kept += [shape.places for shapes in shortcut._shapes.values() for shape in shapes.values()]
-        assert all(len(memory) <= 4097 for memory in kept)
-        assert len(shortcut._shapes) < 10
+            lines = (b"User-Agent: " + name, b"Referer: https://a.example/" + name, b"Origin: https://x" + name)
+            forwarded = f"X-Forwarded-For: 10.1.{number >> 8}.{number & 255}".encode()
+            fast.decide(request(target, *lines[:2]), b"", f"10.0.{number >> 8}.{number & 255}")
+            fast.decide(request(b"/p.gif?s=demo&t=" + name, *lines, forwarded), b"", "127.0.0.1")
+            body = b'{"site":"demo"}'
+            fast.decide(request(b"/e", *lines, b"Content-Length: %d" % len(body), method=b"POST"), body, "127.0.0.1")
+        verdicts = [verdict for group in fast.outcomes.verdicts._groups.values() for verdict in group.values()]
+        kept: list[Sized] = [*fast._blocks.known, *(verdict.ip_json for verdict in verdicts)]
+        assert max(len(memory) for memory in kept) > 1000
+        assert all(len(memory) <= 4096 for memory in kept)
+        assert len(verdicts) < 10
+        assert all(len(verdict.answers) < 5 for verdict in verdicts)
 
 
 @pytest.mark.parametrize("fsync_fails", [False, True])

@@ -45,4 +45,4 @@ async def test_nobody_but_the_doctor_is_told_and_nothing_is_kept(tmp_path: Path)
             assert "Access-Control-Allow-Origin" not in answer.headers
         assert surface.hits == []
         assert b"198.51" not in surface.spool_bytes()
-        assert not any(name[0] == "address_faults_total" for name in surface.intake.tally.values)
+        assert not any(name[0] == "address_faults_total" for name in surface.ingest.tally.values)

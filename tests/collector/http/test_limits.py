@@ -30,7 +30,7 @@ async def opened(one: One, *sent: bytes) -> tuple[asyncio.StreamReader, asyncio.
     for piece in sent:
         writer.write(piece)
         await writer.drain()
-    await until(lambda: one.lane.connections, "the connection is taken")
+    await until(lambda: one.connections.open, "the connection is taken")
     await asyncio.sleep(0.05)
     return reader, writer
 
@@ -38,8 +38,8 @@ async def opened(one: One, *sent: bytes) -> tuple[asyncio.StreamReader, asyncio.
 def later(one: One, seconds: float) -> None:
     """Have the sweep look as if so much time had passed."""
     now = one.loop.time() + seconds
-    for connection in list(one.lane.connections):
-        connection.expire(now, 10, 75)
+    for connection in list(one.connections.open):
+        connection.expire(now, 10, 20, 75)
 
 
 def status_after(one: One, *sent: bytes, seconds: float) -> bytes:
@@ -141,12 +141,12 @@ def test_a_client_that_does_not_read_stops_being_read(one: One) -> None:
         with pytest.raises((TimeoutError, ConnectionError)):
             async with asyncio.timeout(2):
                 await flood()
-        (connection,) = one.lane.connections
+        (connection,) = one.connections.open
         assert len(connection._held) < 1 << 20
         assert connection._transport.get_write_buffer_size() < 1 << 20
-        connection.expire(loop.time() + 61, 10, 75)
+        connection.expire(loop.time() + 61, 10, 20, 75)
         await asyncio.sleep(0.05)
-        assert not one.lane.connections
+        assert not one.connections.open
         writer.transport.abort()
         del reader
 
@@ -154,20 +154,39 @@ def test_a_client_that_does_not_read_stops_being_read(one: One) -> None:
 
 
 def test_a_body_that_does_not_come_in_time_gets_408(one: One) -> None:
-    sent = b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n{"
-    answers, closed = one.ask(sent, expected=2)
+    sent = b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n{"
+    answers, closed = one.ask(sent % 20_000, expected=2)
     assert [answer.status for answer in answers] == [408]
     assert closed
 
 
+def test_a_small_body_that_does_not_come_in_time_gets_408(lanes: tuple[One, One]) -> None:
+    sent = b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{"
+    assert status_after(lanes[0], sent, seconds=19) == b"OPEN"
+    assert status_after(lanes[0], sent, seconds=21).startswith(b"HTTP/1.1 408 ")
+    assert lanes[0].tally.values["request_errors_total", "408"] == 1
+
+
+@pytest.mark.parametrize("sizes", [(1, 9), (9, 1), (5, 5)])
+def test_a_body_may_come_in_pieces_and_with_the_next_request(one: One, sizes: tuple[int, int]) -> None:
+    body = b'{"site":"demo"}'
+    head = b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+    first, last = sizes
+    pieces = (head[:first], head[first:], body[:last], body[last:] + PIXEL + head + body, head, body)
+    answers, closed = one.ask(*pieces, expected=4)
+    assert [answer.status for answer in answers] == [202, 200, 202, 202]
+    assert not closed
+    assert len(one.hits()) == 4
+
+
 def test_a_connection_that_aiohttp_does_not_end_is_cut(one: One) -> None:
-    sent = b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n"
+    sent = b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 20000\r\n\r\n"
 
     async def run() -> int:
         _, writer = await opened(one, sent + b"{")
         later(one, 61)
         await asyncio.sleep(0.05)
         writer.transport.abort()
-        return len(one.lane.connections)
+        return len(one.connections.open)
 
     assert one.loop.run_until_complete(run()) == 0

@@ -51,11 +51,11 @@ def test_raw_bytes_get_the_answer_of_the_standard(
     assert [answer.status for answer in answers] == want
     assert closed == closes
     assert len(one.hits()) == case.get("hits", 0)
-    assert one.lane.turn.followers == []
+    assert all(not connection.due for connection in one.connections.open)
 
 
 def test_nothing_is_left_of_all_that(lanes: tuple[One, One]) -> None:
     for one in lanes:
         _, closed = one.ask(b"", half_close=True)
         assert closed
-        assert len(one.lane.connections) <= 1
+        assert len(one.connections.open) <= 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.policy import batch
+from collector.policy.outcome import Outcomes
 from tests.collector.surface import running
 
 MADE = re.compile(r"[0-9a-f]{16}")
@@ -37,14 +37,14 @@ async def test_an_answer_that_refuses_carries_the_edges_id(tmp_path: Path, sent:
 
 async def test_a_strangers_id_is_not_taken(tmp_path: Path) -> None:
     async with running(tmp_path) as surface:
-        surface.intake.ruleset = surface.intake.ruleset._replace(trusted=type(surface.intake.ruleset.trusted)())
+        surface.ingest.ruleset = surface.ingest.ruleset._replace(trusted=type(surface.ingest.ruleset.trusted)())
         async with surface.client.post("/e", data=b"{", headers={"X-Request-Id": "theirs"}) as answer:
             assert MADE.fullmatch(answer.headers["X-Request-Id"])
 
 
 async def test_each_cdn_has_a_header_of_its_own(tmp_path: Path) -> None:
     async with running(tmp_path) as surface:
-        surface.intake.ruleset = surface.intake.ruleset._replace(request_id_header="cf-ray")
+        surface.ingest.ruleset = surface.ingest.ruleset._replace(request_id_header="cf-ray")
         headers = {"X-Request-Id": "visitors-own", "CF-Ray": "230b030023ae2822-SJC"}
         async with surface.client.post("/e", data=b"{", headers=headers) as answer:
             assert answer.headers["X-Request-Id"] == "230b030023ae2822-SJC"
@@ -56,7 +56,7 @@ async def test_our_own_fault_is_logged_under_the_answers_id_and_nothing_else_of_
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("203.0.113.77 sent hunter2")
 
-    monkeypatch.setattr(batch, "from_tag", broken)
+    monkeypatch.setattr(Outcomes, "post", broken)
     async with running(tmp_path) as surface:
         headers = {"X-Request-Id": "edge-17", "Cookie": "session=hunter2", "X-Forwarded-For": "203.0.113.77"}
         async with surface.client.post("/e?secret=1", json={"site": "demo"}, headers=headers) as answer:

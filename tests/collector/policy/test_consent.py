@@ -1,5 +1,6 @@
 """Identity and consent, over every combination there is; and the cookie header, which anyone may write."""
 
+import re
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -10,11 +11,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.policy.consent import COOKIE_MAX_AGE_S, Identity, forget, identify
+from collector.policy.consent import COOKIE_MAX_AGE_S, DNT, GPC, VISITOR, Identity, forget, identify
+from collector.policy.cookies import HAS_ID, read
 from collector.policy.sites import Site
 from tests.collector import scale
 
-THEIRS, FRESH, HASH = "7" * 32, "f" * 32, "c" * 32
+THEIRS, FRESH = "7" * 32, "f" * 32
 TABLE: dict[str, list[dict[str, Any]]] = yaml.safe_load(Path(__file__).with_name("consent.yml").read_text())
 
 AXES: dict[str, tuple[Any, ...]] = {
@@ -52,23 +54,16 @@ def ask(facts: Mapping[str, Any]) -> Identity:
         cookies.append("_pno=1")
     return identify(
         Site(**{name: facts[name] for name in ("identity", "consent", "gpc", "dnt", "without_consent")}),
-        cookies="; ".join(cookies),
-        gpc=facts["sec_gpc"],
-        dnt=facts["sec_dnt"],
+        cookies=read("; ".join(cookies)).state,
+        signals=GPC * facts["sec_gpc"] + DNT * facts["sec_dnt"],
         consent_param=facts["n"],
-        fresh_id=FRESH,
         domain="",
-        cookieless=lambda: HASH,
     )
 
 
 def test_every_combination_is_decided_by_the_table() -> None:
-    visitors = {
-        "theirs": (THEIRS, "cookie"),
-        "fresh": (FRESH, "cookie"),
-        "hash": (HASH, "cookieless"),
-        "none": ("", "none"),
-    }
+    sources = {"theirs": "cookie", "fresh": "fresh", "hash": "cookieless", "none": ""}
+    kinds = {"theirs": "cookie", "fresh": "cookie", "hash": "cookieless", "none": "none"}
     for facts in COMBINATIONS:
         decided = first_row("consent", facts)
         want = first_row("outcome", facts | {"decided": decided})
@@ -77,10 +72,10 @@ def test_every_combination_is_decided_by_the_table() -> None:
         got = ask(facts)
         said = {"facts": facts, "got": got}
         assert got.consent == decided, said
-        assert (got.visitor_id, got.visitor_kind) == visitors[want["visitor"]], said
+        assert (got.source, got.visitor_kind) == (sources[want["visitor"]], kinds[want["visitor"]]), said
         assert (got.recorded, got.refusal) == (want.get("recorded", True), want.get("refusal", "")), said
         assert got.allowed == (facts["consent"] == "off" if decided == "unknown" else decided != "refused"), said
-        cookies = [cookie.replace("theirs", THEIRS).replace("fresh", FRESH) for cookie in want["cookies"]]
+        cookies = [re.sub("theirs|fresh", VISITOR, cookie) for cookie in want["cookies"]]
         assert [cookie.partition(";")[0] for cookie in got.set_cookies] == cookies, said
     unused = [row for rows in TABLE.values() for row in rows if "used" not in row]
     assert not unused, "a row that no combination reaches shows nothing"
@@ -94,7 +89,7 @@ def test_an_opt_out_never_asks_for_a_hash(facts: dict[str, Any]) -> None:
 def test_cookies_carry_the_attributes_that_were_promised() -> None:
     facts = {name: values[0] for name, values in AXES.items()} | {"consent": "assumed"}
     assert ask(facts).set_cookies == (
-        f"_pid={FRESH}; Max-Age={COOKIE_MAX_AGE_S}; Path=/; Secure; HttpOnly; SameSite=Lax",
+        f"_pid={VISITOR}; Max-Age={COOKIE_MAX_AGE_S}; Path=/; Secure; HttpOnly; SameSite=Lax",
     )
     assert forget("example.com", "_pid") == (
         "_pid=; Max-Age=0; Path=/; Domain=example.com; Secure; HttpOnly; SameSite=Lax",
@@ -102,16 +97,9 @@ def test_cookies_carry_the_attributes_that_were_promised() -> None:
 
 
 def visitor(cookies: str) -> str:
-    return identify(
-        Site(consent="assumed"),
-        cookies=cookies,
-        gpc=False,
-        dnt=False,
-        consent_param="",
-        fresh_id=FRESH,
-        domain="example.com",
-        cookieless=lambda: HASH,
-    ).visitor_id
+    known = read(cookies)
+    assert bool(known.visitor) == bool(known.state & HAS_ID)
+    return known.visitor.decode() or FRESH
 
 
 @pytest.mark.parametrize(
@@ -140,16 +128,7 @@ def test_only_our_own_well_formed_cookie_is_taken(cookies: str, expected: str) -
 @settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(st.text(alphabet="_pidcsno=01f7; \tx\0é\ud800", max_size=80), st.text(max_size=4))
 def test_any_cookie_header_gives_an_identity_and_only_well_formed_answers(cookies: str, n: str) -> None:
-    got = identify(
-        Site(),
-        cookies=cookies,
-        gpc=False,
-        dnt=False,
-        consent_param=n,
-        fresh_id=FRESH,
-        domain="",
-        cookieless=lambda: HASH,
-    )
+    got = identify(Site(), cookies=read(cookies).state, signals=0, consent_param=n, domain="")
     for cookie in got.set_cookies:
         assert cookie.isascii()
         assert cookie.isprintable()

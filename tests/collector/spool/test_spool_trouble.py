@@ -16,7 +16,7 @@ import pytest
 from collector.metrics import Tally
 from collector.spool.acknowledged import Position
 from collector.spool.disk import segments_in
-from collector.spool.group_commit import Turn, sync_regularly
+from collector.spool.group_commit import GroupCommit, sync_regularly
 from collector.spool.inventory import Limits
 from collector.spool.segment import scan
 from collector.spool.spool import Spool
@@ -373,20 +373,20 @@ async def test_hits_are_answered_503_while_the_disk_does_not_sync(
     """Under `interval` from the first failure on, not only the hits of an unlucky turn."""
     spool, tally = Spool(folder, LIMITS), Tally()
     with ThreadPoolExecutor(1) as disk:
-        turn = Turn(asyncio.get_running_loop(), spool, fsync, disk, lambda _: None, tally)
+        commit = GroupCommit(asyncio.get_running_loop(), spool, fsync, disk, lambda _: None, tally)
         syncing = asyncio.create_task(sync_regularly(spool, 0.01, disk, tally))
         with monkeypatch.context() as broken:
             broken.setattr(os, "fdatasync", failing(errno.EIO))
             with suppress(SpoolRefused):
-                await turn.accept(hits(1))
+                await commit.accept(hits(1))
             await until(lambda: spool.trouble == "fsync", "the failure is known")
             with pytest.raises(SpoolRefused, match="fsync"):
-                await turn.accept(hits(1))
+                await commit.accept(hits(1))
             spool.sweep()
             with pytest.raises(SpoolRefused, match="fsync"):
-                await turn.accept(hits(1))
+                await commit.accept(hits(1))
         seconds(spool)
-        await turn.accept(hits(1))
+        await commit.accept(hits(1))
         syncing.cancel()
         await asyncio.wait([syncing])
     assert tally.values["fsync_failures_total",] >= 1
