@@ -20,8 +20,6 @@ from tests.processes import Guard, Program
 hypothesis.settings.register_profile(
     "pharos", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
 )
-# `make unit`: few examples, so that it is over in seconds; `make test` takes them all.
-hypothesis.settings.register_profile("unit", hypothesis.settings.get_profile("pharos"), max_examples=20)
 hypothesis.settings.load_profile("pharos")
 
 pytest_plugins = ["tests.image", "tests.unit"]

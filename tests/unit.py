@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import hypothesis
 import pytest
 
 SYSTEM_MODULES: Final = frozenset(
@@ -37,6 +38,15 @@ FORBIDDEN: Final = frozenset(
 )
 """Events of sys.addaudithook that no unit test causes."""
 
+EXAMPLES: Final = 20
+"""Examples of a property in `make unit`."""
+hypothesis.settings.register_profile(
+    "unit",
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    print_blob=True,
+)
 _ROOT: Final = Path(__file__).parents[1]
 
 
@@ -97,13 +107,32 @@ def _files(name: str) -> list[Path]:
     return [file] if name.startswith("tests.") and file.is_file() else []
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m unit`, do not even import the files of system tests."""
+    only_unit = config.getoption("markexpr") == "unit"
+    is_test = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
+    return True if only_unit and is_test and is_system_file(collection_path) else None
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    few = config.getoption("--hypothesis-profile", None) == "unit"
     for item in items:
+        if few:
+            _take_few_examples(item)
         fixtures = SYSTEM_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         marked = item.get_closest_marker("system") or item.get_closest_marker("slow")
         if not fixtures and not marked and not is_system_file(item.path):
             item.add_marker(pytest.mark.unit)
+
+
+def _take_few_examples(item: pytest.Item) -> None:
+    """Bound the examples of a property that asks for more than the profile does."""
+    function = getattr(item, "obj", None)
+    own: hypothesis.settings | None = getattr(function, "_hypothesis_internal_use_settings", None)
+    if own is not None and own.max_examples > EXAMPLES:
+        # What hypothesis's own plugin reads and sets; `settings` cannot be applied to a function twice.
+        function._hypothesis_internal_use_settings = hypothesis.settings(own, max_examples=EXAMPLES)  # type: ignore[union-attr]
 
 
 @pytest.hookimpl(wrapper=True)

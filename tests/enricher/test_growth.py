@@ -4,6 +4,8 @@ import pytest
 
 from tests.enricher.growth import MOST_GROWTH, growths, steps
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("step", steps())
 def test_a_step_takes_linear_time(step: str) -> None:

@@ -12,6 +12,8 @@ from enricher import tables
 from tests.enricher import score
 from tests.enricher.score import Score, patterns_that_match_people, scores
 
+pytestmark = pytest.mark.slow
+
 EVERY = 1 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 7
 
 
