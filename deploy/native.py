@@ -31,8 +31,8 @@ COMPILED: Final = {
     "enricher": (
         "row/encode", "row/enrich",
         "rules/bots", "rules/cache", "rules/campaign", "rules/event_id", "rules/language",
-        "rules/redaction", "rules/referrer", "rules/registrable_domain", "rules/sent_fields", "rules/url",
-        "rules/user_agent",
+        "rules/own_hosts", "rules/redaction", "rules/referrer", "rules/registrable_domain", "rules/sent_fields",
+        "rules/url", "rules/user_agent",
         "stream/chunk", "stream/column_fetch", "stream/record_batch",
     ),
 }  # fmt: skip

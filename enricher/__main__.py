@@ -16,9 +16,10 @@ from enricher.mmdb import MmdbFile
 from enricher.row.enrich import Enricher
 from enricher.rules.sent_fields import milliseconds
 from enricher.settings import Settings, read
+from enricher.sites_file import SitesFile
 from enricher.stream.loop import TooManyDead
 from enricher.stream.loop import run as run_stream
-from enricher.tables import load_enricher, open_mmdb
+from enricher.tables import load_enricher, open_mmdb, open_sites
 from stage import log, version
 from stage.admin import Health, serve
 from stage.command_line import add_command
@@ -29,7 +30,7 @@ GC_ALLOCATIONS: Final = 50_000
 """Allocations between two collections of the youngest generation; Python's default of 700 costs 4 % more CPU."""
 
 
-async def _run(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None) -> int:
+async def _run(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None, sites: SitesFile | None) -> int:
     metrics, health, stopping = Metrics(), Health(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -46,7 +47,7 @@ async def _run(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None) ->
         sys.stderr.write(f"{error}\n")
         return 2
     health.not_ready = f"waiting for Kafka at {settings.kafka}"
-    watching = asyncio.create_task(_watch_mmdb(settings, enricher, mmdb))
+    watching = asyncio.create_task(_watch_files(settings, enricher, mmdb, sites))
     try:
         drained = await run_stream(settings, enricher, metrics, health, stopping)
     except TooManyDead as error:
@@ -59,12 +60,23 @@ async def _run(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None) ->
     return 0
 
 
-async def _watch_mmdb(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None) -> None:
-    """Open the MMDB file again when it has changed."""
-    while mmdb is not None:
+async def _watch_files(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None, sites: SitesFile | None) -> None:
+    """Open the MMDB file and sites.toml again when they have changed."""
+    while True:
         await asyncio.sleep(settings.geo_check_s)
         try:
-            if mmdb.reload():
+            if sites is not None and sites.reload():
+                enricher.own_hosts = sites.own_hosts
+                log.line("info", "sites.toml changed, read again", path=settings.sites)
+        except (OSError, ValueError) as error:
+            log.line(
+                "warning",
+                "sites.toml cannot be read, the old hosts stay in use",
+                path=settings.sites,
+                error=repr(error),
+            )
+        try:
+            if mmdb is not None and mmdb.reload():
                 enricher.forget_places()
                 log.line("info", "MMDB file changed, opened again", path=settings.geo_mmdb)
         except (OSError, ValueError) as error:
@@ -113,8 +125,13 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     try:
+        sites = open_sites(settings.sites)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"PHAROS_ENRICHER_SITES: {settings.sites}: {error}\n")
+        return 2
+    try:
         mmdb = open_mmdb(settings.geo_mmdb)
-        enricher = load_enricher(mmdb)
+        enricher = load_enricher(mmdb, sites.own_hosts if sites is not None else None)
     except (OSError, ValueError, RuntimeError) as error:
         sys.stderr.write(f"PHAROS_ENRICHER_GEO_MMDB: {settings.geo_mmdb}: {error}\n")
         return 2
@@ -131,7 +148,7 @@ def main() -> int:
         return replay.run(settings, wanted, enricher.enrich)
     log.take_over_libraries()
     try:
-        return uvloop.run(_run(settings, enricher, mmdb))
+        return uvloop.run(_run(settings, enricher, mmdb, sites))
     finally:
         log.settle()
 

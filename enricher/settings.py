@@ -52,8 +52,11 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     more; the sum must be below the supervisor's stop timeout (45 s in deploy/)."""
     geo_mmdb: str = ""
     """Path of an MMDB file with countries; empty: countries come only from the CDN's headers."""
+    sites: str = ""
+    """Path of the collector's `sites.toml`, of which each site's `hosts` and `ignored_referrers` are read; empty: a
+    referrer is internal only by the page's own domain."""
     geo_check_s: Count = 30
-    """How often the MMDB file is checked for a change."""
+    """How often the MMDB file and `sites.toml` are checked for a change."""
     brake_ratio: Ratio = 0.5
     """The stage stops when more than this share of a window's hits are dead letters."""
     brake_window_hits: Count = 1000

@@ -5,6 +5,7 @@ Each function opens its file once per call and keeps nothing.
 
 import json
 import tomllib
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,9 @@ import yaml
 from enricher.mmdb import MmdbFile
 from enricher.row.enrich import Enricher
 from enricher.rules import bots, campaign, channel, mail, referrer, user_agent
+from enricher.rules.own_hosts import OwnHosts
 from enricher.rules.registrable_domain import Hosts
+from enricher.sites_file import SitesFile
 
 DATA: Final = Path(__file__).parent / "rules" / "data"
 
@@ -86,10 +89,13 @@ def load_channels() -> channel.Channels:
     return channel.load(own("channels"))
 
 
-def load_enricher(locations: MmdbFile | None = None, *, remember: bool = True) -> Enricher:
+def load_enricher(
+    locations: MmdbFile | None = None, own_hosts: Mapping[str, OwnHosts] | None = None, *, remember: bool = True
+) -> Enricher:
     """Return an Enricher with every table: about half a second.
 
-    `locations` answers where the CDN named no country. Without `remember` nothing is cached: slow, same answers.
+    `locations` is asked where the CDN named no country, `own_hosts` has the hosts that are internal to a site. Without
+    `remember` nothing is cached: slow, same answers.
     """
     hosts = load_hosts()
     referrers = load_referrers(hosts)
@@ -102,6 +108,7 @@ def load_enricher(locations: MmdbFile | None = None, *, remember: bool = True) -
         campaigns=load_campaigns(referrers),
         channels=load_channels(),
         locations=locations,
+        own_hosts=own_hosts or {},
         remember=remember,
     )
 
@@ -114,3 +121,13 @@ def open_mmdb(path: str) -> MmdbFile | None:
         maxminddb.InvalidDatabaseError: it is not an MMDB file.
     """
     return MmdbFile(Path(path)) if path else None
+
+
+def open_sites(path: str) -> SitesFile | None:
+    """Open the collector's `sites.toml`; return None if no path is given.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not TOML, or a site's hosts are not a list of texts.
+    """
+    return SitesFile(Path(path)) if path else None

@@ -51,7 +51,8 @@ ALLOWED: dict[str, set[str]] = {
     "enricher.rules": {"collector.contract", "enricher.contract"},
     "enricher.row": {"collector.contract", "enricher.contract", "enricher.rules"},
     "enricher.mmdb": {"enricher.rules"},
-    "enricher.tables": {"enricher.mmdb", "enricher.row", "enricher.rules"},
+    "enricher.sites_file": {"enricher.rules"},
+    "enricher.tables": {"enricher.mmdb", "enricher.sites_file", "enricher.row", "enricher.rules"},
     "enricher.stream": {
         "collector.contract",
         "enricher.contract",
@@ -75,6 +76,7 @@ ALLOWED: dict[str, set[str]] = {
         "enricher.row",
         "enricher.rules",
         "enricher.mmdb",
+        "enricher.sites_file",
         "enricher.tables",
         "enricher.metrics",
         "enricher.settings",

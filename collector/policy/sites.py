@@ -44,6 +44,11 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Any other origin: `*` without credentials, or a refusal."""
     redirect_hosts: tuple[HostName, ...] = ()
     """Hosts that signed links may lead to; empty: any host that a good signature names."""
+    hosts: tuple[HostName, ...] = ()
+    """The site's own hosts, each with its subdomains, besides the one of a page: referrers of them are internal. Read
+    by the enricher."""
+    ignored_referrers: tuple[HostName, ...] = ()
+    """Hosts of others, such as payment providers, whose referrers are internal too. Read by the enricher."""
     tokens: tuple[Digest, ...] = ()
     """SHA-256 digests of the bearer tokens that may post to `/v1/events` for this site."""
 

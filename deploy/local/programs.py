@@ -112,6 +112,7 @@ def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
     }
     enricher = {
         "PHAROS_ENRICHER_KAFKA": place.kafka,
+        "PHAROS_ENRICHER_SITES": str(Path(settings.sites).resolve()),
         "PHAROS_ENRICHER_ADMIN_PORT": str(place.ports["enricher_admin_port"]),
     }
     sink = {

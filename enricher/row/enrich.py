@@ -6,7 +6,7 @@ it has the whole way of a hit.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast, final
 
 from msgspec.structs import astuple
@@ -22,6 +22,7 @@ from enricher.rules.event_id import RULES, event_id, is_hit_id, version
 from enricher.rules.geo import NOWHERE, Locations, Place, from_headers
 from enricher.rules.language import primary
 from enricher.rules.mail import Mail
+from enricher.rules.own_hosts import OwnHosts
 from enricher.rules.referrer import Kind as ReferrerKind
 from enricher.rules.referrer import Referrers
 from enricher.rules.registrable_domain import Hosts
@@ -29,6 +30,7 @@ from enricher.rules.sent_fields import NO_EXTRAS, Extras, PageView, Reader, Refu
 from enricher.rules.url import BadUrl, clean
 from enricher.rules.user_agent import Hints, UserAgents
 
+_NO_OWN_HOSTS: Final[dict[str, OwnHosts]] = {}
 _LATEST_MS: Final = 9_000_000_000_000
 _AGENT_LONGEST: Final = 1024
 _MIB: Final = 1 << 20
@@ -154,9 +156,11 @@ class Enricher:
         campaigns: Campaigns,
         channels: Channels,
         locations: Locations | None = None,
+        own_hosts: Mapping[str, OwnHosts] = _NO_OWN_HOSTS,
         remember: bool = True,
     ) -> None:
-        """Take the tables (`enricher.tables` reads them); `locations` is asked if no CDN named a country.
+        """Take the tables (`enricher.tables` reads them); `locations` is asked if no CDN named a country, `own_hosts`
+        (by site) has further hosts whose referrers are internal.
 
         Without `remember` nothing is cached: slow, same results.
         """
@@ -168,6 +172,7 @@ class Enricher:
         self._campaigns = campaigns
         self._channels = channels
         self.locations = locations
+        self.own_hosts = own_hosts
         self.dropped_fields: Counter[tuple[str, str]] = Counter()
         """How often a field was not usable, by site and name; the stream takes the counts out."""
         self._clients: Cache[ClientKey, ClientColumns] = Cache(
@@ -181,6 +186,13 @@ class Enricher:
             self._view,
             entries=100_000,
             max_bytes=24 * _MIB,
+            size=lambda view: 3 * sum(map(len, view)),
+            recurs=True,
+        )
+        self._internal_views: Cache[PageView, PageViewColumns] = Cache(
+            self._internal_view,
+            entries=20_000,
+            max_bytes=6 * _MIB,
             size=lambda view: 3 * sum(map(len, view)),
             recurs=True,
         )
@@ -235,14 +247,18 @@ class Enricher:
         except Refused as why:
             return why.refusal
         event, url, sent_view, client_event_id, user_id, props, extras = sent
-        view = self._views[sent_view]
+        inside = False
+        if self.own_hosts and sent_view[1]:
+            own = self.own_hosts.get(site)
+            inside = own is not None and own.contains(self._classified[sent_view[1]].host)
+        view = self._internal_views[sent_view] if inside else self._views[sent_view]
         if view.unusable or dropped or (extras is not None and extras.dropped):
             dropped = _all_dropped(dropped, view.unusable, extras, url, kind == "click" and sent_view[1] == referer)
             for name in dropped:
                 self.dropped_fields[site, name] += 1
         page = view.columns
         if extras is not None or kind == "open":
-            page = self._page_and_extras(sent_view, view, extras or NO_EXTRAS, mailed=kind == "open")
+            page = self._page_and_extras(sent_view, view, extras or NO_EXTRAS, mailed=kind == "open", inside=inside)
         agent = client.columns
         if kind == "open":
             agent = joined(start(agent, client.agent_size), self._opens[user_agent])
@@ -281,10 +297,12 @@ class Enricher:
             )
         )
 
-    def _page_and_extras(self, sent_view: PageView, view: PageViewColumns, extras: Extras, *, mailed: bool) -> Piece:
+    def _page_and_extras(
+        self, sent_view: PageView, view: PageViewColumns, extras: Extras, *, mailed: bool, inside: bool
+    ) -> Piece:
         """Return `url` to `currency` of a hit that sent more than a page view."""
         if extras.own or extras.click_id or mailed:
-            seen = self._seen(self._pages[sent_view[0]], sent_view, extras, mailed=mailed)
+            seen = self._seen(self._pages[sent_view[0]], sent_view, extras, mailed=mailed, inside=inside)
         else:
             seen = start(view.columns, view.seen_size)
         return joined(
@@ -308,6 +326,7 @@ class Enricher:
             "platforms": self._agents.platforms,
             "mail_openers": self._opens,
             "views": self._views,
+            "internal_views": self._internal_views,
             "pages": self._pages,
             "referrers": self._classified,
             "referrals": self._referrals,
@@ -340,18 +359,24 @@ class Enricher:
         return piece(open_kind == "scanner" and rule != "", rule if open_kind == "scanner" else "", open_kind)
 
     def _view(self, sent_view: PageView) -> PageViewColumns:
+        return self._view_columns(sent_view, inside=False)
+
+    def _internal_view(self, sent_view: PageView) -> PageViewColumns:
+        return self._view_columns(sent_view, inside=True)
+
+    def _view_columns(self, sent_view: PageView, *, inside: bool) -> PageViewColumns:
         page = self._pages[sent_view[0]]
-        seen = self._seen(page, sent_view, NO_EXTRAS, mailed=False)
+        seen = self._seen(page, sent_view, NO_EXTRAS, mailed=False, inside=inside)
         unusable: tuple[str, ...] = ("url",) if page.problem else ()
         if sent_view[1] and not self._classified[sent_view[1]].readable:
             unusable += ("referrer",)
         return PageViewColumns(joined(seen, _NO_EXTRAS), len(bytes(seen)), unusable)
 
-    def _seen(self, page: PageColumns, sent_view: PageView, extras: Extras, *, mailed: bool) -> Piece:
+    def _seen(self, page: PageColumns, sent_view: PageView, extras: Extras, *, mailed: bool, inside: bool) -> Piece:
         """Return `url` to `click_id`: of a page view, and of a campaign and click id in the hit's own query."""
         address, referrer, title = sent_view
         ref = self._classified[referrer]
-        inside = page.site != "" and ref.site == page.site
+        inside = inside or (page.site != "" and ref.site == page.site)
         named = ("", "internal", "") if inside else (ref.name, ref.kind, ref.term)
         utm, attribution, click_id = page.utm, page.attribution, page.click_id
         if extras.own and self._campaigns.named_in(extras.own):

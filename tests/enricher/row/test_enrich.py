@@ -3,6 +3,7 @@
 import itertools
 import json
 import string
+import tomllib
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -17,10 +18,13 @@ from hypothesis import strategies as st
 from collector.contract import Hit, Kind, decode, encode
 from collector.contract.fields import BY_QUERY, TABLE
 from collector.policy.client_address import PRESETS, Cdn
+from collector.policy.sites import parse as parse_sites
 from enricher.commands.explain import answers
 from enricher.contract import COLUMNS, DeadReason, Event, decode_row, encode_row
 from enricher.row.enrich import Enricher
+from enricher.rules import own_hosts
 from enricher.rules.event_id import RULES, version
+from enricher.rules.own_hosts import OwnHosts
 from enricher.rules.sent_fields import Reader, Refusal
 from enricher.stream.chunk import ChunkEnrichment, enrich_record
 from enricher.stream.record_batch import BatchWriter
@@ -146,6 +150,44 @@ def test_the_site_itself_is_no_referrer(enricher: Enricher) -> None:
     made = event(enricher, query="u=https://shop.example.co.uk/&r=https://www.example.co.uk/x?q=1")
     assert (made.referrer_kind, made.source, made.channel) == ("internal", "(direct)", "Direct")
     assert made.referrer == "https://www.example.co.uk/x?q=1"
+
+
+OWN = {"shop": OwnHosts(["shop-checkout.example", "paypal.com"])}
+
+
+@pytest.mark.parametrize("host", ["shop-checkout.example", "www.shop-checkout.example", "paypal.com", "www.paypal.com"])
+def test_a_sites_own_and_ignored_hosts_are_internal(host: str) -> None:
+    query = f"u=https://shop.example/thanks&r=https://{host}/pay?x=1"
+    for enricher in (load_enricher(own_hosts=OWN), load_enricher(own_hosts=OWN, remember=False)):
+        for _ in range(3):
+            made = event(enricher, query=query)
+            assert (made.referrer_kind, made.referrer_name, made.source, made.channel) == (
+                "internal", "", "(direct)", "Direct",
+            )  # fmt: skip
+            assert made.referrer_host == host
+            tagged = event(enricher, kind="tag", body=f'{{"url":"https://shop.example/","referrer":"https://{host}/"}}')
+            assert tagged.referrer_kind == "internal"
+            sold = event(enricher, query=query + "&e=purchase&v=1&utm_source=x")
+            assert (sold.referrer_kind, sold.source) == ("internal", "x"), "a campaign still counts"
+            assert event(enricher, site="blog", query=query).referrer_kind == "other", "of that site only"
+            assert event(enricher, query=query.replace(host, f"{host}.other.example")).referrer_kind == "other"
+
+
+def test_own_hosts_are_read_from_the_file_that_the_collector_takes() -> None:
+    text = (GOLDEN.parents[1] / "deploy" / "sites.example.toml").read_bytes()
+    found = own_hosts.load(tomllib.loads(text.decode()))
+    collected = parse_sites(text)
+    assert found.keys() == {key for key, site in collected.items() if site.hosts or site.ignored_referrers} == {"shop"}
+    assert all(
+        found["shop"].contains(host) for host in (*collected["shop"].hosts, *collected["shop"].ignored_referrers)
+    )
+    assert not found["shop"].contains("example")
+
+
+@pytest.mark.parametrize("text", ["[sites.a]\nhosts = 'x.example'", "[sites.a]\nignored_referrers = [1]"])
+def test_hosts_that_are_no_list_of_texts_are_refused_by_site(text: str) -> None:
+    with pytest.raises(ValueError, match=r"site 'a': (hosts|ignored_referrers)"):
+        own_hosts.load(tomllib.loads(text))
 
 
 def test_another_site_under_one_public_suffix_is_one(enricher: Enricher) -> None:

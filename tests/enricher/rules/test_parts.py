@@ -13,6 +13,7 @@ from enricher.mmdb import MmdbFile
 from enricher.rules.cache import _ENTRY_BYTES, Cache, Memory
 from enricher.rules.url import decode
 from enricher.settings import read
+from enricher.sites_file import SitesFile
 from enricher.stream.brake import Brake
 from enricher.tables import load_enricher, open_mmdb
 from tests.enricher.rules.mmdb import write
@@ -195,3 +196,20 @@ def test_the_cdns_country_stands_before_the_file(tmp_path: Path) -> None:
     by_nonsense = enricher.enrich(Hit(id="0" * 32, at=1, kind="pixel", site="shop", ip="203.0.113.0", geo_country="XX"))
     countries = [decode_row(row).country for row in (by_file, by_header, by_nonsense) if isinstance(row, bytes)]
     assert countries == ["AT", "CH", "AT"]
+
+
+def test_a_sites_file_is_read_again_after_a_change_and_a_broken_one_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "sites.toml"
+    path.write_text("[sites.shop]\nhosts = ['a.example']\n")
+    sites = SitesFile(path)
+    assert not sites.reload()
+    path.write_text("[sites.shop]\nhosts = ['a.example', 'b.example']\n")
+    assert sites.reload()
+    assert sites.own_hosts["shop"].contains("b.example")
+    path.write_text("[sites.shop]\nhosts = [")
+    with pytest.raises(ValueError, match="at end of document"):
+        sites.reload()
+    assert sites.own_hosts["shop"].contains("b.example")
+    path.write_text("[sites.shop]\n")
+    assert sites.reload()
+    assert sites.own_hosts == {}
