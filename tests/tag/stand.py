@@ -1,0 +1,134 @@
+"""A page's site and a collector for tests of the tag: the collector's routes over a real spool, behind a failing front.
+
+The page is on `shop.localhost`, the collector on `px.shop.localhost`: one site, and a secure context without TLS.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import ClientSession, web
+
+from collector.contract import Hit
+from collector.contract.fields import BY_QUERY
+from tests.collector.surface import Surface, running
+from tests.waiting import until
+
+Fault = Literal["", "503", "502", "reset", "reset after"]
+"""What becomes of a request: it passes; the front answers 503 as the collector does, or 502 as a CDN does; the
+connection is reset before the collector has the request, or after the collector has stored it."""
+
+STUB: Final = "<script>window.pharos=window.pharos||function(){(pharos.q=pharos.q||[]).push(arguments)}</script>"
+ONLINE: Final = "<script>Object.defineProperty(Navigator.prototype,'onLine',{get:()=>true,configurable:true})</script>"
+_HOP: Final = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
+
+
+class Stand:
+    """The two servers, and what has been stored."""
+
+    def __init__(self, surface: Surface) -> None:
+        self.surface = surface
+        self.pages: dict[str, tuple[str, Mapping[str, str]]] = {}
+        """HTML and headers by path."""
+        self.fault: Callable[[web.Request], Fault] = lambda request: ""
+        """Decides about each request for `/e` and `/p.gif`."""
+        self.site = self.collector = ""
+
+    def tag(self, attributes: str = "", site: str = "demo", host: str = "") -> str:
+        """Return the `<script>` element."""
+        return f'<script async src="{host or self.collector}/t.js" data-site="{site}" {attributes}></script>'
+
+    def page(
+        self, path: str, body: str = "", *, title: str = "Mug", attributes: str = "", head: str = "", **headers: str
+    ) -> str:
+        """Serve a page with the tag; returns its URL."""
+        html = f"<!doctype html><title>{title}</title>{head}{self.tag(attributes)}<body>{body}"
+        self.pages[path] = html, {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.site + path
+
+    def events(self, path: str = "") -> list[dict[str, Any]]:
+        """Return the stored events, in order of arrival: of all pages, or of one path under any query."""
+        found = [_event(hit) for hit in self.surface.hits]
+        pages = ([each, each.get("url", "").partition("?")[0].partition("#")[0]] for each in found)
+        return [event for event, page in pages if not path or page == self.site + path]
+
+    async def until(self, path: str, *names: str) -> list[dict[str, Any]]:
+        """Wait until events of these names of a page are stored; returns them in the order of the names."""
+
+        def look() -> list[dict[str, Any]]:
+            seen = {event["event"]: event for event in self.events(path)}
+            return [seen[name] for name in names] if seen.keys() >= set(names) else []
+
+        return await until(look, f"{names} of {path}", 30)
+
+
+def _event(hit: Hit) -> dict[str, Any]:
+    told: dict[str, Any] = {"kind": hit.kind, "consent": hit.consent, "visitor": hit.visitor_id, "props": {}}
+    if hit.body:
+        told |= orjson.loads(hit.body)
+    for name, text in parse_qsl(hit.query, keep_blank_values=True):
+        if name.startswith("x."):
+            told["props"][name[2:]] = text
+        elif name in BY_QUERY and BY_QUERY[name].stored:
+            told[BY_QUERY[name].name] = text
+    return told
+
+
+@asynccontextmanager
+async def stand(folder: Path) -> AsyncIterator[Stand]:
+    """Run both servers on 127.0.0.1."""
+    async with running(folder) as surface, ClientSession(auto_decompress=False) as client:
+        found = Stand(surface)
+        inner = f"http://127.0.0.1:{surface.client.port}"
+
+        async def forward(request: web.Request) -> web.StreamResponse:
+            fault = found.fault(request) if request.path in ("/e", "/p.gif") else ""
+            body = await request.read()
+            if fault == "503":
+                return web.Response(status=503, headers={"Access-Control-Allow-Origin": "*", "Retry-After": "1"})
+            if fault == "502":
+                return web.Response(status=502, text="<html>bad gateway", content_type="text/html")
+            if fault != "reset":
+                async with client.request(
+                    request.method, inner + request.raw_path, headers=_kept(request.headers), data=body or None
+                ) as answer:
+                    content = await answer.read()
+                if not fault:
+                    return web.Response(status=answer.status, headers=_kept(answer.headers), body=content)
+            assert request.transport is not None
+            request.transport.abort()
+            raise asyncio.CancelledError
+
+        async def serve(request: web.Request) -> web.Response:
+            if request.path not in found.pages:
+                return web.Response(status=404, text="<title>none</title>", content_type="text/html")
+            html, headers = found.pages[request.path]
+            return web.Response(text=html, content_type="text/html", headers=headers)
+
+        runners = []
+        for handler, host in ((serve, "shop.localhost"), (forward, "px.shop.localhost")):
+            application = web.Application(client_max_size=8 << 20)
+            application.router.add_route("*", "/{path:.*}", handler)
+            runner = web.AppRunner(application, access_log=None)
+            await runner.setup()
+            runners.append(runner)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            url = f"http://{host}:{runner.addresses[0][1]}"
+            if handler is serve:
+                found.site = url
+            else:
+                found.collector = url
+        try:
+            yield found
+        finally:
+            for runner in runners:
+                await runner.cleanup()
+
+
+def _kept(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the headers that an edge passes on."""
+    return [(name, value) for name, value in headers.items() if name.lower() not in _HOP]
