@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
@@ -24,6 +25,7 @@ connection is reset before the collector has the request, or after the collector
 
 STUB: Final = "<script>window.pharos=window.pharos||function(){(pharos.q=pharos.q||[]).push(arguments)}</script>"
 ONLINE: Final = "<script>Object.defineProperty(Navigator.prototype,'onLine',{get:()=>true,configurable:true})</script>"
+HOSTS: Final = ("shop.localhost", "px.shop.localhost")
 _HOP: Final = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
 
 
@@ -37,6 +39,8 @@ class Stand:
         self.fault: Callable[[web.Request], Fault] = lambda request: ""
         """Decides about each request for `/e` and `/p.gif`."""
         self.site = self.collector = ""
+        self.missing = "<title>none</title>"
+        """HTML of the answer to any other path, a 404."""
 
     def tag(self, attributes: str = "", site: str = "demo", host: str = "") -> str:
         """Return the `<script>` element."""
@@ -79,8 +83,8 @@ def _event(hit: Hit) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def stand(folder: Path) -> AsyncIterator[Stand]:
-    """Run both servers on 127.0.0.1."""
+async def stand(folder: Path, tls: SSLContext | None = None, hosts: tuple[str, str] = HOSTS) -> AsyncIterator[Stand]:
+    """Run both servers on 127.0.0.1, over TLS if there is a context; `hosts` are the page's and the collector's."""
     async with running(folder) as surface, ClientSession(auto_decompress=False) as client:
         found = Stand(surface)
         inner = f"http://127.0.0.1:{surface.client.port}"
@@ -105,19 +109,20 @@ async def stand(folder: Path) -> AsyncIterator[Stand]:
 
         async def serve(request: web.Request) -> web.Response:
             if request.path not in found.pages:
-                return web.Response(status=404, text="<title>none</title>", content_type="text/html")
+                return web.Response(status=404, text=found.missing, content_type="text/html")
             html, headers = found.pages[request.path]
-            return web.Response(text=html, content_type="text/html", headers=headers)
+            kind = "text/javascript" if request.path.endswith(".js") else "text/html"
+            return web.Response(text=html, content_type=kind, headers=headers)
 
         runners = []
-        for handler, host in ((serve, "shop.localhost"), (forward, "px.shop.localhost")):
+        for handler, host in zip((serve, forward), hosts, strict=True):
             application = web.Application(client_max_size=8 << 20)
             application.router.add_route("*", "/{path:.*}", handler)
             runner = web.AppRunner(application, access_log=None)
             await runner.setup()
             runners.append(runner)
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            url = f"http://{host}:{runner.addresses[0][1]}"
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+            url = f"http{'s' if tls else ''}://{host}:{runner.addresses[0][1]}"
             if handler is serve:
                 found.site = url
             else:

@@ -181,7 +181,7 @@ async def test_a_script_that_an_optimiser_changed(site: Stand, browser: Browser,
     async with visit(browser, site.page("/plain")) as page:
         source = await page.evaluate("fetch(document.querySelector('script').src).then(r => r.text())")
     attributes = f'data-site="demo" data-api="{site.collector}/"'
-    site.pages["/cache/t.js"] = source, {"Content-Type": "text/javascript"}
+    site.pages["/cache/t.js"] = source, {}
     script = {
         "module": f'<script type="module" src="{site.collector}/t.js" data-site="demo"></script>',
         "inline": f"<script {attributes}>{source}</script>",
