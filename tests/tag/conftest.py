@@ -1,4 +1,4 @@
-"""One browser and one stand for the tests of a module."""
+"""One browser and one pair of servers for the tests of a module."""
 
 from collections.abc import AsyncIterator
 
@@ -7,12 +7,12 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests.browser import chromium
-from tests.tag.stand import Stand, stand
+from tests.tag.servers import Servers, servers
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with stand(tmp_path_factory.mktemp("stand")) as found:
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    async with servers(tmp_path_factory.mktemp("servers")) as found:
         yield found
 
 

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser
 
-from tests.tag.stand import ONLINE, STUB, Fault, Stand
+from tests.tag.servers import ONLINE, STUB, Fault, Servers
 from tests.tag.visit import visit
 from tests.waiting import until
 
@@ -16,14 +16,14 @@ IMAGES_ONLY = "default-src 'none'; script-src 'unsafe-inline' *; img-src *"
 TYPES = "require-trusted-types-for 'script'; trusted-types 'none'"
 
 
-def failing(site: Stand, *faults: Fault) -> None:
+def failing(site: Servers, *faults: Fault) -> None:
     """Let the next requests fail in turn."""
     left = list(faults)
     site.fault = lambda request: left.pop(0) if left else ""
 
 
 @pytest.mark.parametrize("fault", ["503", "502", "reset", "reset after"])
-async def test_a_failed_request_is_sent_again_with_its_id(site: Stand, browser: Browser, fault: Fault) -> None:
+async def test_a_failed_request_is_sent_again_with_its_id(site: Servers, browser: Browser, fault: Fault) -> None:
     path = f"/fails-{fault.replace(' ', '-')}"
     failing(site, fault, fault)
     async with visit(browser, site.page(path)) as page:
@@ -36,7 +36,7 @@ async def test_a_failed_request_is_sent_again_with_its_id(site: Stand, browser: 
     site.fault = lambda request: ""
 
 
-async def test_events_arrive_in_order_after_an_outage(site: Stand, browser: Browser) -> None:
+async def test_events_arrive_in_order_after_an_outage(site: Servers, browser: Browser) -> None:
     down = [True]
     asked: list[str] = []
 
@@ -56,13 +56,13 @@ async def test_events_arrive_in_order_after_an_outage(site: Stand, browser: Brow
     assert [name for name in names if name != "engagement"] == ["pageview", "first", "second", "third"]
 
 
-async def test_an_outage_without_another_event_ends_by_itself(site: Stand, browser: Browser) -> None:
+async def test_an_outage_without_another_event_ends_by_itself(site: Servers, browser: Browser) -> None:
     failing(site, "503", "503")
     async with visit(browser, site.page("/pause", head=ONLINE)):
         await site.until("/pause", "pageview")
 
 
-async def test_what_one_page_could_not_send_the_next_one_does(site: Stand, browser: Browser) -> None:
+async def test_what_one_page_could_not_send_the_next_one_does(site: Servers, browser: Browser) -> None:
     down = [True]
     site.fault = lambda request: "503" if down[0] else ""
     next_page = site.page("/kept-next", attributes='data-consent="1"')
@@ -79,7 +79,7 @@ async def test_what_one_page_could_not_send_the_next_one_does(site: Stand, brows
     ("attributes", "kept"), [("", 0), ('data-keep="1"', 1), ('data-keep="1" data-consent="0"', 0), ("data-keep", 0)]
 )
 async def test_the_browser_keeps_nothing_unless_it_may(
-    site: Stand, browser: Browser, attributes: str, kept: int
+    site: Servers, browser: Browser, attributes: str, kept: int
 ) -> None:
     site.fault = lambda request: "503"
     site.pages["/empty"] = "<title>empty</title>", {}
@@ -90,7 +90,7 @@ async def test_the_browser_keeps_nothing_unless_it_may(
     site.fault = lambda request: ""
 
 
-async def test_ids_are_uuids_of_version_7_and_a_driven_browser_says_so(site: Stand, browser: Browser) -> None:
+async def test_ids_are_uuids_of_version_7_and_a_driven_browser_says_so(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/ids")) as page:
         before = await page.evaluate("Date.now()")
         (view,) = await site.until("/ids", "pageview")
@@ -100,7 +100,7 @@ async def test_ids_are_uuids_of_version_7_and_a_driven_browser_says_so(site: Sta
     assert view["webdriver"] == "1"
 
 
-async def test_a_clock_that_is_wrong_costs_nothing(site: Stand, browser: Browser) -> None:
+async def test_a_clock_that_is_wrong_costs_nothing(site: Servers, browser: Browser) -> None:
     ahead = "<script>{const real=Date.now;Date.now=()=>real()+36e5}</script>"
     failing(site, "502", "502")
     async with visit(browser, site.page("/clock", head=ahead)):
@@ -109,7 +109,7 @@ async def test_a_clock_that_is_wrong_costs_nothing(site: Stand, browser: Browser
     assert 100 <= int(view["age"]) < 60_000
 
 
-async def test_over_64_kib_a_turn(site: Stand, browser: Browser) -> None:
+async def test_over_64_kib_a_turn(site: Servers, browser: Browser) -> None:
     send = """() => { for (const name of ['a', 'b', 'c']) {
         const props = {};
         for (let i = 0; i < 31; i++) props['k' + i] = 'é'.repeat(1024);
@@ -121,7 +121,7 @@ async def test_over_64_kib_a_turn(site: Stand, browser: Browser) -> None:
     assert [len(event["props"]) for event in found] == [31, 31, 31]
 
 
-async def test_what_is_too_long_is_cut_and_what_utf_8_cannot_write_is_repaired(site: Stand, browser: Browser) -> None:
+async def test_what_is_too_long_is_cut_and_what_utf_8_cannot_write_is_repaired(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/long", title="t" * 9000)) as page:
         await page.evaluate(
             """() => pharos('odd', {title: 'cut \\ud83d', props: {
@@ -146,7 +146,7 @@ async def test_what_is_too_long_is_cut_and_what_utf_8_cannot_write_is_repaired(s
     assert len(many["props"]) == 32
 
 
-async def test_prototype_js(site: Stand, browser: Browser) -> None:
+async def test_prototype_js(site: Servers, browser: Browser) -> None:
     prototype = "<script>Array.prototype.toJSON=function(){return '['+[].join.call(this,', ')+']'}</script>"
     async with visit(browser, site.page("/prototype", head=prototype)) as page:
         await page.evaluate("pharos('signup', {props: {plan: 'pro'}})")
@@ -154,7 +154,7 @@ async def test_prototype_js(site: Stand, browser: Browser) -> None:
     assert signup["props"] == {"plan": "pro"}
 
 
-async def test_where_only_images_may_load(site: Stand, browser: Browser) -> None:
+async def test_where_only_images_may_load(site: Servers, browser: Browser) -> None:
     link = '<a id="on" href="/empty">on</a>'
     url = site.page("/images", link, head=ONLINE, Content_Security_Policy=IMAGES_ONLY)
     async with visit(browser, url) as page:
@@ -168,7 +168,7 @@ async def test_where_only_images_may_load(site: Stand, browser: Browser) -> None
     assert big["title"].startswith("üüü")
 
 
-async def test_trusted_types_and_isolation(site: Stand, browser: Browser) -> None:
+async def test_trusted_types_and_isolation(site: Servers, browser: Browser) -> None:
     url = site.page(
         "/strict",
         attributes="data-links",
@@ -180,7 +180,7 @@ async def test_trusted_types_and_isolation(site: Stand, browser: Browser) -> Non
         await site.until("/strict", "pageview")
 
 
-async def test_without_a_network(site: Stand, browser: Browser) -> None:
+async def test_without_a_network(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/offline")) as page:
         await site.until("/offline", "pageview")
         await page.context.set_offline(True)
@@ -192,7 +192,7 @@ async def test_without_a_network(site: Stand, browser: Browser) -> None:
     assert kept["kind"] == "tag"
 
 
-async def test_two_tabs_of_one_visitor(site: Stand, browser: Browser) -> None:
+async def test_two_tabs_of_one_visitor(site: Servers, browser: Browser) -> None:
     visitor = await browser.new_context()
     for path in ("/tab-1", "/tab-2"):
         page = await visitor.new_page()
@@ -203,7 +203,7 @@ async def test_two_tabs_of_one_visitor(site: Stand, browser: Browser) -> None:
     assert one["visitor"] == two["visitor"] != ""
 
 
-async def test_a_page_of_another_site_sees_failures_too(site: Stand, browser: Browser) -> None:
+async def test_a_page_of_another_site_sees_failures_too(site: Servers, browser: Browser) -> None:
     failing(site, "503", "503")
     url = site.page("/abroad").replace("shop.localhost", "blog.localhost")
     async with visit(browser, url):
@@ -222,7 +222,7 @@ async def test_a_page_of_another_site_sees_failures_too(site: Stand, browser: Br
         ("null", False),
     ],
 )
-async def test_what_is_not_consent_is_a_refusal(site: Stand, browser: Browser, value: str, early: bool) -> None:
+async def test_what_is_not_consent_is_a_refusal(site: Servers, browser: Browser, value: str, early: bool) -> None:
     path = f"/refusal-{early}-{abs(hash(value))}"
     head = f"{STUB}<script>pharos('consent', {value})</script>" if early else ""
     async with visit(browser, site.page(path, head=head)) as page:
@@ -232,7 +232,7 @@ async def test_what_is_not_consent_is_a_refusal(site: Stand, browser: Browser, v
 
 
 @pytest.mark.parametrize("value", ["true", "1", "'1'"])
-async def test_consent(site: Stand, browser: Browser, value: str) -> None:
+async def test_consent(site: Servers, browser: Browser, value: str) -> None:
     path = f"/consent-{abs(hash(value))}"
     async with visit(browser, site.page(path)) as page:
         await page.evaluate(f"pharos('consent', {value}); pharos.consent({value}); pharos('probe')")

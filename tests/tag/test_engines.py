@@ -9,20 +9,20 @@ import pytest_asyncio
 
 from tests.certificates import Certificates
 from tests.tag.engines import ENGINES, Engine
-from tests.tag.stand import STUB, Fault, Stand, stand
+from tests.tag.servers import STUB, Fault, Servers, servers
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    """The stand over TLS on one host: only there, without a public suffix, WebKit takes a cookie."""
-    folder = tmp_path_factory.mktemp("stand")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    """The servers over TLS on one host: only there, without a public suffix, WebKit takes a cookie."""
+    folder = tmp_path_factory.mktemp("servers")
     made = Certificates(folder)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(made.signed, made.key)
-    async with stand(folder, tls, ("localhost", "localhost")) as found:
+    async with servers(folder, tls, ("localhost", "localhost")) as found:
         yield found
 
 
@@ -34,7 +34,7 @@ async def engine(
         yield request.param, found
 
 
-async def test_one_visit(site: Stand, engine: tuple[str, Engine]) -> None:
+async def test_one_visit(site: Servers, engine: tuple[str, Engine]) -> None:
     name, window = engine
     site.fault = lambda request: ""
     start, end = f"/{name}/start", f"/{name}/end"
@@ -59,7 +59,7 @@ async def test_one_visit(site: Stand, engine: tuple[str, Engine]) -> None:
     assert after["visitor"] == view["visitor"] != "", "the cookie comes back"
 
 
-async def test_an_outage_and_the_next_page(site: Stand, engine: tuple[str, Engine]) -> None:
+async def test_an_outage_and_the_next_page(site: Servers, engine: tuple[str, Engine]) -> None:
     name, window = engine
     down = [True]
     site.fault = lambda request: "503" if down[0] else ""
@@ -75,7 +75,7 @@ async def test_an_outage_and_the_next_page(site: Stand, engine: tuple[str, Engin
     assert len(ids) == len({event for event, _ in ids})
 
 
-async def test_a_reset_connection(site: Stand, engine: tuple[str, Engine]) -> None:
+async def test_a_reset_connection(site: Servers, engine: tuple[str, Engine]) -> None:
     name, window = engine
     left: list[Fault] = ["reset", "reset after"]
     site.fault = lambda request: left.pop(0) if left else ""
@@ -85,7 +85,7 @@ async def test_a_reset_connection(site: Stand, engine: tuple[str, Engine]) -> No
     assert {event["id"] for event in site.events(path) if event["event"] == "pageview"} == {view["id"]}
 
 
-async def test_a_click_that_leaves(site: Stand, engine: tuple[str, Engine]) -> None:
+async def test_a_click_that_leaves(site: Servers, engine: tuple[str, Engine]) -> None:
     name, window = engine
     site.fault = lambda request: ""
     path = f"/{name}/links"

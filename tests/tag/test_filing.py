@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser
 
-from tests.tag.stand import STUB, Stand
+from tests.tag.servers import STUB, Servers
 from tests.tag.visit import visit
 from tests.waiting import until
 
@@ -21,13 +21,13 @@ def views(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(urlsplit(event["url"]).path, event["title"]) for event in found if event["event"] == "pageview"]
 
 
-def of(site: Stand, start: str) -> list[dict[str, Any]]:
+def of(site: Servers, start: str) -> list[dict[str, Any]]:
     """Return the events whose path starts so."""
     return [event for event in site.events() if urlsplit(event["url"]).path.startswith(start)]
 
 
 @OLD_AND_NEW
-async def test_an_event_right_after_a_route_belongs_to_it(site: Stand, browser: Browser, script: str) -> None:
+async def test_an_event_right_after_a_route_belongs_to_it(site: Servers, browser: Browser, script: str) -> None:
     start = f"/route{bool(script):d}"
     async with visit(browser, site.page(start, title="Cart"), script) as page:
         await site.until(start, "pageview")
@@ -42,7 +42,7 @@ async def test_an_event_right_after_a_route_belongs_to_it(site: Stand, browser: 
 
 @OLD_AND_NEW
 async def test_a_router_that_calls_before_the_tag_hears_of_the_route(
-    site: Stand, browser: Browser, script: str
+    site: Servers, browser: Browser, script: str
 ) -> None:
     start = f"/popped{bool(script):d}"
     head = "<script>addEventListener('popstate', () => pharos('back'))</script>"
@@ -54,14 +54,14 @@ async def test_a_router_that_calls_before_the_tag_hears_of_the_route(
         await until(lambda: len(views(of(site, start))) == 3, "three views")
 
 
-async def test_views_by_hand(site: Stand, browser: Browser) -> None:
+async def test_views_by_hand(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/manual", attributes="data-manual")) as page:
         await page.evaluate("history.pushState({}, '', '/manual/two'); pharos('pageview')")
         await site.until("/manual/two", "pageview")
     assert [path for path, _ in views(of(site, "/manual"))] == ["/manual/two"]
 
 
-async def test_a_title_that_comes_late_or_early_or_never(site: Stand, browser: Browser) -> None:
+async def test_a_title_that_comes_late_or_early_or_never(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/title", title="Home")) as page:
         await site.until("/title", "pageview")
         await page.evaluate("document.title = 'Early'; history.pushState({}, '', '/title/early')")
@@ -78,7 +78,7 @@ async def test_a_title_that_comes_late_or_early_or_never(site: Stand, browser: B
     ]
 
 
-async def test_engagement_keeps_the_title_of_its_page(site: Stand, browser: Browser) -> None:
+async def test_engagement_keeps_the_title_of_its_page(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/read", title="First")) as page:
         await site.until("/read", "pageview")
         await until(lambda: page.evaluate("performance.now() > 500"), "an engagement")
@@ -90,7 +90,7 @@ async def test_engagement_keeps_the_title_of_its_page(site: Stand, browser: Brow
 
 
 @OLD_AND_NEW
-async def test_a_filter_that_replaces_its_query_is_one_view(site: Stand, browser: Browser, script: str) -> None:
+async def test_a_filter_that_replaces_its_query_is_one_view(site: Servers, browser: Browser, script: str) -> None:
     start = f"/filter{bool(script):d}"
     async with visit(browser, site.page(start), script) as page:
         await page.evaluate(
@@ -105,7 +105,7 @@ async def test_a_filter_that_replaces_its_query_is_one_view(site: Stand, browser
 
 @pytest.mark.parametrize(("attributes", "count"), [("", 1), ("data-hash", 2)])
 async def test_fragments_are_routes_where_the_site_says_so(
-    site: Stand, browser: Browser, attributes: str, count: int
+    site: Servers, browser: Browser, attributes: str, count: int
 ) -> None:
     path = f"/hash-{count}"
     async with visit(browser, site.page(path, attributes=attributes)) as page:
@@ -116,7 +116,7 @@ async def test_fragments_are_routes_where_the_site_says_so(
     assert done["url"].endswith("#/two") == (count == 2)
 
 
-async def test_an_intercepted_navigation(site: Stand, browser: Browser) -> None:
+async def test_an_intercepted_navigation(site: Servers, browser: Browser) -> None:
     body = "<script>navigation.addEventListener('navigate', e => e.intercept({handler() {}}))</script>"
     async with visit(browser, site.page("/intercepted", body)) as page:
         await page.evaluate("void navigation.navigate('/intercepted/two')")
@@ -138,7 +138,7 @@ WAITING = {
 
 
 @pytest.mark.parametrize("why", WAITING)
-async def test_a_page_that_nobody_has_seen_sends_nothing(site: Stand, browser: Browser, why: str) -> None:
+async def test_a_page_that_nobody_has_seen_sends_nothing(site: Servers, browser: Browser, why: str) -> None:
     attributes, script = WAITING[why]
     path = f"/unseen-{len(attributes)}"
     async with visit(browser, site.page(path, head=STUB, attributes=attributes), script) as page:
@@ -155,7 +155,7 @@ async def test_a_page_that_nobody_has_seen_sends_nothing(site: Stand, browser: B
     assert urlsplit(view["url"]).query == urlsplit(early["url"]).query == "shown"
 
 
-async def test_sleep_is_no_engagement(site: Stand, browser: Browser) -> None:
+async def test_sleep_is_no_engagement(site: Servers, browser: Browser) -> None:
     jump = (
         "let ahead = 0; const real = performance.now.bind(performance), date = Date.now;"
         "performance.now = () => real() + ahead; Date.now = () => date() + ahead; window.sleep = ms => ahead += ms"
@@ -167,7 +167,7 @@ async def test_sleep_is_no_engagement(site: Stand, browser: Browser) -> None:
     assert int(engagement["props"]["ms"]) < 60_000
 
 
-async def test_names_on_the_page_that_hide_the_browsers_own(site: Stand, browser: Browser) -> None:
+async def test_names_on_the_page_that_hide_the_browsers_own(site: Servers, browser: Browser) -> None:
     body = "<form name=currentScript></form><nav id=navigation></nav>"
     site.pages["/hiding"] = f"<title>Hiding</title>{body}{site.tag()}", {}
     async with visit(browser, site.site + "/hiding", NO_NAVIGATION_API) as page:
@@ -177,7 +177,7 @@ async def test_names_on_the_page_that_hide_the_browsers_own(site: Stand, browser
 
 
 @pytest.mark.parametrize("kind", ["module", "inline", "elsewhere"])
-async def test_a_script_that_an_optimiser_changed(site: Stand, browser: Browser, kind: str) -> None:
+async def test_a_script_that_an_optimiser_changed(site: Servers, browser: Browser, kind: str) -> None:
     async with visit(browser, site.page("/plain")) as page:
         source = await page.evaluate("fetch(document.querySelector('script').src).then(r => r.text())")
     attributes = f'data-site="demo" data-api="{site.collector}/"'
@@ -192,14 +192,14 @@ async def test_a_script_that_an_optimiser_changed(site: Stand, browser: Browser,
         await site.until(f"/{kind}", "pageview")
 
 
-async def test_two_tags_on_a_page_are_one(site: Stand, browser: Browser) -> None:
+async def test_two_tags_on_a_page_are_one(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/twice", site.tag())) as page:
         await page.evaluate("pharos('done')")
         await site.until("/twice", "pageview", "done")
     assert len(views(site.events("/twice"))) == 1
 
 
-async def test_a_page_from_the_browsers_cache_is_a_view(site: Stand, browser: Browser) -> None:
+async def test_a_page_from_the_browsers_cache_is_a_view(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/restored")) as page:
         await site.until("/restored", "pageview")
         await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page
 
-from tests.tag.stand import Stand
+from tests.tag.servers import Servers
 from tests.tag.visit import visit
 from tests.waiting import until
 
@@ -48,7 +48,7 @@ async def use(page: Page) -> None:
     await page.evaluate("scrollTo(0, 1500)")
 
 
-async def test_links_and_contacts(site: Stand, browser: Browser) -> None:
+async def test_links_and_contacts(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/links", BODY, attributes="data-links data-contact")) as page:
         await extras(page)
         await use(page)
@@ -63,7 +63,7 @@ async def test_links_and_contacts(site: Stand, browser: Browser) -> None:
     assert {event["event"] for event in found} <= {"pageview", "outbound", "download", "contact", "done", "engagement"}
 
 
-async def test_events_in_the_markup(site: Stand, browser: Browser) -> None:
+async def test_events_in_the_markup(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/markup", BODY, attributes="data-events")) as page:
         await extras(page)
         await use(page)
@@ -72,7 +72,7 @@ async def test_events_in_the_markup(site: Stand, browser: Browser) -> None:
     assert (signup["value"], signup["currency"]) == ("9.90", "EUR")
 
 
-async def test_forms(site: Stand, browser: Browser) -> None:
+async def test_forms(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/forms", BODY, attributes="data-forms")) as page:
         await extras(page)
         await use(page)
@@ -80,7 +80,7 @@ async def test_forms(site: Stand, browser: Browser) -> None:
     assert form["props"] == {"form": "news", "action": f"{site.site}/send"}
 
 
-async def test_scroll_depth(site: Stand, browser: Browser) -> None:
+async def test_scroll_depth(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/scroll", BODY, attributes="data-scroll")) as page:
         await extras(page)
         await page.evaluate("scrollTo(0, 1700)")
@@ -94,13 +94,13 @@ def _depths(found: list[dict[str, Any]]) -> list[str]:
     return [event["props"]["percent"] for event in found if event["event"] == "scroll"]
 
 
-async def test_pages_that_are_not_there(site: Stand, browser: Browser) -> None:
+async def test_pages_that_are_not_there(site: Servers, browser: Browser) -> None:
     site.missing = f"<title>None</title>{site.tag('data-not-found')}"
     async with visit(browser, f"{site.site}/nowhere"):
         await site.until("/nowhere", "pageview", "not_found")
 
 
-async def test_none_without_its_attribute(site: Stand, browser: Browser) -> None:
+async def test_none_without_its_attribute(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/none", BODY)) as page:
         # The second script is there, as on a page with another opt-in.
         await page.add_script_tag(url=f"{site.collector}/x.js")
@@ -111,7 +111,7 @@ async def test_none_without_its_attribute(site: Stand, browser: Browser) -> None
     assert {event["event"] for event in site.events("/none")} <= {"pageview", "done", "engagement"}
 
 
-async def test_the_second_script_may_come_first(site: Stand, browser: Browser) -> None:
+async def test_the_second_script_may_come_first(site: Servers, browser: Browser) -> None:
     url = site.page("/first", BODY, attributes="data-links", head=f'<script src="{site.collector}/x.js"></script>')
     async with visit(browser, url) as page:
         await extras(page)
@@ -121,7 +121,7 @@ async def test_the_second_script_may_come_first(site: Stand, browser: Browser) -
     assert [event["event"] for event in site.events("/first")].count("outbound") == 1
 
 
-async def test_all_together(site: Stand, browser: Browser) -> None:
+async def test_all_together(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/all", BODY, attributes=ALL)) as page:
         await extras(page)
         await use(page)

@@ -29,7 +29,7 @@ HOSTS: Final = ("shop.localhost", "px.shop.localhost")
 _HOP: Final = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
 
 
-class Stand:
+class Servers:
     """The two servers, and what has been stored."""
 
     def __init__(self, surface: Surface) -> None:
@@ -83,10 +83,12 @@ def _event(hit: Hit) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def stand(folder: Path, tls: SSLContext | None = None, hosts: tuple[str, str] = HOSTS) -> AsyncIterator[Stand]:
+async def servers(
+    folder: Path, tls: SSLContext | None = None, hosts: tuple[str, str] = HOSTS
+) -> AsyncIterator[Servers]:
     """Run both servers on 127.0.0.1, over TLS if there is a context; `hosts` are the page's and the collector's."""
     async with running(folder) as surface, ClientSession(auto_decompress=False) as client:
-        found = Stand(surface)
+        found = Servers(surface)
         inner = f"http://127.0.0.1:{surface.client.port}"
 
         async def forward(request: web.Request) -> web.StreamResponse:
