@@ -23,6 +23,13 @@ FILES = {
 """By what it does: a file of tests, and what pytest says at its end."""
 
 
+def run(folder: Path, *options: str) -> str:
+    """Run pytest with the guard on a folder, and return what it prints."""
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "tests.unit", "-p", "no:cacheprovider", *options, str(folder)]
+    done = subprocess.run(argv, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_unit_test_starts_nothing_and_connects_to_nothing(name: str, tmp_path: Path) -> None:
     text, outcome = FILES[name]
@@ -40,3 +47,17 @@ def test_a_file_that_imports_a_helper_which_starts_processes_is_a_system_file() 
     assert unit.is_system_file(ROOT / "tests/brokers.py")
     assert unit.is_system_file(ROOT / "tests/test_brokers.py")
     assert not unit.is_system_file(ROOT / "tests/test_contracts.py")
+
+
+def test_make_unit_imports_no_system_file_and_takes_few_examples(tmp_path: Path) -> None:
+    (tmp_path / "test_system.py").write_text("import subprocess\nraise RuntimeError('was imported')")
+    (tmp_path / "test_property.py").write_text(
+        "from hypothesis import given, settings, strategies as st\n"
+        "seen = []\n"
+        "@settings(max_examples=500)\n"
+        "@given(st.integers())\n"
+        "def test_many(number): seen.append(number)\n"
+        f"def test_few(): assert len(seen) <= {unit.EXAMPLES}\n"
+    )
+    assert "2 passed" in run(tmp_path, "-m", "unit", "--hypothesis-profile=unit")
+    assert "was imported" in run(tmp_path)
