@@ -13,6 +13,8 @@ import idna
 from enricher.rules.redaction import MASK, mask_email, mask_parameters
 
 MAX_PORT: Final = 65_535
+_LONGEST_PORT: Final = 100
+"""Digits of a port that are read: Python refuses to read thousands of them as a number."""
 _USUAL_AUTHORITY: Final = 260
 """Longest authority, in characters, whose host and port are cached."""
 
@@ -162,7 +164,7 @@ def _host_and_port(authority: str) -> tuple[str, str]:
         return host, ""
     if not (port.isascii() and port.isdigit()):
         raise BadUrl("port is not a number")
-    if int(port) > MAX_PORT:
+    if len(port) > _LONGEST_PORT or int(port) > MAX_PORT:
         raise BadUrl("port out of range")
     return host, port
 
