@@ -28,6 +28,12 @@ ROWS_A_VISITOR: Final = 10
 MEMORY_BYTES: Final = 4 << 30
 CHUNK: Final = 1_000_000
 DAYS: Final = 60
+START_MS: Final = 1788566400000
+"""2026-09-05, UTC."""
+MONTH_ROWS: Final = 400_000
+MONTH_DAYS: Final = 30
+HISTORIES: Final = (1, 6, 12)
+"""Months of MONTH_ROWS events each, the last of which the questions are about."""
 
 FILL: Final = """
 INSERT INTO pharos.event_log (event_id, site, event, kind, received_at, occurred_at, version, visitor_id, visitor_kind,
@@ -38,12 +44,12 @@ WITH
     number AS n,
     intDiv(n, 4) AS visit,
     n % 4 AS step,
-    sipHash64(visit, 'visitor') % {visitors} AS visitor,
+    sipHash64(visit, {start_ms}, 'visitor') % {visitors} AS visitor,
     sipHash64(visit, 'way') AS luck,
     if(step = 0, luck % 10, 0) AS way,
-    toUInt64(1788566400000 + toUInt64(visit * {ms_a_visit}) + step * 47000 + sipHash64(n, 'ms') % 1000) AS ms,
+    toUInt64({start_ms} + toUInt64(visit * {ms_a_visit}) + step * 47000 + sipHash64(n, 'ms') % 1000) AS ms,
     lower(hex(toUInt64(ms))) AS ms_hex,
-    lower(hex(sipHash128(n, 'id'))) AS random,
+    lower(hex(sipHash128(n, {start_ms}, 'id'))) AS random,
     toUUID(concat(substring(ms_hex, 1, 8), '-', substring(ms_hex, 9, 4), '-7', substring(random, 1, 3), '-8',
                   substring(random, 4, 3), '-', substring(random, 7, 12))) AS timed_id,
     -- Shares of rows as in the mix: tag 60 %, pixel 20, server 10, opens and clicks 5 each.
@@ -156,6 +162,26 @@ VIEWS: Final = {
     "mail_opens": ("", f"pharos.mail_opens(site = 'shop', {WINDOW})"),
     "realtime": ("", "pharos.realtime(site = 'shop', at = '2026-10-20 12:00:00', tz = 'UTC')"),
 }
+_MONTH: Final = "site = 'shop', since = '2026-09-05', until = '2026-10-05', tz = 'UTC'"
+_MONTHS_GIVEN: Final = (
+    f"{_MONTH}, conversion = 'purchase', lookback_days = 30, restart = 0, touch_kinds = 'arrival,click', ignore = ''"
+)
+_DAY: Final = "occurred_at >= '2026-09-20' AND occurred_at < '2026-09-21'"
+MONTH: Final = {
+    "attribution linear": f"SELECT * FROM pharos.attribution({_MONTHS_GIVEN}, model = 'linear', half_life_days = 7)",  # noqa: S608
+    "attribution_markov": f"SELECT * FROM pharos.attribution_markov({_MONTHS_GIVEN}, by = 'channel', max_names = 100)",  # noqa: S608
+    "sessions": f"SELECT * FROM pharos.sessions_between({_MONTH})",  # noqa: S608
+    "top_pages": f"SELECT * FROM pharos.top_pages({_MONTH})",  # noqa: S608
+    "funnel": f"SELECT * FROM pharos.funnel({_MONTH}, steps = 'pageview,signup,purchase', window_hours = 24)",  # noqa: S608
+    "audience": f"SELECT * FROM pharos.audience({_MONTH}, event = 'signup', min_count = 2)",  # noqa: S608
+    "retention": f"SELECT * FROM pharos.retention({_MONTH}, event = 'signup')",  # noqa: S608
+    "conversions": f"SELECT * FROM pharos.conversions({_MONTH}, event = 'purchase')",  # noqa: S608
+    "realtime": "SELECT * FROM pharos.realtime(site = 'shop', at = '2026-09-20 12:00:00', tz = 'UTC')",
+    "one day's pages": f"SELECT path, count(), uniq(visitor_id) FROM pharos.events WHERE site = 'shop' AND {_DAY} GROUP BY path",  # noqa: E501, S608
+    "one visitor": "SELECT occurred_at, event, url FROM pharos.events WHERE site = 'shop' AND visitor_id = "  # noqa: S608
+    f"(SELECT any(visitor_id) FROM pharos.event_log WHERE {_DAY})",
+}
+"""Questions about the last month, for any history before it."""
 SMALL_VIEWS: Final = ("sessions", "attribution linear", "audience", "conversions", "mail_opens", "realtime")
 
 
@@ -195,13 +221,17 @@ class Engine:
         self._process.communicate(timeout=60)
 
 
-def fill(engine: Engine, rows: int) -> None:
-    """Create the schema and generate `rows` events, and one in a hundred again."""
+def create(engine: Engine) -> None:
+    """Create the schema."""
     engine.run("CREATE DATABASE pharos")
     for path in sorted((Path(__file__).parents[2] / "sink" / "schema").glob("*.sql")):
         for statement in re.split(r";[ \t]*\n", path.read_text()):
             if statement.strip():
                 engine.run(statement)
+
+
+def fill(engine: Engine, rows: int, days: int = DAYS, months_before: int = 0) -> None:
+    """Generate `rows` events of so many days, and one in a hundred again; some months before the usual start."""
     visitors = max(1, rows // ROWS_A_VISITOR)
     for first in range(0, rows, CHUNK):
         for version, which in ((1, "true"), (2, "n % 100 = 0")):
@@ -211,7 +241,8 @@ def fill(engine: Engine, rows: int) -> None:
                     count=min(CHUNK, rows - first),
                     visitors=visitors,
                     users=max(1, visitors // 2),
-                    ms_a_visit=DAYS * 86_400_000 / (rows / 4),
+                    ms_a_visit=days * 86_400_000 / (rows / 4),
+                    start_ms=START_MS - months_before * MONTH_DAYS * 86_400_000,
                     version=version,
                     which=which,
                 )
@@ -223,23 +254,47 @@ def fill(engine: Engine, rows: int) -> None:
 def prepare(options: Options) -> Iterator[Bench]:
     """Fill a table in a temporary folder, yield floors and views, take the folder away."""
     sizes = (SMALL_ROWS,) if options.miniature else (ROWS // 20, ROWS)
+    most = 1 if options.miniature else len(HISTORIES)
     with tempfile.TemporaryDirectory() as folder:
         engines = {rows: Engine(Path(folder) / str(rows)) for rows in sizes}
         try:
             for rows, engine in engines.items():
+                create(engine)
                 fill(engine, rows)
+            histories = {months: Engine(Path(folder) / f"history-{months}") for months in HISTORIES[:most]}
+            engines |= {-months: engine for months, engine in histories.items()}  # to be closed with the others
+            for months, engine in histories.items():
+                create(engine)
+                for before in range(months):
+                    fill(engine, SMALL_ROWS if options.miniature else MONTH_ROWS, MONTH_DAYS, before)
             yield Bench(
                 title="The analysts' views, each against its columns scanned and grouped by visitor",
                 contestants=[
                     one
                     for rows, engine in engines.items()
+                    if rows > 0
                     for one in _contestants(engine, rows, SMALL_VIEWS if options.miniature else tuple(VIEWS))
-                ],
+                ]
+                + [one for months, engine in histories.items() for one in _with_history(engine, months)],
                 facts={"memory limit of a query": "4 GiB", "rows written twice": "1 %", "visitors": "rows / 10"},
             )
         finally:
             for engine in engines.values():
                 engine.close()
+
+
+def _with_history(engine: Engine, months: int) -> Iterator[Contestant]:
+    """Yield questions about one month, of a table with so many months of history."""
+
+    def measured(sql: str) -> Callable[[], Figures]:
+        def round_() -> Figures:
+            cost = engine.run(f"{sql} FORMAT Null")
+            return {"cpu_s": cost.cpu_s, "wall_s": cost.wall_s, "peak_mb": cost.peak_mb}
+
+        return round_
+
+    for name, sql in MONTH.items():
+        yield Contestant(f"{name}, one month of {months}", measured(sql))
 
 
 def _contestants(engine: Engine, rows: int, views: Sequence[str]) -> Iterator[Contestant]:
