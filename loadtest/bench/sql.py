@@ -284,7 +284,7 @@ def prepare(options: Options) -> Iterator[Bench]:
 
 
 def _with_history(engine: Engine, months: int) -> Iterator[Contestant]:
-    """Yield questions about one month, of a table with so many months of history."""
+    """Yield questions about one month, of a table with `months` months of history."""
 
     def measured(sql: str) -> Callable[[], Figures]:
         def round_() -> Figures:
