@@ -231,7 +231,7 @@ def create(engine: Engine) -> None:
 
 
 def fill(engine: Engine, rows: int, days: int = DAYS, months_before: int = 0) -> None:
-    """Generate `rows` events of `days` days, and one in a hundred again, `months_before` months before the usual start."""
+    """Generate `rows` events of `days` days, and one in a hundred again; `months_before` moves their start back."""
     visitors = max(1, rows // ROWS_A_VISITOR)
     for first in range(0, rows, CHUNK):
         for version, which in ((1, "true"), (2, "n % 100 = 0")):
