@@ -95,7 +95,7 @@ async def test_prometheus_answers_what_was_sent_and_misses_a_killed_sink(
         except TimeoutError:
             assert {query: await prometheus.values(http, query) for query in sent} == sent
         assert nginx.running
-        assert system.count() == 75
+        assert system.count() == 78
         await _killed(system, url, http, prometheus, alertmanager)
 
 
