@@ -160,7 +160,7 @@
     for (let i = 6, t = now(); i--; t /= 256) bytes[i] = t;
     bytes[6] = (bytes[6] & 15) | 112;
     bytes[8] = (bytes[8] & 63) | 128;
-    return [...bytes].map((b) => (b + 256).toString(16).slice(1)).join("").replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+    return [...bytes].map((b) => (b + 256).toString(16).slice(1)).join("").replace(/^.{8}|.{4}(?=.{12})/g, "$&-");
   };
 
   const push = (event, more) => {
@@ -266,7 +266,7 @@
     w.addEventListener("pagehide", leave);
     w.addEventListener("online", flush);
     d.addEventListener("visibilitychange", () => (d.hidden ? leave() : tick()));
-    if (/links|contact|events|forms|scroll|notF/.test(Object.keys(set))) {
+    if (/links|contact|events|forms|scroll|notF|debug/.test(Object.keys(set))) {
       const s = d.createElement("script");
       s.src = at("x.js");
       s.nonce = tag.nonce;

@@ -73,6 +73,24 @@
         if (seen >= percent && deepest < percent) w.pharos("scroll", { props: { percent: (deepest = percent) } });
     };
 
+    // ---- data-debug: the console shows each request of the tag, and what the collector answered
+    if (has("debug")) {
+      const real = w.fetch;
+      w.fetch = function (to, init) {
+        const answer = real.apply(this, arguments);
+        if (init && init.method == "POST" && /\/e$/.test(to))
+          answer.then(
+            (r) =>
+              r
+                .clone()
+                .text()
+                .then((text) => console.log("pharos", r.status, text, JSON.parse(init.body))),
+            (error) => console.warn("pharos: no answer that this page may read; each event goes as an image", error),
+          );
+        return answer;
+      };
+    }
+
     if (has("links") || has("contact")) {
       on(d, "click", click);
       on(d, "auxclick", click);

@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser
 
+from collector.http import tag
 from tests.tag.servers import ONLINE, STUB, Fault, Servers
 from tests.tag.visit import visit
 from tests.waiting import until
@@ -239,3 +240,53 @@ async def test_consent(site: Servers, browser: Browser, value: str) -> None:
         (probe,) = await site.until(path, "probe")
     assert probe["consent"] == "given"
     assert [event["event"] for event in site.events(path)].count("consent") == 1
+
+
+async def test_a_slow_network(site: Servers, browser: Browser) -> None:
+    async with visit(browser, site.page("/slow")) as page:
+        session = await page.context.new_cdp_session(page)
+        slow = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 20_000}
+        await session.send("Network.emulateNetworkConditions", slow)
+        await page.evaluate("for (let i = 0; i < 60; i++) pharos('many', {props: {i, text: 'x'.repeat(900)}})")
+        await until(lambda: len({e["id"] for e in site.events("/slow") if e["event"] == "many"}) == 60, "60 events")
+    order = [int(event["props"]["i"]) for event in site.events("/slow") if event["event"] == "many"]
+    assert order == sorted(order)
+
+
+async def test_a_page_with_a_service_worker(site: Servers, browser: Browser) -> None:
+    site.pages["/worker.js"] = "onfetch = event => event.respondWith(fetch(event.request))", {}
+    register = "navigator.serviceWorker.register('/worker.js').then(() => navigator.serviceWorker.ready)"
+    async with visit(browser, site.page("/worker")) as page:
+        await page.evaluate(f"{register}.then(() => true)")
+        failing(site, "503", "reset")
+        await page.reload()
+        assert await page.evaluate("!!navigator.serviceWorker.controller")
+        await page.evaluate("pharos('signup')")
+        (signup,) = await site.until("/worker", "signup")
+    assert signup["visitor"]
+
+
+async def test_the_tag_starts_in_no_long_task_and_without_layout(
+    site: Servers, browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with visit(browser, site.page("/start")) as page:
+        session = await page.context.new_cdp_session(page)
+        await session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+        await session.send("Profiler.enable")
+        await session.send("Profiler.setSamplingInterval", {"interval": 100})
+        await session.send("Profiler.start")
+        await page.reload(wait_until="load")
+        await until(lambda: page.evaluate("!!(window.pharos && pharos.on)"), "the tag")
+        profile = (await session.send("Profiler.stop"))["profile"]
+    own = {node["id"] for node in profile["nodes"] if node["callFrame"]["url"].endswith("/t.js")}
+    longest = total = run = 0
+    for sample, microseconds in zip(profile["samples"], profile["timeDeltas"], strict=True):
+        run = run + microseconds if sample in own else 0
+        longest, total = max(longest, run), total + (microseconds if sample in own else 0)
+    text = tag.load().bodies[""].decode()
+    for layout in (".offset", ".client", ".getBounding", ".getComputed", ".scroll", ".inner"):
+        assert layout not in text
+    with capsys.disabled():
+        print(
+            f"\nthe tag's start, CPU throttled 4 times: {total / 1000:.1f} ms, at most {longest / 1000:.1f} ms at once"
+        )

@@ -100,6 +100,19 @@ async def test_pages_that_are_not_there(site: Servers, browser: Browser) -> None
         await site.until("/nowhere", "pageview", "not_found")
 
 
+async def test_debug_shows_what_the_collector_answered(site: Servers, browser: Browser) -> None:
+    async with visit(browser, site.page("/debug", attributes="data-debug")) as page:
+        await extras(page)
+        lines: list[str] = []
+        page.on("console", lambda line: lines.append(line.text))
+        await page.evaluate("pharos('two words')")
+        await until(lambda: any("bad_event" in line for line in lines), "why the event is refused")
+        site.fault = lambda request: "502"
+        await page.evaluate("pharos('signup')")
+        await until(lambda: any("no answer" in line for line in lines), "that there is no answer")
+        site.fault = lambda request: ""
+
+
 async def test_none_without_its_attribute(site: Servers, browser: Browser) -> None:
     async with visit(browser, site.page("/none", BODY)) as page:
         # The second script is there, as on a page with another opt-in.
