@@ -1,4 +1,4 @@
-"""Many visits while requests fail at random: whatever the pages produced is stored, and each event under one id.
+"""Many visits while requests fail at random: every event of the pages is stored, and each under one id.
 
 25 visits; 1,000 with PHAROS_TEST_SCALE=full.
 """

@@ -1,6 +1,7 @@
 """The tag's scripts as they are served: size, content coding, caching, and what they may not contain."""
 
 import gzip
+from pathlib import Path
 
 import brotli
 import pytest
@@ -67,3 +68,11 @@ def test_the_scripts_need_nothing_newer_than_es2017_and_set_no_cookie(tag: Tag) 
         assert newer not in text, newer
     for needless in ("document.cookie", "localStorage", "eval", "innerHTML"):
         assert needless not in text, needless
+
+
+def test_the_page_about_the_tag_gives_these_sizes() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "tag.md").read_text()
+    for name, path in (("tag.js", "/t.js"), ("tag_extra.js", "/x.js")):
+        bodies = load(name).bodies
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{path}`"))
+        assert f"| {len(bodies['gzip']):,} bytes | {len(bodies['br']):,} | {LARGEST_GZIP_BYTES[name]:,} |" in row
