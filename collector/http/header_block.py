@@ -22,8 +22,8 @@ _UNUSUAL: Final = (
     b"authorization",
 )
 """Lines that are left to aiohttp. The last three are cut out before, where they are written in the usual way."""
-_MOST_REMEMBERED: Final = 2048
-_LONGEST_REMEMBERED: Final = 2048
+_MOST_REMEMBERED: Final = 8192
+_LONGEST_REMEMBERED: Final = 1024
 
 
 class Blocks:

@@ -10,11 +10,12 @@ import tomllib
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
-from urllib.parse import quote, unquote, unquote_plus
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from collector.contract import click_ids
+from collector.policy.percent import decoded, encoded
 from collector.policy.sites import Sites
 
 LONGEST_URL: Final = 4096
@@ -141,9 +142,11 @@ def with_parameters(url: str, pairs: Iterable[tuple[str, str]]) -> str:
     A parameter that the destination's own query holds already is not added again.
     """
     head, mark, fragment = url.partition("#")
-    query = _query_of(url)
-    own = {unquote(pair.partition("=")[0]) for pair in query.split("&")}
-    added = "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in pairs if name not in own)
+    query = head.partition("?")[2]
+    if query:
+        own = {unquote(pair.partition("=")[0]) for pair in query.split("&")}
+        pairs = [(name, text) for name, text in pairs if name not in own]
+    added = "&".join([f"{encoded(name)}={encoded(text)}" for name, text in pairs])
     if added:
         if "?" in head:
             head += added if not query or query[-1] == "&" else "&" + added
@@ -158,7 +161,7 @@ def passed_on(query: str) -> tuple[tuple[str, str], ...]:
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
         if name.lower() in click_ids.PASSED_ON and 0 < len(text) <= 512:
-            found.setdefault(name, unquote_plus(text))
+            found.setdefault(name, decoded(text))
     return tuple(found.items())
 
 
@@ -184,11 +187,11 @@ def verify(query: str, keys: Iterable[bytes]) -> Target | None:
         if name in ("s", "u", "k"):
             if name in given:
                 return None
-            given[name] = unquote_plus(text)
-    if given.keys() != {"s", "u", "k"}:
+            given[name] = decoded(text)
+    if len(given) != 3:
         return None
-    site, url, signature = given["s"], given["u"], given["k"]
-    good = [hmac.compare_digest(signature.encode(), _signature(site, url, key).encode()) for key in keys]
+    site, url, signature = given["s"], given["u"], given["k"].encode()
+    good = [hmac.compare_digest(signature, _signature(site, url, key).encode()) for key in keys]
     return Target(site, url) if any(good) and not wrong_with(url) else None
 
 

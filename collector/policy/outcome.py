@@ -83,6 +83,7 @@ class Outcomes:
         """Address headers that were not believed, by their fault."""
         self._ids: Final = ids
         self._sites_of_token: Final[dict[str, dict[str, Site]]] = _by_token(ruleset.sites)
+        self._utm: Final[dict[str, tuple[tuple[str, str], ...]]] = {}
         self._now_ms = 0
         self._id_json = self._at_json = b""
 
@@ -218,9 +219,11 @@ class Outcomes:
         link = self.ruleset.links.get(code)
         if link is None:
             return self._refused(CLICK, "", Refusal.UNKNOWN_LINK)
-        passed_on = links.passed_on(query) if query else ()
-        url = links.with_parameters(link.to, (*link.utm, *passed_on))
-        return self._click(link.site, url, code, sent, counts)
+        utm = self._utm.get(code)
+        if utm is None:
+            utm = self._utm[code] = link.utm
+        added = (*utm, *links.passed_on(query)) if query else utm
+        return self._click(link.site, link.to, added, code, sent, counts)
 
     def signed_click(self, query: str, sent: Sent, *, counts: bool) -> Outcome:
         """Decide a request for a link that carries its destination and a signature; `counts` as above."""
@@ -230,18 +233,19 @@ class Outcomes:
             return self._refused(CLICK, "", Refusal.BAD_SIGNATURE)
         if site.redirect_hosts and links.host_of(target.url) not in site.redirect_hosts:
             return self._refused(CLICK, "", Refusal.BAD_SIGNATURE)
-        url = links.with_parameters(target.url, links.passed_on(query))
-        return self._click(target.site, url, "", sent, counts)
+        return self._click(target.site, target.url, links.passed_on(query), "", sent, counts)
 
-    def _click(self, site: str, url: str, code: str, sent: Sent, counts: bool) -> Outcome:
-        """Decide a click on a good link; the person is led on whatever becomes of the hit.
+    def _click(
+        self, site: str, url: str, added: tuple[tuple[str, str], ...], code: str, sent: Sent, counts: bool
+    ) -> Outcome:
+        """Decide a click on a good link to `url`, to which parameters are added. The redirect does not depend on the hit.
 
         A link takes no consent parameter: anyone may write one into a link. The click id is the hit's own id; a visitor
         who has refused gets none, for it would tie the click to the page.
         """
         outcome = Outcome(CLICK, "")
-        outcome.location = url
         if not counts:
+            outcome.location = links.with_parameters(url, added)
             return outcome
         verdict = self._verdict(outcome, "click", site, "", sent)
         visitor = self._visitor(sent, verdict)
@@ -254,10 +258,12 @@ class Outcomes:
                 body["link_code"] = code
             if verdict.consent != "refused":
                 hit_id = f"{self._now_ms:012x}7{tail.decode('ascii')}"
-                outcome.location = links.with_parameters(url, ((click_ids.OWN, hit_id),))
+                added = (*added, (click_ids.OWN, hit_id))
                 body["click_id"] = hit_id
-            body["url"] = outcome.location
+            body["url"] = outcome.location = links.with_parameters(url, added)
             outcome.records.append(self._record(verdict, tail, _escaped(_json(body)), sent, visitor))
+        else:
+            outcome.location = links.with_parameters(url, added)
         return outcome
 
     def sites_of(self, authorization: str) -> dict[str, Site]:

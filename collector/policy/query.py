@@ -4,9 +4,9 @@ A field that is repeated must be usable each time; the first one counts.
 """
 
 from typing import NamedTuple
-from urllib.parse import unquote_plus
 
 from collector.contract.fields import BY_QUERY, MAX_PROPS, epoch_ms, is_prop, problem_with
+from collector.policy.percent import decoded
 from collector.policy.refusal import Refusal
 from collector.policy.ruleset import BACK_MS
 from collector.policy.sites import Sites
@@ -33,7 +33,7 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
         if name in ("u", "r", "t", ""):
             continue  # the request line is bounded, and so are these
         if "%" in text or "+" in text:
-            text = unquote_plus(text)
+            text = decoded(text)
         if name == "s":
             site = text if site is None else site
         elif name == "n":
@@ -48,7 +48,7 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
                 return Refusal.BAD_TIME
         elif name.startswith(("x.", "x%2")):
             props += 1
-            if not is_prop(unquote_plus(name)[2:], text):
+            if not is_prop(decoded(name)[2:], text):
                 return Refusal.BAD_PROPS
     if (site or "") not in sites:
         return Refusal.UNKNOWN_SITE

@@ -5,21 +5,29 @@ and `acks=all`. CPU is the server's process tree's own, until the last hit is in
 mix (loadtest/traffic/mix.py), 60,000 different ones, so that what is measured is the code and not a cache.
 """
 
+import hmac
 import itertools
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
+
+import msgspec
 
 from loadtest.bench import broker, native, nginx, wrk
 from loadtest.bench.collector_process import SURFACE, Collector, collector, worker
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
 from loadtest.check.processes import Program, rss_bytes, wait_until
 from loadtest.traffic import mix
+from loadtest.traffic.request_template import Request
 
 DISTINCT: Final = 60_000
+LINK_KEY: Final = "key-of-signed-links"
 WARM: Final = 1.0
 """Seconds of load before a round is measured."""
 
@@ -29,11 +37,39 @@ def write_requests(folder: Path, options: Options) -> dict[str, Path]:
     count = options.scaled(DISTINCT, 500)
     sent = {
         "pixel": mix.raw(1, SURFACE, count, shares={"pixel": 1}),
+        "post": mix.raw(1, SURFACE, count, shares={"tag": 1}, keep=_is_one_event),
+        "post of ten": _in_tens(mix.raw(1, SURFACE, count, shares={"tag": 1}, keep=_is_one_event)),
+        "named link": mix.raw(1, SURFACE, count, shares={"click": 1}),
+        "signed link": _signed(mix.raw(1, SURFACE, count, shares={"click": 1})),
         "mix": mix.raw(1, SURFACE, count),
     }
     for name, requests in sent.items():
         wrk.write(requests, folder / name)
     return {name: folder / name for name in sent}
+
+
+def _is_one_event(request: Request) -> bool:
+    return request.target == "/e" and len(request.expected) == 1
+
+
+def _in_tens(posts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a POST for every ten, with the head of the first and the events of all."""
+    waiting = iter(posts)
+    while ten := list(itertools.islice(waiting, 10)):
+        head = ten[0].partition(b"\r\n\r\n")[0]
+        events = [msgspec.json.decode(post.partition(b"\r\n\r\n")[2]) for post in ten]
+        body = msgspec.json.encode([event for sent in events for event in (sent if isinstance(sent, list) else [sent])])
+        head = re.sub(rb"(?i)(\r\ncontent-length: )[0-9]+", rb"\g<1>%d" % len(body), head)
+        yield head + b"\r\n\r\n" + body
+
+
+def _signed(clicks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the clicks as clicks on signed links, to ever another page, with the same click ids appended."""
+    for number, click in enumerate(clicks):
+        url = f"https://shop.example/landing?page={number}"
+        signature = hmac.digest(LINK_KEY.encode(), f"bench\n{url}".encode(), "sha256")[:16]
+        query = f"s=bench&u={quote(url, safe='')}&k={urlsafe_b64encode(signature).rstrip(b'=').decode()}&"
+        yield click.replace(b"/c/bench?", b"/c?" + query.encode(), 1)
 
 
 def _round(
@@ -69,7 +105,10 @@ def _with_broker(folder: Path, code: Path, requests: Path) -> Iterator[Collector
     times as long, nginx's too.
     """
     folder.mkdir()
-    with broker.broker(folder) as kafka, collector(folder / "collector", code, kafka) as running:
+    with (
+        broker.broker(folder) as kafka,
+        collector(folder / "collector", code, kafka, {"PHAROS_COLLECTOR_LINK_KEY": LINK_KEY}) as running,
+    ):
         wrk.run(running.port, requests, WARM)
         wait_until(running.settled, "everything forwarded", 60)
         yield running
@@ -122,8 +161,14 @@ def prepare(options: Options) -> Iterator[Bench]:
                 Contestant("nginx pixel", floor("pixel")),
                 Contestant("pixel", measured(compiled, "pixel"), floor="nginx pixel"),
                 Contestant("pixel, interpreted", measured(native.ROOT, "pixel"), floor="nginx pixel"),
-                Contestant("nginx mix", floor("mix")),
-                Contestant("mix", measured(compiled, "mix"), floor="nginx mix"),
+                *itertools.chain.from_iterable(
+                    (
+                        Contestant(f"nginx {name}", floor(name)),
+                        Contestant(name, measured(compiled, name), f"nginx {name}"),
+                    )
+                    for name in sent
+                    if name != "pixel"
+                ),
             ),
             facts={
                 "nginx": nginx.version(),

@@ -26,7 +26,7 @@ http {{
 ANSWERS: Final = """
     location = /p.gif { empty_gif; }
     location = /o.gif { empty_gif; }
-    location /c/ { return 302 https://shop.example/landing; }
+    location /c { return 302 https://shop.example/landing; }
     location = /e { default_type application/json; return 202 '{"refused":[]}'; }
     location = /v1/events { default_type application/json; return 202 '{"refused":[]}'; }
 """

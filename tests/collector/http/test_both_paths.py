@@ -329,7 +329,7 @@ def test_what_the_fast_path_remembers_has_an_end(tmp_path: Path) -> None:
     with both(tmp_path) as (one, _):
         fast = one.ingest.fast
         fast.tick(1)
-        for number in range(6000):
+        for number in range(9000):
             name = str(number).encode()
             target = b"/p.gif?s=demo&t=" + name + b"&n=" + name
             lines = (b"User-Agent: " + name, b"Referer: https://a.example/" + name, b"Origin: https://x" + name)
@@ -341,7 +341,7 @@ def test_what_the_fast_path_remembers_has_an_end(tmp_path: Path) -> None:
         verdicts = [verdict for group in fast.outcomes.verdicts._groups.values() for verdict in group.values()]
         kept: list[Sized] = [*fast._blocks.known, *(verdict.ip_json for verdict in verdicts)]
         assert max(len(memory) for memory in kept) > 1000
-        assert all(len(memory) <= 4096 for memory in kept)
+        assert all(len(memory) <= 8192 for memory in kept)
         assert len(verdicts) < 10
         assert all(len(verdict.answers) < 5 for verdict in verdicts)
 

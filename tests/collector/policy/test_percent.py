@@ -1,0 +1,22 @@
+"""Percent-encoding is that of `urllib.parse`, for any text."""
+
+from urllib.parse import quote, unquote_plus
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.policy.percent import decoded, encoded
+from tests.collector import scale
+
+TEXTS = st.text(max_size=20) | st.text(alphabet="%+aF09C3A49f é&=", max_size=20)
+
+
+@settings(max_examples=scale.of(small=300, full=20_000), deadline=None)
+@given(TEXTS)
+def test_any_text_is_decoded_and_encoded_as_urllib_does(text: str) -> None:
+    assert decoded(text) == unquote_plus(text)
+    try:
+        expected = quote(text, safe="")
+    except UnicodeEncodeError:
+        return
+    assert encoded(text) == expected
