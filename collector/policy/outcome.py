@@ -238,7 +238,7 @@ class Outcomes:
     def _click(
         self, site: str, url: str, added: tuple[tuple[str, str], ...], code: str, sent: Sent, counts: bool
     ) -> Outcome:
-        """Decide a click on a good link to `url`, to which parameters are added. The redirect does not depend on the hit.
+        """Decide a click on a good link to `url`, with parameters to add. The redirect does not depend on the hit.
 
         A link takes no consent parameter: anyone may write one into a link. The click id is the hit's own id; a visitor
         who has refused gets none, for it would tie the click to the page.

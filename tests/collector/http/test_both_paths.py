@@ -329,7 +329,7 @@ def test_what_the_fast_path_remembers_has_an_end(tmp_path: Path) -> None:
     with both(tmp_path) as (one, _):
         fast = one.ingest.fast
         fast.tick(1)
-        for number in range(9000):
+        for number in range(10_000):
             name = str(number).encode()
             target = b"/p.gif?s=demo&t=" + name + b"&n=" + name
             lines = (b"User-Agent: " + name, b"Referer: https://a.example/" + name, b"Origin: https://x" + name)
