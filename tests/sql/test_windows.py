@@ -1,5 +1,6 @@
 """A window's answer is the part of the whole answer that lies in it, however long visitors went on without a pause."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.sql.harness import stored, thorough
 from tests.sql.reference import Event
+from tests.sql.test_definitions import QUESTIONS
 from tests.sql.warehouse import Warehouse, text
 from tests.sql.worlds import START
 
@@ -86,3 +88,40 @@ def test_any_window_over_visitors_who_hardly_pause(
     for view in VIEWS:
         got, expected = _in_window(warehouse, site, view, since, since + timedelta(hours=length_h))
         assert got == expected
+
+
+MONTH_OF_EVENTS = """
+INSERT INTO pharos.event_log
+    (event_id, site, event, kind, received_at, occurred_at, version, visitor_id, path, value, currency)
+WITH toDateTime64({start:String}, 3, 'UTC') + toIntervalMillisecond(number * 129600) AS at
+SELECT dateTimeToUUIDv7(toDateTime(at)), {site:String}, if(number % 50 = 0, 'purchase', 'pageview'), 'tag', at, at, 1,
+    concat('v', toString(number % 3000)), '/p', if(number % 50 = 0, 5, 0), if(number % 50 = 0, 'EUR', '')
+FROM numbers(20000)
+"""
+
+
+def test_a_question_reads_its_window_and_not_the_history(warehouse: Warehouse) -> None:
+    """Ten more months lie before the window and its lookback: not a hundredth more rows are read."""
+    site = "site with a history"
+
+    def fill(month: int) -> None:
+        start = f"{2025 + month // 12}-{month % 12 + 1:02}-01"
+        warehouse.client.command(MONTH_OF_EVENTS, parameters={"site": site, "start": start})
+
+    def rows_read(view: str) -> int:
+        chosen = {"site": site} | QUESTIONS[view] | {"since": "2025-12-01", "until": "2025-12-31", "at": "2025-12-20"}
+        given = ", ".join(f"{name} = '{value}'" for name, value in chosen.items())
+        answer = warehouse.client.raw_query(f"SELECT * FROM pharos.{view}({given})", fmt="JSON")
+        return int(json.loads(answer)["statistics"]["rows_read"])
+
+    warehouse.empty()
+    for month in (10, 11):
+        fill(month)
+    # `retention` looks for the first such event ever, and so at the name of each.
+    views = [view for view in QUESTIONS if view != "retention"]
+    short = {view: rows_read(view) for view in views}
+    assert all(short.values())
+    for month in range(10):
+        fill(month)
+    more = {view: rows_read(view) / short[view] for view in views}
+    assert {view: ratio for view, ratio in more.items() if ratio > 1.01} == {}
