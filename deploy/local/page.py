@@ -20,19 +20,19 @@ _PAGE: Final = Template("""<!doctype html>
   body { font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
   pre { background: #f4f4f4; padding: .7rem; overflow-x: auto; }
 </style>
-<h1>You were just counted</h1>
-<p>This page carries Pharos' pixel. Come back as somebody else's visitor:</p>
+<h1>Your visit was just recorded</h1>
+<p>This page contains the Pharos pixel. Visit it again with another source:</p>
 <ul>
   <li><a href="/?utm_source=youtube&amp;utm_medium=video&amp;utm_campaign=launch">from a YouTube video</a>
   <li><a href="/?utm_source=newsletter&amp;utm_medium=email&amp;utm_campaign=november">from the newsletter</a>
   <li><a href="/?gclid=demo-click">from a Google ad</a>
-  <li><a href="/">by typing the address</a>
+  <li><a href="/">without a source</a>
 </ul>
-<p>Buy something (an event with a value):
+<p>Record a sale (an event with a value):
   <a href="/?bought=1">a mug for 19.90 EUR</a>$bought</p>
 <p>Then ask ClickHouse:</p>
 <pre>$sql</pre>
-<p>The pixel on a page of yours:</p>
+<p>The pixel for your own page:</p>
 <pre>$snippet</pre>
 $pixel
 """)
