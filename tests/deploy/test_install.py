@@ -2,8 +2,10 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,25 @@ def test_the_lock_files_of_running_are_all_in_that_of_development() -> None:
 
     assert pins("requirements.lock") < pins("requirements-run.lock") < pins("requirements-dev.lock")
     assert pins("requirements-native.lock") < pins("requirements-dev.lock")
+
+
+def test_every_declared_package_is_pinned() -> None:
+    """`make lock` was run after the last change of pyproject.toml, as far as names go."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = [each for extra in project["project"]["optional-dependencies"].values() for each in extra]
+    groups = [each for group in project["dependency-groups"].values() for each in group if isinstance(each, str)]
+    for lock, declared in (
+        ("requirements.lock", project["project"]["dependencies"]),
+        ("requirements-run.lock", extras),
+        ("requirements-dev.lock", groups),
+        (
+            "requirements-native.lock",
+            [each for each in project["dependency-groups"]["native"] if isinstance(each, str)],
+        ),
+    ):
+        pinned = {line.partition("==")[0] for line in (ROOT / lock).read_text().splitlines() if "==" in line}
+        names = {re.split(r"[\[<>=;~! ]", each)[0].lower().replace("_", "-") for each in declared}
+        assert names - pinned == set(), lock
 
 
 def test_running_needs_no_development_tools() -> None:
