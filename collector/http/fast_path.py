@@ -15,7 +15,6 @@ from collector.http import request_id
 from collector.http.answer import Answer
 from collector.http.header_block import Blocks
 from collector.policy import cookies
-from collector.policy.client import text_json
 from collector.policy.client_address import believed
 from collector.policy.consent import VISITOR
 from collector.policy.cookies import HAS_ID, NONE, SENT_ID, Cookies
@@ -23,6 +22,7 @@ from collector.policy.ids import Ids
 from collector.policy.outcome import SERVER_EVENTS, Outcome, Outcomes, Sent
 from collector.policy.refusal import Refusal
 from collector.policy.ruleset import Ruleset
+from collector.policy.sent_event import encode
 from stage import log
 
 PATHS: Final = frozenset(
@@ -42,6 +42,8 @@ _CLICK: Final = re.compile(rb"(GET|HEAD) /c(?:/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})
 _PREFLIGHT: Final = re.compile(rb"OPTIONS (/[!$-\[\]-~]*) HTTP/1\.1\r")
 _POST: Final = b"POST /e HTTP/1.1\r"
 _SERVER_POST: Final = b"POST /v1/events HTTP/1.1\r"
+_BODY: Final = 1
+_TOKEN: Final = 2
 _MOST_ANSWERS: Final = 1000
 _FORWARDED: Final = re.compile(r"[0-9a-fA-F:., \[\]]+")
 
@@ -122,7 +124,7 @@ class FastPath:
                 return None
             found = _PLAIN_PIXEL.match(head)
             if found is not None:
-                sent = self._read(head, found.end() - 1, peer, False)
+                sent = self._read(head, found.end() - 1, peer, 0)
                 if sent is None:
                     return None
                 method, letter, query, site, consent = found.groups(b"")
@@ -131,7 +133,7 @@ class FastPath:
                 return self._pixel(outcome, method == b"GET")
             found = _PIXEL.match(head)
             if found is not None:
-                sent = self._read(head, found.end() - 1, peer, False)
+                sent = self._read(head, found.end() - 1, peer, 0)
                 if sent is None:
                     return None
                 kind = "pixel" if found[2] == b"p" else "open"
@@ -173,12 +175,12 @@ class FastPath:
 
     def _post(self, head: bytes, body: bytes, peer: str) -> Reply | None:
         if head.startswith(_POST):
-            sent = self._read(head, len(_POST) - 1, peer, True)
+            sent = self._read(head, len(_POST) - 1, peer, _BODY)
             if sent is None:
                 return None
             outcome = self.outcomes.post(body, "", sent)
         elif head.startswith(_SERVER_POST):
-            sent = self._read(head, len(_SERVER_POST) - 1, peer, True)
+            sent = self._read(head, len(_SERVER_POST) - 1, peer, _BODY + _TOKEN)
             if sent is None:
                 return None
             allowed = self.outcomes.sites_of(self._authorization.decode("ascii"))
@@ -214,7 +216,7 @@ class FastPath:
         found = _CLICK.match(head)
         if found is None:
             return None
-        sent = self._read(head, found.end() - 1, peer, False)
+        sent = self._read(head, found.end() - 1, peer, 0)
         if sent is None:
             return None
         method, code, query = found.groups(b"")
@@ -245,19 +247,20 @@ class FastPath:
         path = found[1].partition(b"?")[0].decode("ascii")
         if path not in PATHS and not _CLICK.match(b"GET %b HTTP/1.1\r" % path.encode()):
             return None
-        sent = self._read(head, found.end() - 1, peer, False)
+        sent = self._read(head, found.end() - 1, peer, 0)
         if sent is None:
             return None
         self.replies += 1
         return Reply(None, self._bytes(answers.to_preflight(sent.client.origin, self.ruleset), b"", True))
 
-    def _read(self, head: bytes, end: int, peer: str, with_body: bool) -> Sent | None:
+    def _read(self, head: bytes, end: int, peer: str, more: int) -> Sent | None:
         """Read the header lines, which begin at `end`; None if one of them is in any way unusual.
 
-        Lines that differ from request to request are cut out; the block of the others is mostly known.
+        Lines that differ from request to request are cut out; the block of the others is mostly known. `more` is the
+        sum of _BODY and _TOKEN for a request that has them.
         """
         rest = head[end:]
-        if with_body:
+        if more:
             _, rest, found = _cut(rest, b"\r\nContent-Length: ", b"\r\ncontent-length: ")
             if not found:
                 return None
@@ -267,7 +270,7 @@ class FastPath:
             text = _visible(referer)
             if not text:
                 return None
-            referer_json = text_json("referer", text)
+            referer_json = b',"referer":' + encode(text)
         ours: Cookies = NONE
         cookie, rest, found = _cut(rest, b"\r\nCookie: ", b"\r\ncookie: ")
         if found and cookie:
@@ -280,7 +283,7 @@ class FastPath:
                 ours = cookies.read(text)
         self._authorization = b""
         self._request_id = b""
-        if with_body:
+        if more & _TOKEN:
             authorization, rest, found = _cut(rest, b"\r\nAuthorization: ", b"\r\nauthorization: ")
             if found and authorization:
                 if not _visible(authorization):

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import astuple
 
-from collector.contract.fields import MAX_PROPS, TABLE, is_prop, problem_with, text_of
+from collector.contract.fields import MAX_PROPS, TABLE, is_prop, is_text, problem_with, text_of
 from collector.policy import sent_event
 from collector.policy.query import is_recent
 from collector.policy.refusal import Refusal
@@ -24,6 +24,8 @@ _AGE: Final = [field.name for field in TABLE].index("age")
 _PROPS: Final = len(TABLE)
 _SERVER_ONLY: Final = [field.server_only for field in TABLE]
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_ANY_TEXT: Final = [field.check is is_text for field in TABLE]
+_MAX_CHARS: Final = [field.max_chars for field in TABLE]
 _NAMES: Final = frozenset((*(field.name for field in TABLE), "props"))
 
 
@@ -153,7 +155,7 @@ def judge(event: Any, now_ms: int, *, back_ms: int, server: bool) -> Event | Ref
                         return Refusal(field.type_reason)
                     text = made
                     setattr(event, field.name, text)
-                if problem := problem_with(field, text):
+                if (not _ANY_TEXT[at] or len(text) > _MAX_CHARS[at]) and (problem := problem_with(field, text)):
                     return Refusal(problem)
                 if at == _TIME and not is_recent(text, now_ms, back_ms):
                     return Refusal.BAD_TIME

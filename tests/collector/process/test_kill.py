@@ -9,10 +9,12 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import orjson
 
+from collector.contract import Hit
 from tests.brokers import Broker, unique
 from tests.collector import scale
 from tests.collector.running import Running, hits_in, id_given
@@ -23,14 +25,28 @@ SENDERS = 6
 
 async def send_one(session: aiohttp.ClientSession, url: str, name: str, number: int) -> set[str]:
     """Send a hit by one of the routes, or two in one post; return the names that were answered as accepted."""
-    if number % 3 == 2:
-        names = {name, f"{name}b"}
-        body = orjson.dumps([{"site": "demo", "event": "seen", "id": one} for one in sorted(names)])
-        async with session.post(f"{url}/e", data=body) as answer:
-            return names if answer.status == 202 and answer.headers["X-Pharos"] == "accepted" else set()
-    way = (f"{url}/p.gif?s=demo&id={name}", f"{url}/o.gif?s=demo&e=open&id={name}")
-    async with session.get(way[number % 3]) as answer:
-        return {name} if answer.status == 200 and answer.headers["X-Pharos"] == "accepted" else set()
+    match number % 5:
+        case 0 | 1 as events:
+            names = {name, f"{name}b"} if events else {name}
+            body = orjson.dumps([{"site": "demo", "event": "seen", "id": one} for one in sorted(names)])
+            asked, status = session.post(f"{url}/e", data=body), 202
+        case 2:
+            names, status = {name}, 302
+            asked = session.get(f"{url}/c/kill?gclid={name}", allow_redirects=False)
+        case other:
+            path = "/p.gif?s=demo" if other == 3 else "/o.gif?s=demo&e=open"
+            names, status = {name}, 200
+            asked = session.get(f"{url}{path}&id={name}")
+    async with asked as answer:
+        return names if answer.status == status and answer.headers["X-Pharos"] == "accepted" else set()
+
+
+def name_of(hit: Hit) -> str:
+    """Return the name that a hit was sent with: its id, or the click id of a link."""
+    if hit.kind != "click":
+        return id_given(hit)
+    url: str = orjson.loads(hit.body)["url"]
+    return parse_qs(urlsplit(url).query)["gclid"][0]
 
 
 async def send_until(stop: asyncio.Event, running: Running, accepted: set[str], sender: int) -> None:
@@ -58,7 +74,7 @@ async def disturb(running: Running, broker: Broker, topic: str, chance: random.R
     async def kill_collector() -> None:
         os.kill(running.program.pid, signal.SIGKILL)  # its workers are left behind, and must go by themselves
         running.program.wait(10)
-        await running.start()
+        await running.start(links=running.folder / "links.toml")
 
     async def broker_away() -> None:
         await asyncio.to_thread(chance.choice([broker.kill, broker.stop]))
@@ -85,7 +101,9 @@ async def test_every_answered_hit_is_in_kafka(broker: Broker, collector: Callabl
         segment_bytes=32 << 10,
         ack_timeout_s=5,
     )
-    await running.start()
+    links = running.folder / "links.toml"
+    links.write_text('[links.kill]\nsite = "demo"\nto = "https://shop.example/"\n')
+    await running.start(links=links)
     await running.ready()
     accepted: set[str] = set()
     stop = asyncio.Event()
@@ -97,8 +115,9 @@ async def test_every_answered_hit_is_in_kafka(broker: Broker, collector: Callabl
     assert len(accepted) > 100
 
     async def none_missing() -> bool:
-        seen = {id_given(hit) for hit in await hits_in(broker.bootstrap, topic)}
+        seen = {name_of(hit) for hit in await hits_in(broker.bootstrap, topic)}
         return accepted <= seen
 
     await until(none_missing, f"{len(accepted)} answered hits are in the topic", 60)
+    assert {"pixel", "open", "tag", "click"} == {hit.kind for hit in await hits_in(broker.bootstrap, topic)}
     assert running.program.terminate() == 0
