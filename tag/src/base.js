@@ -24,9 +24,8 @@
   // f: in flight, ok: stored}.
   let queue = [];
   let calls = (early && early.q) || [];
-  let ready;
   let consent;
-  // {url, path, from, title}; `title` is missing until the page is settled.
+  // {url, path, from, title}; missing until the tag starts, its `title` until the page is settled.
   let page;
   // How many more times a flush waits 50 ms for a title other than `was`.
   let hold;
@@ -67,14 +66,15 @@
   const image = (item) =>
     new Promise((done) => {
       let query;
-      for (let most = 8192; !query || query.length > 7e3; most /= 2) {
-        const e = fields(item, most);
+      let most = 16384;
+      do {
+        const e = fields(item, (most /= 2));
         query = new URLSearchParams();
         for (const k in e)
           if (k == "props") for (const x in e.props) query.set("x." + x, e.props[x]);
           else query.set({ id: k, user_id: "uid", consent: "n", time: "ts" }[k] || k[0], e[k]);
         query = "" + query;
-      }
+      } while (query.length > 7e3);
       const i = new Image();
       i.onload = () => done((item.ok = 1));
       i.onerror = done;
@@ -166,15 +166,16 @@
   const push = (event, more) => {
     if (hold > 4 && event != "pageview") hold = 4;
     const e = { site: set.site, event, id: uuid(), url: page.url, referrer: page.from, consent, webdriver: +navigator.webdriver || null };
+    Object.assign(e, more);
     // A copy: the page may change its object before it is sent.
-    if (queue.length < 500) queue.push({ e: fit(Object.assign(e, more), 8192), t: now(), p: page });
+    if (queue.length < 500 && !(w.pharosBefore && w.pharosBefore(e) === false)) queue.push({ e: fit(e, 8192), t: now(), p: page });
     later(0);
   };
 
   const word = (value) => ([1, "1", true].includes(value) ? "1" : "0");
 
   const api = guard((event, more) => {
-    if (!ready) return calls.push([event, more]);
+    if (!page) return calls.push([event, more]);
     if (typeof event == "function") return event(core);
     check();
     if (event == "consent") {
@@ -200,14 +201,15 @@
     seen = 0;
   });
 
-  const enter = (from, again) => {
-    hold = again ? 0 : 10;
+  const enter = (from) => {
+    hold = 10;
     page = { url: here(), path: path(), from };
     if (!("manual" in set)) push("pageview");
   };
 
-  const here = () => ("hash" in set ? l.href : l.href.split("#")[0]);
-  const path = () => l.pathname + ("hash" in set ? l.hash : "");
+  const hash = () => ("hash" in set ? l.hash : "");
+  const here = () => l.href.split("#")[0] + hash();
+  const path = () => l.pathname + hash();
 
   const check = guard((replaced) => {
     const from = page.url;
@@ -227,10 +229,9 @@
     keep();
   });
 
-  const core = { flush, set, guard, view: () => page };
+  const core = { flush, set };
 
   const start = guard(() => {
-    ready = 1;
     if (set.consent) consent = word(set.consent);
     // Consent given before the tag was there also covers the page view.
     for (const c of calls) if (c[0] == "consent") consent = word(c[1]);
@@ -261,7 +262,7 @@
       if (!e.persisted) return;
       retry();
       engaged();
-      enter(page.url, 1);
+      enter(page.url);
     });
     w.addEventListener("pagehide", leave);
     w.addEventListener("online", flush);
@@ -280,7 +281,7 @@
   const begin = () => {
     const event = d.prerendering ? "prerenderingchange" : "seen" in set && d.hidden && "visibilitychange";
     if (event) d.addEventListener(event, begin);
-    else if (!ready) start();
+    else if (!page) start();
   };
   begin();
 })(window, document, location);

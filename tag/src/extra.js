@@ -12,7 +12,16 @@
     core.extra = 1;
     const set = core.set;
     const has = (name) => set[name] != null;
-    const on = (target, event, act) => target.addEventListener(event, core.guard(act), true);
+    const on = (target, event, act) =>
+      target.addEventListener(
+        event,
+        (e) => {
+          try {
+            act(e);
+          } catch (problem) {}
+        },
+        true,
+      );
     const send = (event, props, more) => {
       w.pharos(event, Object.assign({ props }, more));
       // The page may be on its way out.
@@ -66,8 +75,8 @@
     let view;
     let deepest;
     const scroll = () => {
-      if (view != core.view()) deepest = 0;
-      view = core.view();
+      if (view != l.pathname) deepest = 0;
+      view = l.pathname;
       const seen = (100 * (w.scrollY + w.innerHeight)) / d.documentElement.scrollHeight;
       for (const percent of [25, 50, 75, 90])
         if (seen >= percent && deepest < percent) w.pharos("scroll", { props: { percent: (deepest = percent) } });

@@ -204,3 +204,16 @@ async def test_a_page_from_the_browsers_cache_is_a_view(site: Servers, browser: 
         await site.until("/restored", "pageview")
         await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
         await until(lambda: len(views(site.events("/restored"))) == 2, "a second view")
+
+
+async def test_the_page_may_change_or_drop_an_event(site: Servers, browser: Browser) -> None:
+    head = (
+        "<script>window.pharosBefore = event => { if (event.event == 'secret') return false;"
+        "event.url = event.url.replace(/token=[^&]*/, 'token='); event.props = {seen: event.event} }</script>"
+    )
+    async with visit(browser, site.page("/before", head=head) + "?token=17") as page:
+        await page.evaluate("pharos('secret'); pharos('open')")
+        view, opened = await site.until("/before", "pageview", "open")
+    assert "secret" not in [event["event"] for event in site.events("/before")]
+    assert urlsplit(view["url"]).query == urlsplit(opened["url"]).query == "token="
+    assert (view["props"], opened["props"]) == ({"seen": "pageview"}, {"seen": "open"})
