@@ -98,10 +98,10 @@ def tracked(folders: list[str]) -> list[Path]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what was found in the given folders, by default in all that are rewritten; return 1 where anything was."""
-    later = () if arguments else tuple(tomllib.loads(LIST.read_text())["later"])
-    paths = [path for path in tracked(arguments) if not str(path).startswith(later)]
-    found = [finding for path in paths for finding in findings(path, (ROOT / path).read_text(encoding="utf-8"))]
+    """Print what was found in the given folders, by default in every file; return 1 where anything was."""
+    found = [
+        finding for path in tracked(arguments) for finding in findings(path, (ROOT / path).read_text(encoding="utf-8"))
+    ]
     for finding in found:
         print(f"{finding.path}:{finding.line}: {finding.word!r}: write {finding.write}")
     return 1 if found else 0

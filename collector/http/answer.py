@@ -66,7 +66,7 @@ def of(outcome: Outcome, ruleset: Ruleset, *, unavailable: bool = False) -> Answ
         if not outcome.location:
             status = 404 if refusal is Refusal.UNKNOWN_LINK else 403
             return Answer(status, (*_COUNTED, _verdict(refusal), _PLAIN_TEXT), _NOWHERE)
-        # The person is led on whatever becomes of the hit. No hit: the question of a link checker.
+        # The person is redirected even if the hit is refused. No hit: the request of a link checker.
         verdict = (_verdict(refusal),) if verdicts else ()
         return Answer(302, (*_COUNTED, *verdict, _OCTETS, *cookies, ("Location", outcome.location)))
     if route == PIXEL:

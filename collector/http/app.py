@@ -64,7 +64,7 @@ async def _own_up(sent: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await handler(sent)
     except (web.HTTPException, web.RequestPayloadError, ConnectionError):
         raise  # an answer; or the client's own doing, which aiohttp knows how to end
-    except Exception as problem:  # noqa: BLE001  whatever it is, it is one request's
+    except Exception as problem:  # noqa: BLE001  any error concerns this request only
         answer = web.Response(status=500)
         faults = {"problem": type(problem).__name__, "where": log.where(problem)}
         log.line("error", "a request failed", request_id=request_id_of(sent), route=_route(sent), **faults)
@@ -107,5 +107,5 @@ async def _finish_headers(sent: web.Request, response: web.StreamResponse) -> No
     protocol = sent.protocol
     if ingest.draining or (isinstance(protocol, Lent) and protocol.given):
         response.force_close()
-        # aiohttp has written its own by now. A proxy that is not told sends its next request into the closing.
+        # aiohttp has written its own by now. Without the header a proxy sends its next request to a closing connection.
         response.headers["Connection"] = "close"

@@ -242,7 +242,7 @@ class Connection(Recipient):
         fast = connections.fast
         try:
             reply = fast.decide(head, body, self._peer)
-        except Exception as problem:  # noqa: BLE001  whatever it is, it is one request's
+        except Exception as problem:  # noqa: BLE001  any error concerns this request only
             reply = fast.failed(problem)
         if reply is None:
             return False

@@ -1,8 +1,8 @@
 """`GET /doctor`: tell a deployment check whose address the collector would take for its own, and by which source.
 
-Rule: it answers only a request that carries the doctor's mark, and only about that request: the kind of source, and the
-address cut as for storage. A browser sends such a header to a stranger only after a preflight, which this path refuses.
-Everybody else gets the 404 of any other path. Nothing is counted, logged or kept.
+It answers only requests with the doctor's mark, and only about that request: the kind of source, and the address,
+truncated as for storage. Other requests get the 404 of any other path. A browser sends such a header to another origin
+only after a preflight, which this path refuses. Nothing is counted, logged or kept.
 """
 
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ _SINGLE: Final = tuple(sorted({cdn.header for cdn in PRESETS.values()} - {"x-for
 
 
 class SeenAs(msgspec.Struct, frozen=True):
-    """What the doctor is told."""
+    """The answer to the doctor."""
 
     source: Literal["peer", "header", "untrusted", "broken"]
-    """`peer`: no proxy said anything; `header`: a trusted one did; else why what was said is not believed."""
+    """`peer`: no header; `header`: that of a trusted proxy; otherwise why the header is not used."""
     address: str
     """The address that a hit would have, cut to /24 or /48; empty where a header was not believed."""
     others: tuple[str, ...]
@@ -35,7 +35,7 @@ class SeenAs(msgspec.Struct, frozen=True):
 
 
 def judged(address: Address, header: str, fields: Mapping[str, str]) -> SeenAs:
-    """Return what is told of a request whose address the collector took for `address`; `header` is the one it reads."""
+    """Return the answer about a request with the found `address`; `header` names the header that is read."""
     source = address.fault or ("header" if fields.get(header) else "peer")
     others = tuple(
         name

@@ -28,7 +28,7 @@ from stage import log
 PATHS: Final = frozenset(
     ("/p.gif", "/o.gif", "/e", "/v1/events", "/c", "/t.js", "/x.js", "/opt-out", "/opt-in", "/robots.txt")
 )
-"""Paths that there are, besides `/c/CODE`."""
+"""All paths except `/c/CODE`."""
 
 _PLAIN_PIXEL: Final = re.compile(
     rb"(GET|HEAD) /([po])\.gif\?(s=([a-z0-9_.-]{1,64})"
@@ -95,7 +95,7 @@ class FastPath:
         self._proxies: Final = self._blocks.known[1]
         self._second = -1
         self._date = b""
-        # What `_read` finds besides the Sent.
+        # What `_read` finds in addition to the Sent.
         self._authorization = b""
         self._request_id = b""
         self._trusted = False

@@ -36,7 +36,7 @@ def too_long(head: bytes) -> str:
 def body_bytes(head: bytes) -> int | None:
     """Return the number of bytes of the body after a whole head.
 
-    Returns None if that cannot be said without doubt (HTTP/1.0, chunks, an upgrade), and -1 if RFC 9112 asks for a 400.
+    Returns None if that is not certain (HTTP/1.0, chunks, an upgrade), and -1 if RFC 9112 asks for a 400.
     """
     line = _REQUEST_LINE.match(head)
     if line is None or _LINES.fullmatch(head, line.end()) is None:

@@ -1,7 +1,7 @@
 """`/opt-out` and `/opt-in`: the visitor's own switch, two small pages that need no script.
 
-Rule: anyone may lead a visitor to opt out, but a page of another site cannot undo an opt-out: it only leads to the link
-that does.
+Any page may lead a visitor to opt out, but a page of another site cannot undo an opt-out: it only leads to the
+link that does.
 """
 
 from base64 import b64encode

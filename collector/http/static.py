@@ -36,5 +36,5 @@ async def preflight(sent: web.Request) -> web.Response:
 
 
 async def nothing(_: web.Request) -> web.Response:
-    """Say that there is no such thing here, by whatever method it was asked for."""
+    """Answer 404 to any method."""
     return web.Response(status=404, text="not found\n", headers={"X-Content-Type-Options": "nosniff"})

@@ -11,13 +11,13 @@ OPTED_OUT: Final = 1
 HAS_ID: Final = 2
 """`_pid` is an id of ours."""
 SENT_ID: Final = 4
-"""`_pid` has a value, of whatever form."""
+"""`_pid` has a value, of any form."""
 REFUSED: Final = 8
 """`_pcs` is 0."""
 GIVEN: Final = 16
 """`_pcs` is 1."""
 SENT_CONSENT: Final = 32
-"""`_pcs` has a value, of whatever form."""
+"""`_pcs` has a value, of any form."""
 STATES: Final = 64
 """Every sum of the bits above is less than this."""
 

@@ -21,7 +21,7 @@ class Ids:
         self._tail_at = self._visitor_at = 0
 
     def tail(self) -> bytes:
-        """Return what follows the time and version in a hit's id."""
+        """Return the part of a hit's id after the time and version."""
         at = self._tail_at
         if at == len(self._tails):
             digits = bytearray(self._randomness(_TAILS * _TAIL // 2).hex().encode())

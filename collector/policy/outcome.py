@@ -348,7 +348,7 @@ class Outcomes:
 
 
 def _escaped(json: bytes) -> bytes:
-    """Return JSON as it stands between the quotes of a JSON string. Encoded JSON holds no control characters."""
+    """Return JSON escaped for the inside of a JSON string. Encoded JSON holds no control characters."""
     return json.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 

@@ -45,7 +45,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     redirect_hosts: tuple[HostName, ...] = ()
     """Hosts that signed links may lead to; empty: any host that a good signature names."""
     hosts: tuple[HostName, ...] = ()
-    """The site's own hosts, each with its subdomains, besides the one of a page: referrers of them are internal. Read
+    """The site's hosts, each with its subdomains, in addition to that of a page: referrers from them are internal. Read
     by the enricher."""
     ignored_referrers: tuple[HostName, ...] = ()
     """Hosts of others, such as payment providers, whose referrers are internal too. Read by the enricher."""

@@ -108,7 +108,7 @@ class Verdicts:
         return verdict
 
     def refused(self, refusal: Refusal, site: str = "") -> Verdict:
-        """Return the verdict on a hit that is refused whatever the policy; `site` as in Verdict."""
+        """Return the verdict on a hit that is refused under every policy; `site` as in Verdict."""
         key = (refusal.value, site)
         verdict = self._refused.get(key)
         if verdict is None:
