@@ -114,8 +114,12 @@ def _cors(origin: str, verdicts: Iterable[Verdict], ruleset: Ruleset, *, own_sit
 
 
 def _cookies(verdicts: Iterable[Verdict]) -> Headers:
-    """Return the cookies to set: of each name the last."""
-    last = {cookie.partition("=")[0]: cookie for verdict in verdicts for cookie in verdict.set_cookies}
+    """Return the cookies to set: of each name and scope the last."""
+    last = {
+        (cookie.partition("=")[0], "; Domain=" in cookie): cookie
+        for verdict in verdicts
+        for cookie in verdict.set_cookies
+    }
     return tuple(("Set-Cookie", cookie) for cookie in last.values())
 
 

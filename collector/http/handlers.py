@@ -4,7 +4,8 @@ from aiohttp import web
 
 from collector.contract import Kind
 from collector.http import pixel
-from collector.http.aiohttp_request import BODIES, INGEST, accepted, sent_of
+from collector.http.aiohttp_request import BODIES, INGEST, accepted, response, sent_of
+from collector.http.answer import Answer
 from collector.http.body_budget import Crowded, TooMuch
 from collector.policy import cors
 from collector.policy.outcome import EVENTS, SERVER_EVENTS
@@ -17,7 +18,9 @@ async def page_pixel(request: web.Request) -> web.Response:
 
 
 async def mail_pixel(request: web.Request) -> web.Response:
-    """Answer `/o.gif`."""
+    """Answer `/o.gif`. A HEAD is the question of a link checker or mail scanner, and no open."""
+    if request.method == "HEAD":
+        return response(Answer(200, (*pixel.COUNTED_HEADERS.items(), ("Content-Type", "image/gif")), pixel.GIF))
     return await _pixel(request, "open")
 
 

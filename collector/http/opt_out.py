@@ -8,6 +8,7 @@ from base64 import b64encode
 from hashlib import sha256
 from html import escape
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -27,7 +28,9 @@ _POLICY: Final = (
 
 
 async def opt_out(sent: web.Request) -> web.Response:
-    """Opt this browser out."""
+    """Opt this browser out. A page that a browser only prefetches changes nothing."""
+    if _is_prefetch(sent):
+        return _not_prefetched()
     domain = sent.app[INGEST].ruleset.domain
     return _page(
         "You are not counted any more",
@@ -41,10 +44,12 @@ async def opt_out(sent: web.Request) -> web.Response:
 
 async def opt_in(sent: web.Request) -> web.Response:
     """Undo the opt-out of this browser, where the visitor asks for it here or on a page of the same site."""
-    if sent.headers.get("Sec-Fetch-Site") == "cross-site":
+    if _is_prefetch(sent):
+        return _not_prefetched()
+    if not _asked_here(sent):
         return _page(
             "Do you want to be counted again?",
-            "Nothing has changed yet: another site has led you here.",
+            "Nothing has changed yet: another site may have led you here.",
             "/opt-in",
             "Yes, count my visits",
             (),
@@ -58,6 +63,27 @@ async def opt_in(sent: web.Request) -> web.Response:
     )
 
 
+def _asked_here(sent: web.Request) -> bool:
+    """Return whether the visitor came from this site or typed the address, as far as the browser says."""
+    site = sent.headers.get("Sec-Fetch-Site", "")
+    if site:
+        return site != "cross-site"
+    try:
+        return urlsplit(sent.headers.get("Referer", "")).netloc.lower() == sent.host.lower() != ""
+    except ValueError:
+        return False
+
+
+def _is_prefetch(sent: web.Request) -> bool:
+    names = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+    return any("pre" in sent.headers.get(name, "").lower() for name in names)
+
+
+def _not_prefetched() -> web.Response:
+    """Return an answer that no browser keeps for later: the visitor's own request must come here."""
+    return web.Response(status=403, headers={**pixel.COUNTED_HEADERS, "Vary": "Sec-Purpose"})
+
+
 def _page(title: str, text: str, target: str, action: str, cookies: tuple[str, ...]) -> web.Response:
     html = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -66,7 +92,7 @@ def _page(title: str, text: str, target: str, action: str, cookies: tuple[str, .
         f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>"
         f'<p><a href="{target}" rel="nofollow">{escape(action)}</a></p></main></body></html>\n'
     )
-    headers = {**pixel.COUNTED_HEADERS, "Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+    headers = {**pixel.COUNTED_HEADERS, "Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"}
     response = web.Response(text=html, content_type="text/html", charset="utf-8", headers=headers)
     for cookie in cookies:
         response.headers.add("Set-Cookie", cookie)

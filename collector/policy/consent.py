@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from collector.contract import Consent, VisitorKind
-from collector.policy.cookies import GIVEN, HAS_ID, OPTED_OUT, REFUSED, SENT_CONSENT, SENT_ID
+from collector.policy.cookies import GIVEN, HAS_ID, OPTED_OUT, REFUSED, SENT_CONSENT, SENT_ID, TWO_IDS
 from collector.policy.sites import Site
 
 COOKIE_MAX_AGE_S: Final = 34_128_000
@@ -57,7 +57,7 @@ def identify(site: Site, *, cookies: int, signals: int, consent_param: str, doma
     """
     if cookies & OPTED_OUT:
         sent = [("_pid", cookies & SENT_ID), ("_pcs", cookies & SENT_CONSENT)]
-        expired = (_expired(name, domain) for name, present in sent if present)
+        expired = forget(domain, *(name for name, present in sent if present))
         return Identity("", "none", "refused", (opt_out_cookie(domain), *expired), False, "opted_out")
 
     consent: Consent
@@ -76,8 +76,10 @@ def identify(site: Site, *, cookies: int, signals: int, consent_param: str, doma
         if site.identity == "cookie":
             attributes = _attributes(domain)
             set_cookies = [f"_pid={VISITOR}{attributes}"]
+            if domain and cookies & TWO_IDS:
+                set_cookies.append(_expired("_pid", ""))
             if consent == "given" and site.consent != "off":
-                set_cookies.append(f"_pcs=1{attributes}")
+                set_cookies += _choice("1", domain)
             source: Source = "cookie" if cookies & HAS_ID else "fresh"
             return Identity(source, "cookie", consent, tuple(set_cookies), True, "", True)
         if site.identity == "cookieless":
@@ -88,9 +90,9 @@ def identify(site: Site, *, cookies: int, signals: int, consent_param: str, doma
     if consent == "refused":
         # A browser repeats its signal with every request; only the visitor's own choice needs a cookie.
         if site.identity == "cookie" and (cookies & REFUSED or (consent_param and consent_param != "1")):
-            set_cookies.append(f"_pcs=0{_attributes(domain)}")
+            set_cookies += _choice("0", domain)
         if cookies & SENT_ID:
-            set_cookies.append(_expired("_pid", domain))
+            set_cookies += forget(domain, "_pid")
     if site.without_consent == "drop":
         return Identity("", "none", consent, tuple(set_cookies), False, "no_consent")
     if site.without_consent == "cookieless" and site.identity != "none":
@@ -104,8 +106,17 @@ def opt_out_cookie(domain: str) -> str:
 
 
 def forget(domain: str, *names: str) -> tuple[str, ...]:
-    """Return the `Set-Cookie` values that delete these cookies of ours."""
-    return tuple(_expired(name, domain) for name in names)
+    """Return the `Set-Cookie` values that delete these cookies of ours: of the domain, and of the host only.
+
+    A cookie of the host only is left from a time before the domain was set. It would apply again.
+    """
+    scopes = (domain, "") if domain else ("",)
+    return tuple(_expired(name, scope) for name in names for scope in scopes)
+
+
+def _choice(value: str, domain: str) -> list[str]:
+    """Return the `Set-Cookie` values that keep the visitor's own choice, and delete an older one of the host only."""
+    return [f"_pcs={value}{_attributes(domain)}", *([_expired("_pcs", "")] if domain else [])]
 
 
 @lru_cache(maxsize=16)

@@ -18,7 +18,9 @@ GIVEN: Final = 16
 """`_pcs` is 1."""
 SENT_CONSENT: Final = 32
 """`_pcs` has a value, of any form."""
-STATES: Final = 64
+TWO_IDS: Final = 64
+"""More than one `_pid` was sent: one of the host only next to one of its domain, or a stranger's."""
+STATES: Final = 128
 """Every sum of the bits above is less than this."""
 
 
@@ -36,39 +38,34 @@ class Cookies:
 
 NONE: Final = Cookies(b"", 0)
 
-_ID_VALUE: Final = re.compile(r"[0-9a-f]{32}(?![^; \t])")
-_VALUE: Final = re.compile(r"[^; \t]*")
+_OURS: Final = re.compile(r"(?:^|[; \t])(_pid|_pcs|_pno)=([^; \t]*)")
+_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def read(header: str) -> Cookies:
-    """Read a `Cookie` header as received. Any text gives an answer; of several cookies of one name the first counts."""
+    """Read a `Cookie` header as received. Any text gives an answer.
+
+    A browser sends several cookies of one name: of the host and of its domain, in an order that says nothing. Of
+    several `_pno` a 1 wins, of several `_pcs` a 0, of several `_pid` the first that has the form of ours.
+    """
     if "_p" not in header:
         return NONE
-    state = OPTED_OUT if _value(header, "_pno=") == "1" else 0
+    state = 0
     visitor = ""
-    start = _start(header, "_pid=")
-    if start >= 0:
-        found = _ID_VALUE.match(header, start)
-        if found is not None:
-            visitor = found.group()
-            state |= HAS_ID | SENT_ID
-        elif _value(header, "_pid="):
-            state |= SENT_ID
-    consent = _value(header, "_pcs=")
-    if consent:
-        state |= SENT_CONSENT | (GIVEN if consent == "1" else REFUSED if consent == "0" else 0)
+    for name, value in _OURS.findall(header):
+        if name == "_pid":
+            if state & SENT_ID:
+                state |= TWO_IDS
+            if value:
+                state |= SENT_ID
+            if not visitor and _ID.fullmatch(value):
+                visitor = value
+                state |= HAS_ID
+        elif name == "_pno":
+            if value == "1":
+                state |= OPTED_OUT
+        elif value:
+            state |= SENT_CONSENT | (GIVEN if value == "1" else REFUSED if value == "0" else 0)
+    if state & REFUSED:
+        state &= ~GIVEN
     return Cookies(visitor.encode("ascii"), state)
-
-
-def _value(header: str, name: str) -> str:
-    start = _start(header, name)
-    found = _VALUE.match(header, start) if start >= 0 else None
-    return found.group() if found else ""
-
-
-def _start(header: str, name: str) -> int:
-    """Return where the value of the first cookie `name` (which ends in "=") begins, or -1."""
-    at = header.find(name)
-    while at > 0 and header[at - 1] not in "; \t":
-        at = header.find(name, at + 1)
-    return at if at < 0 else at + len(name)

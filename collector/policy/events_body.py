@@ -3,6 +3,8 @@
 An event that is refused does not affect the others of its batch, and a field that is not in the table is not stored.
 """
 
+import codecs
+import re
 import zlib
 from typing import Any, Final
 
@@ -18,6 +20,12 @@ from collector.policy.sent_event import SentEvent, decode_any, decode_events, de
 MOST_BYTES: Final = 1 << 20
 """Maximum size of a body in bytes, as sent and inflated."""
 MOST_EVENTS: Final = 500
+
+_GZIP: Final = b"\x1f\x8b"
+_ESCAPES: Final = re.compile(
+    r"\\(?:\\|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2}))"
+)
+"""An escaped backslash, an escaped pair of halves, or half a character alone."""
 
 _TIME: Final = [field.name for field in TABLE].index("time")
 _AGE: Final = [field.name for field in TABLE].index("age")
@@ -65,18 +73,18 @@ class Unreadable(ValueError):
 
 
 def inflate(raw: bytes, coding: str) -> bytes:
-    """Undo `Content-Encoding`.
+    """Undo gzip. The first bytes decide, not the header: a beacon cannot set one, and a proxy may leave one behind.
 
     Raises:
         TooLarge: it inflates past MOST_BYTES; no more than that is ever held.
-        Unreadable: a coding other than gzip, or no whole gzip member.
+        Unreadable: another coding than gzip, or a gzip member that is not whole.
     """
     if len(raw) > MOST_BYTES:
         raise TooLarge("body")
-    if coding.strip().lower() in ("", "identity"):
+    if not raw.startswith(_GZIP):
+        if coding.strip().lower() not in ("", "identity", "gzip", "x-gzip"):
+            raise Unreadable("Content-Encoding is neither gzip nor identity")
         return raw
-    if coding.strip().lower() not in ("gzip", "x-gzip"):
-        raise Unreadable("Content-Encoding is neither gzip nor identity")
     inflater = zlib.decompressobj(wbits=31)
     try:
         plain = inflater.decompress(raw, MOST_BYTES + 1)
@@ -100,20 +108,45 @@ def split(text: bytes) -> list[Any]:
     """
     events: list[Any]
     try:
+        events = _decoded(text)
+    except _UNREADABLE:
         try:
-            if text.startswith(b"["):
-                events = decode_list(text)
-            elif text.startswith(b'{"events"'):
-                events = decode_events(text).events
-            else:
-                events = [decode_one(text)]
-        except msgspec.ValidationError:
-            events = _any(decode_any(text))
-    except _UNREADABLE as error:
-        raise Unreadable("not JSON") from error
+            events = _decoded(repaired(text))
+        except _UNREADABLE as error:
+            raise Unreadable("not JSON") from error
     if len(events) > MOST_EVENTS:
         raise TooLarge("events")
     return events
+
+
+def _decoded(text: bytes) -> list[Any]:
+    try:
+        if text.startswith(b"["):
+            return list(decode_list(text))
+        if text.startswith(b'{"events"'):
+            return list(decode_events(text).events)
+        return [decode_one(text)]
+    except msgspec.ValidationError:
+        value = decode_any(text)
+        if isinstance(value, str):  # JSON in a JSON string, as old libraries make of an array
+            value = decode_any(value)
+        return _any(value)
+
+
+def repaired(text: bytes) -> bytes:
+    """Return a body without what JSON or UTF-8 cannot hold: each such place becomes U+FFFD, and a BOM goes.
+
+    Such places are bytes that are not UTF-8, and escapes of half a character (`"\\ud83d"`), which JavaScript makes
+    when it cuts a text in the middle of an emoji.
+    """
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = text.decode("utf-16", "replace").encode()
+    text = text.removeprefix(codecs.BOM_UTF8)
+    return _ESCAPES.sub(_whole, text.decode("utf-8", "replace")).encode()
+
+
+def _whole(escape: re.Match[str]) -> str:
+    return "\\ufffd" if escape["half"] else escape[0]
 
 
 def _any(value: object) -> list[Any]:
@@ -172,7 +205,7 @@ def judge(event: Any, now_ms: int, *, back_ms: int, server: bool) -> Event | Ref
 
 def _props(value: object) -> dict[str, str] | Refusal | None:
     """Return custom properties as texts; None where there are none."""
-    if value == "":
+    if value in ("", []):  # an empty array is PHP's empty object
         return None
     if not isinstance(value, dict) or len(value) > MAX_PROPS:
         return Refusal.BAD_PROPS

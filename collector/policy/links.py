@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from collector.contract import click_ids
-from collector.policy.percent import decoded, encoded
+from collector.policy.percent import decoded, encoded, name_of
 from collector.policy.sites import Sites
 
 LONGEST_URL: Final = 4096
@@ -160,6 +160,7 @@ def passed_on(query: str) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
+        name = name_of(name)
         if name.lower() in click_ids.PASSED_ON and 0 < len(text) <= 512:
             found.setdefault(name, decoded(text))
     return tuple(found.items())
@@ -184,6 +185,7 @@ def verify(query: str, keys: Iterable[bytes]) -> Target | None:
     given: dict[str, str] = {}
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
+        name = name_of(name)
         if name in ("s", "u", "k"):
             if name in given:
                 return None

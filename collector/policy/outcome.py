@@ -131,7 +131,7 @@ class Outcomes:
         if verdict.set_cookies:
             outcome.visitor = visitor
         if verdict.recorded:
-            if not verdict.allowed and b"uid=" in query:
+            if not verdict.allowed:
                 query = without_user_id(query)
             outcome.records.append(self._record(verdict, self._ids.tail(), query, sent, visitor))
         return outcome

@@ -35,3 +35,15 @@ def decoded(text: str) -> str:
 def encoded(text: str) -> str:
     """Return what `urllib.parse.quote` returns where no character is safe but letters, digits and `_.-~`."""
     return text if _SAFE.fullmatch(text) is not None else quote(text, safe="")
+
+
+def name_of(name: str) -> str:
+    """Return a parameter's name as it was meant: unescaped, and without a leading "amp;".
+
+    Mail editors escape the `&` between two parameters once too often.
+    """
+    if "%" in name or "+" in name:
+        name = decoded(name)
+    while name.startswith("amp;"):
+        name = name[4:]
+    return name

@@ -3,14 +3,17 @@
 A field that is repeated must be usable each time; the first one counts.
 """
 
+import re
 from typing import NamedTuple
 
 from collector.contract.fields import BY_QUERY, MAX_PROPS, epoch_ms, is_prop, problem_with
-from collector.policy.percent import decoded
+from collector.policy.percent import decoded, name_of
 from collector.policy.refusal import Refusal
 from collector.policy.ruleset import BACK_MS
 from collector.policy.sites import Sites
 
+_MAY_NAME_USER = re.compile(rb"(?:\A|&)(?:[^=&%]*%[^=&]*|(?:amp;)*uid)=")
+"""Finds a `uid`, or a name with an escape in it, which may be one."""
 AHEAD_MS = 5 * 60 * 1000
 """How far ahead of our clock an event's own time may lie."""
 
@@ -30,6 +33,7 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
     props = 0
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
+        name = name_of(name)
         if name in ("u", "r", "t", ""):
             continue  # the request line is bounded, and so are these
         if "%" in text or "+" in text:
@@ -46,9 +50,9 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
                 return Refusal.BAD_TIME
             if text and name == "a" and int(text) > back_ms:
                 return Refusal.BAD_TIME
-        elif name.startswith(("x.", "x%2")):
+        elif name.startswith("x."):
             props += 1
-            if not is_prop(decoded(name)[2:], text):
+            if not is_prop(name[2:], text):
                 return Refusal.BAD_PROPS
     if (site or "") not in sites:
         return Refusal.UNKNOWN_SITE
@@ -65,4 +69,7 @@ def is_recent(time: str, now_ms: int, back_ms: int) -> bool:
 
 def without_user_id(query: bytes) -> bytes:
     """Return the query without its `uid`: a visitor who may not be identified may not be named by the sender either."""
-    return b"&".join([pair for pair in query.split(b"&") if pair.partition(b"=")[0] != b"uid"])
+    if not _MAY_NAME_USER.search(query):
+        return query
+    pairs = query.split(b"&")
+    return b"&".join([pair for pair in pairs if name_of(pair.partition(b"=")[0].decode("utf-8", "replace")) != "uid"])

@@ -240,3 +240,12 @@ def test_a_link_passes_on_every_parameter_that_the_enricher_knows() -> None:
     for name in (*names, "gclsrc", "ScCid"):
         assert passed_on(f"a=b&{name}=x%2By&{name}=z") == ((name, "x+y"),)
     assert passed_on(f"{click_ids.OWN}=1&utm_source=x&gclidx=1") == ()
+
+
+def test_a_link_whose_ampersands_were_escaped_again_leads_on() -> None:
+    query = sign("shop", "https://shop.example/", KEY)
+    for times in (1, 2):
+        query = query.replace("&", "&amp;")
+        assert verify(query + "&amp;gclid=1", [KEY]) == verify(sign("shop", "https://shop.example/", KEY), [KEY]), times
+        assert passed_on(query + "&amp;gclid=1") == (("gclid", "1"),)
+    assert verify(query.replace("amp;k=", "k=x&amp;k="), [KEY]) is None, "a signature twice"

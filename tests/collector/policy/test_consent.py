@@ -93,7 +93,51 @@ def test_cookies_carry_the_attributes_that_were_promised() -> None:
     )
     assert forget("example.com", "_pid") == (
         "_pid=; Max-Age=0; Path=/; Domain=example.com; Secure; HttpOnly; SameSite=Lax",
+        "_pid=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax",
     )
+    assert forget("", "_pid") == ("_pid=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax",)
+
+
+def scopes(cookies: str, n: str, domain: str = "example.com") -> set[tuple[str, bool]]:
+    """Return each cookie that is set or deleted, up to its value, and whether for the whole domain."""
+    got = identify(Site(), cookies=read(cookies).state, signals=0, consent_param=n, domain=domain)
+    return {(each.partition(";")[0].replace(VISITOR, "id"), "Domain=example.com" in each) for each in got.set_cookies}
+
+
+@pytest.mark.parametrize(
+    ("cookies", "n", "found"),
+    [
+        ("", "1", {("_pid=id", True), ("_pcs=1", True), ("_pcs=", False)}),
+        (f"_pcs=1; _pid={THEIRS}", "0", {("_pcs=0", True), ("_pcs=", False), ("_pid=", True), ("_pid=", False)}),
+        (
+            f"_pid={THEIRS}; _pid={THEIRS}",
+            "1",
+            {("_pid=id", True), ("_pid=", False), ("_pcs=1", True), ("_pcs=", False)},
+        ),
+        ("_pno=1; _pcs=1", "", {("_pno=1", True), ("_pcs=", True), ("_pcs=", False)}),
+    ],
+)
+def test_what_is_set_or_deleted_is_so_in_both_scopes(cookies: str, n: str, found: set[tuple[str, bool]]) -> None:
+    assert scopes(cookies, n) == found
+
+
+@pytest.mark.parametrize(
+    ("cookies", "consent"),
+    [
+        ("_pcs=1; _pcs=0", "refused"),
+        ("_pcs=0; _pcs=1", "refused"),
+        ("_pcs=1; _pcs=1", "given"),
+        ("_pcs=; _pcs=1", "given"),
+        ("_pcs=x; _pcs=1", "given"),
+    ],
+)
+def test_of_several_consent_cookies_a_refusal_wins(cookies: str, consent: str) -> None:
+    assert identify(Site(), cookies=read(cookies).state, signals=0, consent_param="", domain="").consent == consent
+
+
+@pytest.mark.parametrize("cookies", ["_pno=0; _pno=1", "_pno=1; _pno=0", "_pno=; _pno=1"])
+def test_of_several_opt_out_cookies_an_opt_out_wins(cookies: str) -> None:
+    assert identify(Site(), cookies=read(cookies).state, signals=0, consent_param="1", domain="").refusal == "opted_out"
 
 
 def visitor(cookies: str) -> str:
@@ -112,6 +156,9 @@ def visitor(cookies: str) -> str:
         (f"x_pid={THEIRS}", FRESH),
         (f"a=_pid={THEIRS}", FRESH),
         (f"_pid={THEIRS[:-1]}", FRESH),
+        (f"_pid=GA1.2.3; _pid={THEIRS}", THEIRS),
+        (f"_pid={THEIRS}x; _pid={THEIRS}", THEIRS),
+        (f"_pid={THEIRS}; _pid={FRESH}", THEIRS),
         (f"_pid={THEIRS}7", FRESH),
         (f"_pid={'F' * 32}", FRESH),
         ("_pid=", FRESH),
