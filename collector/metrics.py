@@ -73,7 +73,8 @@ METRICS: Final[Mapping[str, Declared]] = {
     "requests_total": Declared(
         "counter",
         ("lane",),
-        "Requests by lane: fast or full. Few fast ones though pixels come: something in front rewrites requests.",
+        "Requests by lane: fast (answered by the connection) or full (by aiohttp). Few fast ones: something in front "
+        "rewrites requests, or senders compress their posts.",
         ("fast", "full"),
     ),
     "request_errors_total": Declared(

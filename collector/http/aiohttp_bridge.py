@@ -37,7 +37,7 @@ def lend(server: web.Server, loop: asyncio.AbstractEventLoop, finished: Callable
         loop=loop,
         finished=finished,
         access_log=None,
-        keepalive_timeout=_NEVER_S,  # idle connections are closed by the lane
+        keepalive_timeout=_NEVER_S,  # `connection` closes idle connections
         lingering_time=_LINGER_S,
         auto_decompress=False,  # post.py inflates, with a bound
         max_line_size=REQUEST_LINE_BYTES + 16,

@@ -58,7 +58,7 @@ class Ingest:
         self.fast.close()
 
     async def accept(self, outcome: Outcome) -> bool:
-        """Write a request's records to the spool, all or none; when this returns True they are safe.
+        """Write a request's records to the spool, all or none; after True they are safe.
 
         Returns False if the spool is full or its disk fails: the answer is 503 with `Retry-After`.
         """
