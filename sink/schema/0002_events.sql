@@ -65,8 +65,10 @@ FROM pharos.standing(site = '', events = '', since = '', until = '', tz = 'UTC')
 CREATE OR REPLACE VIEW pharos.question SQL SECURITY DEFINER AS
 SELECT
     throwIf((SELECT count() FROM pharos.names WHERE site = {site:String}) = 0, 'site: no event of this site is stored')
-    + throwIf({events:String} != '' AND notEmpty(arrayFilter(
-            name -> NOT has((SELECT groupUniqArray(toString(n.event)) FROM pharos.names AS n WHERE n.site = {site:String}), name),
-            arrayMap(name -> trimBoth(name), splitByChar(',', {events:String})))), 'event: no such event of this site is stored')
+    + throwIf({events:String} != ''
+        AND (SELECT uniqExact(n.event) FROM pharos.names AS n
+             WHERE n.site = {site:String} AND n.event IN arrayMap(name -> trimBoth(name), splitByChar(',', {events:String})))
+            < length(arrayDistinct(arrayMap(name -> trimBoth(name), splitByChar(',', {events:String})))),
+        'event: no such event of this site is stored')
     + throwIf(parseDateTime64BestEffort({since:String}, 3, {tz:String}) >= parseDateTime64BestEffort({until:String}, 3, {tz:String}),
             'since: must be before until') AS wrong;
