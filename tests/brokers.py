@@ -48,11 +48,12 @@ class Broker(ABC):
         self.folder = folder
         self.port = free_port()
         self.advertised = advertised or self.port
+        self.host = "127.0.0.1"
         self.program: Program | None = None
 
     @property
     def bootstrap(self) -> str:
-        return f"127.0.0.1:{self.advertised}"
+        return f"{self.host}:{self.advertised}"
 
     @property
     def running(self) -> bool:
@@ -69,7 +70,7 @@ class Broker(ABC):
             return
         self.program = self._launch()
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while not _answers(self.port):
+        while not _answers(self.host, self.port):
             if not self.program.running or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"{self.name} did not start:\n{self.program.output()[-4000:]}")
@@ -128,6 +129,8 @@ class ApacheKafka(Broker):
         self._java = needs.program("java", "openjdk-17-jre-headless")
         self._jars = _kafka_jars()
         self.controller_port = free_port()
+        self.command: tuple[str, ...] = ()
+        """What is put before the command line, to run it on another host."""
 
     def _launch(self) -> Program:
         data = self.folder / "data"
@@ -136,8 +139,8 @@ class ApacheKafka(Broker):
             self.folder.mkdir(parents=True, exist_ok=True)
             settings.write_text(
                 (_HERE / "server.properties").read_text()
-                + f"listeners=BROKER://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}\n"
-                + f"advertised.listeners=BROKER://127.0.0.1:{self.advertised}\n"
+                + f"listeners=BROKER://{self.host}:{self.port},CONTROLLER://{self.host}:{self.controller_port}\n"
+                + f"advertised.listeners=BROKER://{self.host}:{self.advertised}\n"
                 + f"log.dirs={data}\n"
                 + self._cluster_settings()
             )
@@ -154,7 +157,8 @@ class ApacheKafka(Broker):
         tuning = ["-Xmx512m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
         logging = f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}"
         return Program(
-            [self._java, *tuning, logging, "-cp", f"{self._jars}/*", *arguments], log=self.folder / "broker.log"
+            [*self.command, self._java, *tuning, logging, "-cp", f"{self._jars}/*", *arguments],
+            log=self.folder / "broker.log",
         )
 
 
@@ -180,11 +184,11 @@ class Tansu(Broker):
         return Program([str(self._binary), "broker", *listen, *advertise], log=self.folder / "broker.log")
 
 
-def _answers(port: int) -> bool:
+def _answers(host: str, port: int) -> bool:
     """Tell whether a Kafka broker answers there: ApiVersions version 0, the one request that every broker knows."""
     request = struct.pack(">hhih", 18, 0, 1, -1)
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+        with socket.create_connection((host, port), timeout=2) as connection:
             connection.sendall(struct.pack(">i", len(request)) + request)
             return len(connection.recv(8)) == 8
     except OSError:

@@ -7,6 +7,7 @@ from pathlib import Path
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
+from tests.faults.hosts import LOCALHOST, Host
 from tests.ports import free_port
 from tests.processes import Program
 from tests.waiting import until_now
@@ -15,7 +16,11 @@ from tests.waiting import until_now
 class ClickHouse:
     """`python -m deploy.local.clickhouse` on 127.0.0.1. start, stop and kill block."""
 
-    def __init__(self, folder: Path) -> None:
+    password = ""
+    """The user default's. Without one, only this machine may connect."""
+
+    def __init__(self, folder: Path, host: Host = LOCALHOST) -> None:
+        self.host = host
         self.folder = folder
         self.port = free_port()
         self.program: Program | None = None
@@ -23,7 +28,7 @@ class ClickHouse:
     @property
     def url(self) -> str:
         """Base URL, user `default` without a password. Example: "http://127.0.0.1:18123"."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host.address}:{self.port}"
 
     def start(self) -> None:
         """Start, and return when it answers."""
@@ -32,8 +37,11 @@ class ClickHouse:
         log = self.folder / f"clickhouse-{self.port}.log"
         line = f"on {self.url}\n"
         starts = log.read_text().count(line) if log.exists() else 0
-        command = [sys.executable, "-m", "deploy.local.clickhouse", "--port", str(self.port)]
-        program = Program([*command, "--path", str(self.folder / "data")], log=log, cwd=Path(__file__).parent.parent)
+        command = [*self.host.command, sys.executable, "-m", "deploy.local.clickhouse", "--host", self.host.address]
+        secrets = {"PHAROS_LOCAL_CLICKHOUSE_PASSWORD": self.password}
+        program = Program(
+            [*command, "--path", str(self.folder / "data")], log=log, env=secrets, cwd=Path(__file__).parent.parent
+        )
         self.program = program
         until_now(
             lambda: log.read_text().count(line) > starts or not program.running, "the ClickHouse endpoint's start"
@@ -54,5 +62,5 @@ class ClickHouse:
     def client(self, user: str = "default") -> Client:
         """Return a new clickhouse_connect client over HTTP."""
         return clickhouse_connect.get_client(
-            host="127.0.0.1", port=self.port, username=user, autogenerate_session_id=False
+            host=self.host.address, port=self.port, username=user, password=self.password, autogenerate_session_id=False
         )

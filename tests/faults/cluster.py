@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from tests.brokers import ApacheKafka
+from tests.faults.hosts import LOCALHOST, Host
 from tests.waiting import until
 
 NODES = 3
@@ -16,14 +17,16 @@ NODES = 3
 class Node(ApacheKafka):
     """One node. `voters` is filled when all of them have their ports."""
 
-    def __init__(self, folder: Path, number: int, voters: dict[int, int]) -> None:
+    def __init__(self, folder: Path, number: int, voters: dict[int, str], host: Host) -> None:
         super().__init__(folder)
+        self.host = host.address
+        self.command = host.command
         self.number = number
         self._voters = voters
-        voters[number] = self.controller_port
+        voters[number] = f"{number}@{self.host}:{self.controller_port}"
 
     def _cluster_settings(self) -> str:
-        voters = ",".join(f"{number}@127.0.0.1:{port}" for number, port in self._voters.items())
+        voters = ",".join(self._voters.values())
         replicated = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
         return (
             f"node.id={self.number}\ncontroller.quorum.voters={voters}\n"
@@ -35,9 +38,9 @@ class Node(ApacheKafka):
 class Cluster:
     """The nodes."""
 
-    def __init__(self, folder: Path) -> None:
-        voters: dict[int, int] = {}
-        self.nodes = [Node(folder / f"kafka-{number}", number, voters) for number in range(1, NODES + 1)]
+    def __init__(self, folder: Path, hosts: Sequence[Host] = (LOCALHOST,) * NODES) -> None:
+        voters: dict[int, str] = {}
+        self.nodes = [Node(folder / f"kafka-{number}", number, voters, host) for number, host in enumerate(hosts, 1)]
 
     @property
     def bootstrap(self) -> str:
