@@ -38,10 +38,9 @@ class ClickHouse:
         line = f"on {self.url}\n"
         starts = log.read_text().count(line) if log.exists() else 0
         command = [*self.host.command, sys.executable, "-m", "deploy.local.clickhouse", "--host", self.host.address]
+        command += ["--port", str(self.port), "--path", str(self.folder / "data")]
         secrets = {"PHAROS_LOCAL_CLICKHOUSE_PASSWORD": self.password}
-        program = Program(
-            [*command, "--path", str(self.folder / "data")], log=log, env=secrets, cwd=Path(__file__).parent.parent
-        )
+        program = Program(command, log=log, env=secrets, cwd=Path(__file__).parent.parent)
         self.program = program
         until_now(
             lambda: log.read_text().count(line) > starts or not program.running, "the ClickHouse endpoint's start"
