@@ -24,7 +24,7 @@ from enricher.rules.language import primary
 from enricher.rules.mail import Mail
 from enricher.rules.own_hosts import OwnHosts
 from enricher.rules.referrer import Kind as ReferrerKind
-from enricher.rules.referrer import Referrers
+from enricher.rules.referrer import Referrer, Referrers
 from enricher.rules.registrable_domain import Hosts
 from enricher.rules.sent_fields import NO_EXTRAS, Extras, PageView, Reader, Refusal, Refused, tidy_title
 from enricher.rules.url import BadUrl, clean
@@ -302,7 +302,8 @@ class Enricher:
     ) -> Piece:
         """Return `url` to `currency` of a hit that sent more than a page view."""
         if extras.own or extras.click_id or mailed:
-            seen = self._seen(self._pages[sent_view[0]], sent_view, extras, mailed=mailed, inside=inside)
+            page, ref = self._pages[sent_view[0]], self._classified[sent_view[1]]
+            seen = self._seen(page, ref, sent_view, extras, mailed=mailed, inside=inside)
         else:
             seen = start(view.columns, view.seen_size)
         return joined(
@@ -329,6 +330,7 @@ class Enricher:
             "internal_views": self._internal_views,
             "pages": self._pages,
             "referrers": self._classified,
+            "sources": self._referrers.sources,
             "referrals": self._referrals,
             "sites": self._hosts.sites,
             "campaigns": self._attributions,
@@ -366,16 +368,18 @@ class Enricher:
 
     def _view_columns(self, sent_view: PageView, *, inside: bool) -> PageViewColumns:
         page = self._pages[sent_view[0]]
-        seen = self._seen(page, sent_view, NO_EXTRAS, mailed=False, inside=inside)
+        ref = self._classified[sent_view[1]]
+        seen = self._seen(page, ref, sent_view, NO_EXTRAS, mailed=False, inside=inside)
         unusable: tuple[str, ...] = ("url",) if page.problem else ()
-        if sent_view[1] and not self._classified[sent_view[1]].readable:
+        if not ref.readable:
             unusable += ("referrer",)
         return PageViewColumns(joined(seen, _NO_EXTRAS), len(bytes(seen)), unusable)
 
-    def _seen(self, page: PageColumns, sent_view: PageView, extras: Extras, *, mailed: bool, inside: bool) -> Piece:
+    def _seen(
+        self, page: PageColumns, ref: Referrer, sent_view: PageView, extras: Extras, *, mailed: bool, inside: bool
+    ) -> Piece:
         """Return `url` to `click_id`: of a page view, and of a campaign and click id in the hit's own query."""
-        address, referrer, title = sent_view
-        ref = self._classified[referrer]
+        address, _, title = sent_view
         inside = inside or (page.site != "" and ref.site == page.site)
         named = ("", "internal", "") if inside else (ref.name, ref.kind, ref.term)
         utm, attribution, click_id = page.utm, page.attribution, page.click_id

@@ -6,6 +6,8 @@ bot too. The first pattern that matches gives the name.
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import ua_parser_rs
@@ -57,6 +59,11 @@ def _name(pattern: str) -> str:
     return re.sub(r"\\(.)", r"\1", plain).strip(" /;:.,-_")[:64] or pattern[:64]
 
 
+def _any_of(patterns: Iterable[str]) -> str:
+    """Return one pattern for several: the matcher then reads an agent once for all of them."""
+    return "|".join(f"(?:{pattern})" for pattern in patterns)
+
+
 def load(table: Mapping[str, Any], listed: Iterable[Mapping[str, Any]]) -> Bots:
     """Build the matcher from the content of `bots.toml` and of the package's list."""
     replaced = {each["pattern"]: each.get("instead", "") for each in table["package_exceptions"]}
@@ -67,6 +74,7 @@ def load(table: Mapping[str, Any], listed: Iterable[Mapping[str, Any]]) -> Bots:
         used = replaced.get(pattern, pattern)
         if used:
             named.append((used, _name(pattern)))
-    named += [(rule["pattern"], rule["name"]) for rule in table["mark"]]
-    named += [(pattern, _PERSON) for pattern in table["browser"]]
+    for name, rules in groupby(table["mark"], key=itemgetter("name")):
+        named.append((_any_of(rule["pattern"] for rule in rules), name))
+    named.append((_any_of(table["browser"]), _PERSON))
     return Bots(named)

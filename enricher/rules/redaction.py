@@ -51,6 +51,7 @@ _ESCAPE_END: Final = re.compile(r"(?:25){0,2}[0-9A-Fa-f]{2}")
 """The end of the escape before an address, right after its percent sign."""
 _PARAMETER_MARK: Final = re.compile(r"([?&#;=])|%((?:25){0,8})(3[FfDdBb]|2[36])")
 """What begins or ends a parameter's name or value, at any depth of encoding."""
+_NESTING: Final = re.compile(r"[?;#]|%(?:3[Dd]|25)")
 _MARKS: Final = {"3f": "?", "3d": "=", "3b": ";", "26": "&", "23": "#"}
 
 
@@ -100,6 +101,17 @@ def mask_parameters(text: str) -> str:
     "next=%2Fcb%3Fcode%3D1234" gives "next=%2Fcb%3Fcode%3D***". A value ends at the next "&" or "#" that is encoded no
     deeper than its "=". Takes linear time.
     """
+    parts = text.split("&")
+    # With one plain "=" a part and no encoded one, no value holds another parameter.
+    if text.count("=") <= len(parts) and _NESTING.search(text) is None:
+        for place, part in enumerate(parts):
+            name, equals, value = part.partition("=")
+            if "=" in value:
+                break
+            if value and _hides(name):
+                parts[place] = name + equals + MASK
+        else:
+            return "&".join(parts)
     kept: list[str] = []
     done = name_start = 0
     value_start = -1

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
+from enricher.rules.cache import remember_texts
 from enricher.rules.redaction import mask_email
 from enricher.rules.registrable_domain import Hosts
 from enricher.rules.url import BadUrl, Pairs, clean
@@ -132,6 +133,7 @@ class Referrers:
         self._apps = apps
         self._kinds: dict[str, Kind] = {}
         self._names: dict[str, str] = {}
+        self.sources = remember_texts(self._name_of, 1)
         for kind in reversed(KINDS):
             for sender in [sender for entries in known.values() for _, sender in entries] + list(apps.values()):
                 if sender.kind == kind:
@@ -161,6 +163,10 @@ class Referrers:
         return None
 
     def name_of(self, source: str) -> str:
+        """Return the name of a source, cached: see `_name_of`."""
+        return self.sources[source]
+
+    def _name_of(self, source: str) -> str:
         """Return the lower-case name of a source that is known, else `source` itself.
 
         Known are hosts ("m.facebook.com", "facebook.com/groups"), and names however their words are put together

@@ -49,6 +49,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
 _OPAQUE: Final = frozenset({"about", "data", "blob", "javascript", "mailto", "tel", "intent", "cid", "file"})
 """Schemes that lead to no web page: only the scheme is kept. A path of `file:` has the name of the user."""
 _VIEW_SOURCE: Final = "view-source:"
+_V: Final = frozenset("vV")
 
 
 _IN_EVERY_ADDRESS: Final = (("%3A", ":"), ("%2F", "/"), ("%3F", "?"), ("%3D", "="), ("%26", "&"), ("%20", " "))
@@ -103,7 +104,9 @@ def pairs(query: str) -> Pairs:
     for part in query.split("&"):
         name, _, value = part.partition("=")
         if name:
-            found.append((without_amp(decode_form(name)), decode_form(value)))
+            if name[:4] == "amp;":
+                name = without_amp(name)
+            found.append((decode_form(name), decode_form(value)))
     return tuple(found)
 
 
@@ -181,7 +184,7 @@ def clean(text: str) -> Url:
         BadUrl: no scheme, no host, or an invalid host or port.
     """
     text = text.strip() if text.isprintable() else _CONTROL.sub("", text).strip()
-    while text[:12].lower() == _VIEW_SOURCE:
+    while text[:1] in _V and text[:12].lower() == _VIEW_SOURCE:
         text = text[12:]
     scheme, rest = "", text
     if text.startswith("//"):

@@ -6,6 +6,8 @@ A client hint wins over the User-Agent, which browsers freeze on purpose. The re
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import ua_parser_rs
@@ -187,7 +189,10 @@ def load(browsers: Mapping[str, Any], systems: Mapping[str, Any], devices: Mappi
         system_versions=systems["versions"],
         platforms=systems["platforms"],
         linux_based=frozenset(systems["linux_based"]),
-        devices=[(_place(rule), rule["device"]) for rule in devices["rule"]],
+        devices=[
+            ("|".join(f"(?:{_place(rule)})" for rule in rules), device)  # one pattern reads an agent once
+            for device, rules in groupby(devices["rule"], key=itemgetter("device"))
+        ],
         system_devices=devices["by_system"],
     )
     agents, operating_systems, _ = load_builtins()
