@@ -14,6 +14,7 @@ from aiohttp import web
 
 from collector.http import pixel
 from collector.http.aiohttp_request import INGEST
+from collector.policy import cookies
 from collector.policy.consent import forget, opt_out_cookie
 
 _STYLE: Final = (
@@ -31,14 +32,19 @@ async def opt_out(sent: web.Request) -> web.Response:
     """Opt this browser out. A page that a browser only prefetches changes nothing."""
     if _is_prefetch(sent):
         return _not_prefetched()
-    domain = sent.app[INGEST].ruleset.domain
+    ingest = sent.app[INGEST]
+    domain = ingest.ruleset.domain
+    visitor = cookies.read("; ".join(sent.headers.getall("Cookie", []))).visitor
+    written = await ingest.accept(ingest.outcomes().opt_out(visitor))
+    # An id that could not be suppressed stays in the browser: the next hit with it suppresses it.
+    forgotten = ("_pid", "_pcs") if written else ("_pcs",)
     return _page(
         "You are not counted any more",
         "This browser has opted out of measurement. Nothing it does is recorded, until you change your mind "
         "or delete its cookies.",
         "/opt-in",
         "Take part again",
-        (opt_out_cookie(domain), *forget(domain, "_pid", "_pcs")),
+        (opt_out_cookie(domain), *forget(domain, *forgotten)),
     )
 
 
@@ -84,7 +90,7 @@ def _not_prefetched() -> web.Response:
     return web.Response(status=403, headers={**pixel.COUNTED_HEADERS, "Vary": "Sec-Purpose"})
 
 
-def _page(title: str, text: str, target: str, action: str, cookies: tuple[str, ...]) -> web.Response:
+def _page(title: str, text: str, target: str, action: str, set_cookies: tuple[str, ...]) -> web.Response:
     html = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">'
@@ -94,6 +100,6 @@ def _page(title: str, text: str, target: str, action: str, cookies: tuple[str, .
     )
     headers = {**pixel.COUNTED_HEADERS, "Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"}
     response = web.Response(text=html, content_type="text/html", charset="utf-8", headers=headers)
-    for cookie in cookies:
+    for cookie in set_cookies:
         response.headers.add("Set-Cookie", cookie)
     return response

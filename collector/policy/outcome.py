@@ -130,6 +130,7 @@ class Outcomes:
         visitor = self._visitor(sent, verdict)
         if verdict.set_cookies:
             outcome.visitor = visitor
+        self._suppress(outcome, verdict, sent.cookies.visitor)
         if verdict.recorded:
             if not verdict.allowed:
                 query = without_user_id(query)
@@ -140,6 +141,7 @@ class Outcomes:
         """Decide the body of a `POST /e`, with its Content-Encoding. All its events are of one visitor."""
         client, sites = sent.client, self.ruleset.sites
         outcome = Outcome(EVENTS, client.origin, own_site=client.own_site)
+        suppressed: set[str] = set()
         for raw_event in self._split(outcome, raw, coding):
             event = self._judged(raw_event, server=False)
             if isinstance(event, Verdict):
@@ -157,6 +159,9 @@ class Outcomes:
                 visitor = self._visitor(sent, verdict)
                 if verdict.set_cookies and visitor:
                     outcome.visitor = visitor
+            if verdict.consent == "refused" and site not in suppressed:
+                suppressed.add(site)
+                self._suppress(outcome, verdict, sent.cookies.visitor)
             if verdict.recorded:
                 text = _escaped(event.body(with_user_id=verdict.allowed))
                 outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor))
@@ -204,6 +209,7 @@ class Outcomes:
             )
             sent = Sent(client, b"", NONE, address)
             verdict = self._verdict(outcome, "server", site, event.consent, sent)
+            self._suppress(outcome, verdict, inner_json(event.visitor_id))
             if not verdict.recorded:
                 continue
             if verdict.source != "cookieless":
@@ -251,6 +257,7 @@ class Outcomes:
         visitor = self._visitor(sent, verdict)
         if verdict.set_cookies:
             outcome.visitor = visitor
+        self._suppress(outcome, verdict, sent.cookies.visitor)
         if verdict.recorded:
             tail = self._ids.tail()
             body = {"event": "click"}
@@ -278,6 +285,38 @@ class Outcomes:
     def counts(self) -> list[tuple[str, str, int]]:
         """Return (site, result, hits) since the last call; the result is `accepted` or a refusal."""
         return self.verdicts.counts()
+
+    def opt_out(self, visitor: bytes) -> Outcome:
+        """Return the outcome of an opt-out page: the visitor's id is suppressed on every site that uses the cookie."""
+        outcome = Outcome(PIXEL, "")
+        if visitor:
+            for site, policy in self.ruleset.sites.items():
+                if policy.identity == "cookie":
+                    outcome.records.append(self._suppression(site, visitor))
+        return outcome
+
+    def _suppress(self, outcome: Outcome, verdict: Verdict, visitor: bytes) -> None:
+        """Record that the owner of an id has refused, so that views leave out what is stored under it.
+
+        The record has the id and nothing else: no page, no address, no user. It is written once per refusal, since the
+        answer deletes the cookie.
+        """
+        if visitor and verdict.consent == "refused" and self.ruleset.sites[verdict.site].identity == "cookie":
+            outcome.records.append(self._suppression(verdict.site, visitor))
+
+    def _suppression(self, site: str, visitor: bytes) -> bytes:
+        return b"".join(
+            (
+                self._id_json,
+                self._ids.tail(),
+                self._at_json,
+                b',"kind":"tag","site":"',
+                inner_json(site),
+                b'","body":"{\\"event\\":\\"consent\\"}","visitor_id":"',
+                visitor,
+                b'","visitor_kind":"cookie","consent":"refused"}',
+            )
+        )
 
     def _verdict(self, outcome: Outcome, kind: Kind, site: str, consent: str, sent: Sent) -> Verdict:
         verdict = self.verdicts.find(kind, site, consent, sent.client.signals, sent.cookies.state)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import pytest
 from aiohttp import ClientResponse
 
+from collector.contract import Hit
 from collector.http.pixel import GIF
 from collector.policy import links
 from tests.collector.surface import LINK_KEY, OTHER_TOKEN, TOKEN, Surface, running
@@ -36,6 +37,9 @@ async def post(surface: Surface, path: str, body: object, **headers: str) -> tup
         text = await answer.read()
     assert_counted(answer)
     return answer, json.loads(text)
+
+
+SUPPRESSION = '{"event":"consent"}'
 
 
 def assert_counted(answer: ClientResponse) -> None:
@@ -168,7 +172,7 @@ async def test_servers_need_a_token_of_the_site(surface: Surface) -> None:
 async def test_a_servers_visitor_obeys_the_sites_policy(surface: Surface) -> None:
     event = {"site": "shop", "visitor_id": "v", "user_id": "u", "ip": "203.0.113.9"}
     await post(surface, "/v1/events", [event, {**event, "consent": "0"}], Authorization=f"Bearer {TOKEN}")
-    assert [(hit.visitor_id, hit.visitor_kind, hit.consent) for hit in surface.hits] == [
+    assert [(hit.visitor_id, hit.visitor_kind, hit.consent) for hit in surface.hits if hit.body != SUPPRESSION] == [
         ("", "none", "unknown"),
         ("", "none", "refused"),
     ]
@@ -398,6 +402,75 @@ async def test_a_prefetch_switches_nothing(surface: Surface, path: str, header: 
         assert (answer.status, "Set-Cookie" in answer.headers) == (403, False)
 
 
+def suppressions(surface: Surface) -> list[tuple[str, str]]:
+    """Return site and visitor of each suppression, which has to hold nothing else; no other hit knows the visitor."""
+    found = []
+    for hit in surface.hits:
+        if hit.body == SUPPRESSION:
+            assert hit == Hit(
+                id=hit.id,
+                at=hit.at,
+                kind="tag",
+                site=hit.site,
+                body=hit.body,
+                visitor_id=hit.visitor_id,
+                visitor_kind="cookie",
+                consent="refused",
+            )
+            found.append((hit.site, hit.visitor_id))
+        else:
+            assert THEIRS not in (hit.visitor_id, hit.query, hit.body)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/p.gif?s=demo&n=0", {}),
+        ("/o.gif?s=demo&n=0", {}),
+        ("/p.gif?s=demo", {"Sec_GPC": "1"}),
+        ("/p.gif?s=demo", {"DNT": "1"}),
+        ("/p.gif?s=demo", {"More": "_pcs=0"}),
+        ("/p.gif?s=demo", {"More": "_pno=1"}),
+        ("/c/yt-launch", {"Sec_GPC": "1"}),
+    ],
+)
+async def test_a_refusal_suppresses_the_id_that_was_known_once(
+    surface: Surface, path: str, headers: dict[str, str]
+) -> None:
+    more = headers.pop("More", "a=b")
+    for times in (1, 2):
+        answer = await get(surface, path, Cookie=f"{more}; _pid={THEIRS}", **headers)
+        assert len(suppressions(surface)) == times
+        assert any(cookie.startswith("_pid=; Max-Age=0") for cookie in answer.headers.getall("Set-Cookie"))
+    assert set(suppressions(surface)) == {("demo", THEIRS)}
+    await get(surface, path, Cookie=more, **headers)
+    assert len(suppressions(surface)) == 2, "without the id there is nothing to suppress"
+
+
+async def test_a_batch_that_refuses_suppresses_once_a_site(surface: Surface) -> None:
+    events = [{"site": site, "consent": "0"} for site in ("demo", "shop", "demo", "hash")]
+    async with surface.client.post("/e", json=events, headers={"Cookie": f"_pid={THEIRS}"}):
+        assert suppressions(surface) == [("demo", THEIRS), ("shop", THEIRS)]
+
+
+async def test_a_server_passes_a_refusal_on(surface: Surface) -> None:
+    event = {"site": "demo", "consent": "0", "visitor_id": "customer-7"}
+    async with surface.client.post(
+        "/v1/events", json=event, headers={"Authorization": f"Bearer {OTHER_TOKEN}"}
+    ) as answer:
+        assert answer.status == 202
+    assert suppressions(surface) == [("demo", "customer-7")]
+
+
+async def test_an_opt_out_suppresses_the_id_on_every_site_with_a_cookie(surface: Surface) -> None:
+    await get(surface, "/opt-out", Cookie=f"_pid={THEIRS}")
+    known = surface.ingest.ruleset.sites
+    assert suppressions(surface) == [(site, THEIRS) for site, policy in known.items() if policy.identity == "cookie"]
+    await get(surface, "/opt-out")
+    assert len(suppressions(surface)) == sum(policy.identity == "cookie" for policy in known.values())
+
+
 async def test_a_head_of_the_mail_pixel_is_no_open(surface: Surface) -> None:
     async with surface.client.head("/o.gif?s=demo&m=x") as answer:
         assert (answer.status, answer.content_type) == (200, "image/gif")
@@ -460,7 +533,8 @@ async def test_a_link_to_the_pixel_gives_or_takes_no_consent(surface: Surface, p
         answer, _ = await post(surface, "/e", event, Sec_Fetch_Mode=mode, Content_Type="text/plain", **sent)
         assert any("_pcs=" in cookie for cookie in answer.headers.getall("Set-Cookie", [])) == (mode == "no-cors")
     word = "given" if consent == "1" else "refused"
-    assert [hit.consent for hit in surface.hits] == ["unknown", "unknown", word, word]
+    counted = [hit for hit in surface.hits if hit.body != SUPPRESSION]
+    assert [hit.consent for hit in counted] == ["unknown", "unknown", word, word]
 
 
 async def test_addresses_come_from_the_trusted_proxy_and_are_cut(surface: Surface) -> None:
