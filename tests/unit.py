@@ -17,7 +17,17 @@ import hypothesis
 import pytest
 
 SYSTEM_MODULES: Final = frozenset(
-    {"aiohttp", "chdb", "multiprocessing", "playwright", "socket", "subprocess", "urllib.request", "uvloop"}
+    {
+        "aiohttp",
+        "chdb",
+        "loadtest.check.ports",
+        "multiprocessing",
+        "playwright",
+        "socket",
+        "subprocess",
+        "urllib.request",
+        "uvloop",
+    }
 )
 SYSTEM_FIXTURES: Final = frozenset(
     {"apache_kafka", "broker", "browser", "clickhouse", "image", "native", "start", "tansu", "warehouse"}

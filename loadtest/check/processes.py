@@ -14,17 +14,11 @@ from pathlib import Path
 
 import psutil
 
+from loadtest.check.ports import free_port as free_port
+
 
 class NotReady(RuntimeError):
     """A program died, or did not become ready within its bound; the message ends with its last output."""
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def tree(pid: int) -> list[psutil.Process]:
