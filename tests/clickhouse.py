@@ -39,7 +39,7 @@ class ClickHouse:
         starts = log.read_text().count(line) if log.exists() else 0
         command = [*self.host.command, sys.executable, "-m", "deploy.local.clickhouse", "--host", self.host.address]
         command += ["--port", str(self.port), "--path", str(self.folder / "data")]
-        secrets = {"PHAROS_LOCAL_CLICKHOUSE_PASSWORD": self.password}
+        secrets = {"PHAROS_LOCAL_CLICKHOUSE_PASSWORD": self.password} if self.password else {}
         program = Program(command, log=log, env=secrets, cwd=Path(__file__).parent.parent)
         self.program = program
         until_now(
