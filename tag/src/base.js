@@ -2,8 +2,8 @@
 // It never throws into the page, sets no cookie, and writes nothing to the browser except where docs/tag.md says so.
 // Built by build.mjs into collector/http/tag.js; ES2017, and at most 2,300 bytes after gzip.
 ((w, d, l) => {
-  const early = w.pharos;
-  if (early && early.on) return;
+  const early = w.pharos || {};
+  if (early.on) return;
   // A form named "currentScript" hides the element, and a module has none.
   const current = d.currentScript;
   const tag = current && current.src ? current : d.querySelector("script[data-site]");
@@ -23,7 +23,7 @@
   // Every event that the collector has not acknowledged, oldest first: {e: its fields, t: when, p: its page,
   // f: in flight, ok: stored}.
   let queue = [];
-  let calls = (early && early.q) || [];
+  let calls = early.q || [];
   let consent;
   // {url, path, from, title}; missing until the tag starts, its `title` until the page is settled.
   let page;
@@ -81,20 +81,20 @@
       i.src = at("p.gif?" + query);
     });
 
-  const images = (batch) =>
-    Promise.all(batch.map(image)).then(() => {
-      blocked = !answered && batch.some((item) => item.ok);
+  const images = (batch, few) =>
+    Promise.all(batch.slice(0, few).map(image)).then(() => {
+      blocked = !answered && batch[0].ok;
       // Chromium treats an image of a page that is going as a connection, which the policy forbids: be earlier.
-      if (blocked) w.addEventListener("beforeunload", engaged);
+      if (blocked) (w.navigation || w).addEventListener("navigate", leave);
       finish(batch);
     });
 
   const finish = guard((batch) => {
-    const failed = batch.some((item) => !item.ok);
-    for (const item of batch) item.f = 0;
+    retry(batch);
     queue = queue.filter((item) => !item.ok);
-    pause = failed ? Math.min(pause * 2 || 1e3, 6e5) : 0;
-    later(pause * (0.5 + Math.random() / 2));
+    // The oldest event decides whether to wait.
+    pause = batch[0].ok ? 0 : Math.min(pause * 2 || 1e3, 6e5);
+    later(pause * (Math.random() + 0.5));
     if (d.hidden) keep();
   });
 
@@ -106,11 +106,12 @@
         for (const item of batch) item.ok = !/408|429|5../.test(r.status);
         finish(batch);
       },
-      () => images(batch),
+      // One image tells enough; several would arrive in any order.
+      () => images(batch, 1),
     );
 
-  const retry = () => {
-    for (const item of queue) item.f = 0;
+  const retry = (items) => {
+    for (const item of items) item.f = 0;
   };
 
   const later = (ms) => {
@@ -131,7 +132,7 @@
       let body = "";
       for (const item of queue) {
         const more = item.f ? "" : JSON.stringify(fields(item, 8192));
-        if (body && body.length + more.length > 2e4) break;
+        if (body && (body.length + more.length > 2e4 || (blocked && leaving !== 1))) break;
         if (more) body += (body && ",") + more;
         if (more) batch.push(item);
       }
@@ -237,7 +238,7 @@
     for (const c of calls) if (c[0] == "consent") consent = word(c[1]);
     guard(() => {
       queue = JSON.parse(sessionStorage.pharos || "[]");
-      retry();
+      retry(queue);
       delete sessionStorage.pharos;
     })();
     tick();
@@ -260,7 +261,7 @@
     }
     w.addEventListener("pageshow", (e) => {
       if (!e.persisted) return;
-      retry();
+      retry(queue);
       engaged();
       enter(page.url);
     });

@@ -18,7 +18,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 from tests import needs
 from tests.ports import free_port
 
-_START_S: Final = 60
+_START_S: Final = 180
 _MINIBROWSER: Final = next(map(str, Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser")), "")
 
 
