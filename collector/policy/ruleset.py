@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from collector.policy.client_address import Trusted
-from collector.policy.links import Links
+from collector.policy.link_file import Links
 from collector.policy.sites import Sites
 
 BACK_MS = 72 * 3600 * 1000

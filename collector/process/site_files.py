@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from collector.policy import links, sites
-from collector.policy.links import Links
+from collector.policy import link_file, links, sites
+from collector.policy.link_file import Links
 from collector.policy.sites import Sites
 from collector.process.last_good import LastGood
 
@@ -56,7 +56,7 @@ class SiteFiles:
             if self._links_path is not None:
                 name, path = "LINKS", self._links_path
                 links_text = path.read_bytes()
-                found = links.parse(links_text, known)
+                found = link_file.parse(links_text, known)
         except (OSError, sites.BadSites, links.BadLinks) as problem:
             raise BadFile(f"PHAROS_COLLECTOR_{name}: {path}: {_reason(problem)}") from problem
         sites_path, links_path = self.paths
@@ -84,7 +84,7 @@ class SiteFiles:
                 raise
             try:
                 known = sites.parse(self.last_good.sites.encode())
-                return Rules(known, links.parse(self.last_good.links.encode(), known)), problem
+                return Rules(known, link_file.parse(self.last_good.links.encode(), known)), problem
             except (sites.BadSites, links.BadLinks):
                 raise problem from None
 

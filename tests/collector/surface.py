@@ -14,7 +14,7 @@ from collector.contract import Hit, decode
 from collector.http import app
 from collector.http.ingest import Ingest
 from collector.metrics import Tally
-from collector.policy import links, sites
+from collector.policy import link_file, sites
 from collector.policy.client_address import Trusted
 from collector.policy.ruleset import Ruleset
 from collector.process import frontend
@@ -92,7 +92,7 @@ async def running(folder: Path, most_bytes: int = 1 << 30) -> AsyncIterator[Surf
         sites=known,
         trusted=Trusted(["127.0.0.1"]),
         cookieless=DailySalt(folder / "salt", Ingest.now_ms, os.urandom, lambda why: None),
-        links=links.parse(LINKS.encode(), known),
+        links=link_file.parse(LINKS.encode(), known),
         link_keys=(LINK_KEY,),
     )
     spool = Spool(folder / "spool", Limits(most_bytes, 0, 1 << 20, 300, 0))

@@ -15,7 +15,7 @@ import uvloop
 from collector import contract
 from collector.contract import Hit
 from collector.metrics import Tally
-from collector.policy import links, sites
+from collector.policy import link_file, sites
 from collector.policy.client_address import Trusted
 from collector.policy.ruleset import Ruleset
 from collector.process import frontend
@@ -60,7 +60,7 @@ RULESET = Ruleset(
     domain="example.com",
     trusted=Trusted(["127.0.0.0/8"]),
     geo_headers=("cf-ipcountry", "", "cf-ipcity"),
-    links=links.parse(_LINKS, _SITES),
+    links=link_file.parse(_LINKS, _SITES),
     link_keys=(LINK_KEY,),
     cookieless=lambda site, ip, user_agent: f"{abs(hash((site, ip, user_agent))):032x}"[-32:],
 )

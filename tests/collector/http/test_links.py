@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.contract import click_ids
-from collector.policy.links import BadLinks, Link, host_of, parse, passed_on, sign, verify, with_parameters, wrong_with
+from collector.policy.link_file import Link, parse
+from collector.policy.links import BadLinks, host_of, passed_on, sign, verify, with_parameters, wrong_with
 from collector.policy.sites import Site
 from tests.collector import scale
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from collector.policy import links, sites
+from collector.policy import link_file, sites
 from collector.process.site_files import BadFile, Rules, SiteFiles, watch
 from tests.collector.running import Running
 from tests.waiting import until
@@ -128,5 +128,5 @@ def test_the_examples_are_good_and_show_the_defaults() -> None:
         assert getattr(shown, name) == getattr(sites.Site(), name), name
     text = (DEPLOY / "sites.example.toml").read_text()
     assert all(f"\n{name} = " in text for name in sites.Site.__struct_fields__)
-    found = links.parse((DEPLOY / "links.example.toml").read_bytes(), known)
+    found = link_file.parse((DEPLOY / "links.example.toml").read_bytes(), known)
     assert len(found["yt-launch"].utm) == 5
