@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from collector.policy.outcome import Outcomes
+from tests.collector.http.both_paths import both
 from tests.collector.surface import running
 
 MADE = re.compile(r"[0-9a-f]{16}")
@@ -81,3 +82,22 @@ async def test_a_full_spool_is_logged_under_the_answers_id(tmp_path: Path, capfd
         told = answer.headers["X-Request-Id"]
     said = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert [(line["msg"], line["request_id"]) for line in said] == [("answered 503", told)]
+
+
+def test_a_fault_of_ours_on_the_connection_is_one_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("sent hunter2")
+
+    pixel = b"GET /p.gif?s=demo HTTP/1.1\r\nHost: a\r\n\r\n"
+    with both(tmp_path) as (one, _):
+        with monkeypatch.context() as patch:
+            patch.setattr(Outcomes, "usable_pixel", broken)
+            (answer,), closed = one.ask(pixel)
+        assert (answer.status, answer.header("x-request-id"), closed) == (500, "(made)", False)
+        assert [answer.status for answer in one.ask(pixel)[0]] == [200]
+    told = capfd.readouterr().err
+    (line,) = (json.loads(line) for line in told.splitlines() if "a request failed" in line)
+    assert (line["level"], line["route"], line["problem"]) == ("error", "fast path", "RuntimeError")
+    assert "hunter2" not in told
