@@ -15,7 +15,7 @@ from tests.waiting import until
 
 
 class Recorder:
-    """Takes the place of a spool: keeps what is written, refuses and syncs as it is told to."""
+    """Takes the place of a spool: keeps what is written, refuses and syncs as the test asks."""
 
     def __init__(self) -> None:
         self.writes: list[list[bytes]] = []
