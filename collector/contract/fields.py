@@ -39,7 +39,7 @@ Reason = Literal[
 
 _EVENT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _VALUE: Final = re.compile(r"[+-]?[0-9]{1,14}(?:\.[0-9]{1,4})?")
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 _MILLISECONDS: Final = re.compile(r"[0-9]{12,14}")
 _AGE: Final = re.compile(r"[0-9]{1,12}")
 

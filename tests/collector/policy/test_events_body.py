@@ -242,7 +242,7 @@ def test_money_may_be_a_number(sent: object, kept: str) -> None:
         ({"value": True}, Refusal.BAD_VALUE),
         ({"value": 1e16}, Refusal.BAD_VALUE),
         ({"value": {}}, Refusal.BAD_VALUE),
-        ({"currency": "eur"}, Refusal.BAD_CURRENCY),
+        ({"currency": "euro"}, Refusal.BAD_CURRENCY),
         ({"currency": 978}, Refusal.BAD_CURRENCY),
         ({"user_id": "a@b.example"}, Refusal.BAD_USER_ID),
         ({"user_id": ["u"]}, Refusal.BAD_USER_ID),
