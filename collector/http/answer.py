@@ -73,7 +73,8 @@ def of(outcome: Outcome, ruleset: Ruleset, *, unavailable: bool = False) -> Answ
         if unavailable:
             return Answer(503, (*_COUNTED, _verdict(Refusal.SPOOL), ("Content-Type", "text/plain"), *_RETRY))
         allowed = _cors(origin, verdicts, ruleset) if origin else ()
-        headers = (*_COUNTED, _verdict(verdicts[0].refusal), ("Content-Type", "image/gif"), *allowed, *cookies)
+        shown = _verdict(verdicts[0].refusal, outcome.dropped)
+        headers = (*_COUNTED, shown, ("Content-Type", "image/gif"), *allowed, *cookies)
         return Answer(200, headers, pixel.GIF)
     allowed = _cors(origin, verdicts, ruleset, own_site=outcome.own_site) if route == EVENTS else ()
     if unavailable:
@@ -88,7 +89,8 @@ def of(outcome: Outcome, ruleset: Ruleset, *, unavailable: bool = False) -> Answ
             said["detail"] = outcome.detail
     else:
         said["refused"] = [{"index": at, "reason": why} for at, why in refused]
-    return _json(202 if reason is None else _OF_REFUSAL.get(reason, 400), said, reason, (*allowed, *cookies))
+    status = 202 if reason is None else _OF_REFUSAL.get(reason, 400)
+    return _json(status, said, reason, (*allowed, *cookies), outcome.dropped)
 
 
 def to_preflight(origin: str, ruleset: Ruleset) -> Answer:
@@ -104,8 +106,10 @@ def head(answer: Answer, *, has_body: bool = True) -> bytes:
     return "\r\n".join((*lines, "")).encode()
 
 
-def _verdict(refusal: Refusal | None) -> tuple[str, str]:
-    return "X-Pharos", "accepted" if refusal is None else f"refused; {refusal}"
+def _verdict(refusal: Refusal | None, dropped: tuple[str, ...] = ()) -> tuple[str, str]:
+    if refusal is not None:
+        return "X-Pharos", f"refused; {refusal}"
+    return "X-Pharos", f"accepted; {', '.join(dropped)} dropped" if dropped else "accepted"
 
 
 def _cors(origin: str, verdicts: Iterable[Verdict], ruleset: Ruleset, *, own_site: bool = False) -> Headers:
@@ -123,9 +127,15 @@ def _cookies(verdicts: Iterable[Verdict]) -> Headers:
     return tuple(("Set-Cookie", cookie) for cookie in last.values())
 
 
-def _json(status: int, said: dict[str, object], refusal: Refusal | None, headers: Headers) -> Answer:
+def _json(
+    status: int,
+    said: dict[str, object],
+    refusal: Refusal | None,
+    headers: Headers,
+    dropped: tuple[str, ...] = (),
+) -> Answer:
     extra: Headers = _RETRY if status == 503 else (("WWW-Authenticate", "Bearer"),) if status == 401 else ()
-    all_headers = (*_COUNTED, *headers, _verdict(refusal), ("Content-Type", "application/json"), *extra)
+    all_headers = (*_COUNTED, *headers, _verdict(refusal, dropped), ("Content-Type", "application/json"), *extra)
     return Answer(status, all_headers, orjson.dumps(said))
 
 

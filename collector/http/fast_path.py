@@ -32,7 +32,8 @@ PATHS: Final = frozenset(
 
 _PLAIN_PIXEL: Final = re.compile(
     rb"(GET|HEAD) /([po])\.gif\?(s=([a-z0-9_.-]{1,64})"
-    rb"(?:&(?:[urt]=[!$%'-\[\]-~]*|e=[A-Za-z0-9_.:-]{1,64}|id=[A-Za-z0-9_.:-]{1,64}"
+    rb"(?:&(?:t=[!$%'-\[\]-~]*|[ur]=(?:https?(?::|%3A)(?://|%2F%2F)[A-Za-z0-9.-]{0,200}[A-Za-z0-9-]"
+    rb"(?:(?:[/?]|%2[Ff]|%3[Ff]|%23)[!$%'-\[\]-~]*)?)?|e=[A-Za-z0-9_.:-]{1,64}|id=[A-Za-z0-9_.:-]{1,64}"
     rb"|v=[0-9]{1,9}(?:\.[0-9]{1,2})?|c=[A-Z]{3}))*"
     rb"(?:&n=([01]))?) HTTP/1\.1\r"
 )
@@ -167,7 +168,7 @@ class FastPath:
     def _pixel(self, outcome: Outcome, has_body: bool) -> Reply:
         self.replies += 1
         origin = outcome.origin
-        if origin or not has_body:
+        if origin or not has_body or outcome.dropped:
             return Reply(outcome, self._bytes(answers.of(outcome, self.ruleset), outcome.visitor, has_body))
         verdict = outcome.verdicts[0]
         template = verdict.answers.get("")
@@ -195,7 +196,7 @@ class FastPath:
         self.replies += 1
         count = len(outcome.records)
         verdicts = outcome.verdicts
-        if count and count == len(verdicts):
+        if count and count == len(verdicts) and not outcome.dropped:
             verdict = verdicts[0]
             alike = True
             for other in verdicts:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from collector.contract.fields import MAX_PROPS, TABLE, is_prop, is_text, problem_with, text_of
+from collector.contract.urls import is_url
 from collector.policy import sent_event
 from collector.policy.query import is_recent
 from collector.policy.refusal import Refusal
@@ -21,6 +22,7 @@ MOST_BYTES: Final = 1 << 20
 """Maximum size of a body in bytes, as sent and inflated."""
 MOST_EVENTS: Final = 500
 
+_ADDRESSES: Final = ("url", "referrer")
 _GZIP: Final = b"\x1f\x8b"
 _ESCAPES: Final = re.compile(
     r"\\(?:\\|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2}))"
@@ -51,6 +53,14 @@ class Event:
         self.ip: str = sent.ip or ""
         self.user_agent: str = sent.user_agent or ""
         self._sent = sent
+
+    def and_dropped(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return these names and those of the event's fields that cannot be used, without which it is stored."""
+        for name in _ADDRESSES:
+            text = getattr(self._sent, name)
+            if text and name not in names and not is_url(text):
+                names += (name,)
+        return names
 
     def body(self, *, with_user_id: bool) -> bytes:
         """Return the JSON object for `Hit.body`; without `user_id` where the visitor may not be identified."""

@@ -50,7 +50,18 @@ class Sent:
 class Outcome:
     """What becomes of one request."""
 
-    __slots__ = ("detail", "location", "origin", "own_site", "records", "route", "verdicts", "visitor", "whole")
+    __slots__ = (
+        "detail",
+        "dropped",
+        "location",
+        "origin",
+        "own_site",
+        "records",
+        "route",
+        "verdicts",
+        "visitor",
+        "whole",
+    )
 
     def __init__(self, route: int, origin: str, *, own_site: bool = False) -> None:
         self.route: Final = route
@@ -67,6 +78,8 @@ class Outcome:
         """The visitor's id for the cookies of the answer."""
         self.location = ""
         """Where a click leads; empty where the link leads nowhere."""
+        self.dropped: tuple[str, ...] = ()
+        """Names of fields that accepted events are stored without, because their values cannot be used."""
         self.whole = False
         """The body is refused as a whole; its one verdict is of no single event."""
         self.detail = ""
@@ -110,7 +123,9 @@ class Outcomes:
         asked = judge(query, self.ruleset.sites, self._now_ms, self.ruleset.back_ms)
         if isinstance(asked, Refusal):
             return self._refused(PIXEL, sent.client.origin, asked)
-        return self.usable_pixel(kind, inner_json(query), asked.site, asked.consent, sent)
+        outcome = self.usable_pixel(kind, inner_json(query), asked.site, asked.consent, sent)
+        outcome.dropped = asked.dropped
+        return outcome
 
     def usable_pixel(self, kind: Kind, query: bytes, site: str, consent: str, sent: Sent) -> Outcome:
         """Decide a pixel whose query is usable, and names this site and consent.
@@ -163,6 +178,7 @@ class Outcomes:
                 suppressed.add(site)
                 self._suppress(outcome, verdict, sent.cookies.visitor)
             if verdict.recorded:
+                outcome.dropped = event.and_dropped(outcome.dropped)
                 text = _escaped(event.body(with_user_id=verdict.allowed))
                 outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor))
         return outcome
@@ -216,6 +232,7 @@ class Outcomes:
                 visitor = inner_json(event.visitor_id) if verdict.source else b""
             else:
                 visitor = self._visitor(sent, verdict) if address else b""
+            outcome.dropped = event.and_dropped(outcome.dropped)
             text = _escaped(event.body(with_user_id=verdict.allowed))
             outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor))
         return outcome

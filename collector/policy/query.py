@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 from collector.contract.fields import BY_QUERY, MAX_PROPS, epoch_ms, is_prop, problem_with
+from collector.contract.urls import is_url, unescaped
 from collector.policy.percent import decoded, name_of
 from collector.policy.refusal import Refusal
 from collector.policy.ruleset import BACK_MS
@@ -25,16 +26,21 @@ class Asked(NamedTuple):
     """Key of a configured site."""
     consent: str
     """The consent parameter as sent; empty: not sent."""
+    dropped: tuple[str, ...] = ()
+    """Fields that the event is stored without, because their values cannot be used."""
 
 
 def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Asked | Refusal:
     """Return what a query asks for, or why it is refused. Any text gives an answer."""
     site = consent = None
     props = 0
+    addresses = {"u": "", "r": ""}
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
         name = name_of(name)
         if name in ("u", "r", "t", ""):
+            if name in addresses and not addresses[name]:
+                addresses[name] = text
             continue  # the request line is bounded, and so are these
         if "%" in text or "+" in text:
             text = decoded(text)
@@ -58,7 +64,8 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
         return Refusal.UNKNOWN_SITE
     if props > MAX_PROPS:
         return Refusal.BAD_PROPS
-    return Asked(site or "", consent or "")
+    dropped = [BY_QUERY[name].name for name, text in addresses.items() if text and not is_url(unescaped(text))]
+    return Asked(site or "", consent or "", tuple(dropped))
 
 
 def is_recent(time: str, now_ms: int, back_ms: int) -> bool:

@@ -471,6 +471,30 @@ async def test_an_opt_out_suppresses_the_id_on_every_site_with_a_cookie(surface:
     assert len(suppressions(surface)) == sum(policy.identity == "cookie" for policy in known.values())
 
 
+@pytest.mark.parametrize(
+    ("url", "verdict"),
+    [
+        ("https://shop.example/x", "accepted"),
+        ("/x", "accepted"),
+        ("", "accepted"),
+        ("shop.example/x", "accepted; url dropped"),
+        ("undefined", "accepted; url dropped"),
+        ("{{page_url}}", "accepted; url dropped"),
+        ("https:/shop.example/x", "accepted; url dropped"),
+        ("https%3A%2F%2Fshop.example%2Fx", "accepted; url dropped"),
+    ],
+)
+async def test_an_address_that_cannot_be_used_is_dropped_and_named(surface: Surface, url: str, verdict: str) -> None:
+    pixel = await get(surface, f"/p.gif?s=demo&e=purchase&v=9.90&u={quote(url, safe='')}")
+    assert pixel.headers["X-Pharos"] == verdict
+    answer, said = await post(surface, "/e", {"site": "demo", "event": "purchase", "value": "9.90", "url": url})
+    assert isinstance(said, dict)
+    assert (answer.status, answer.headers["X-Pharos"], said["accepted"]) == (202, verdict, 1)
+    refused = await get(surface, f"/p.gif?s=nobody&u={quote(url, safe='')}")
+    assert refused.headers["X-Pharos"] == "refused; unknown_site"
+    assert len(surface.hits) == 2
+
+
 async def test_a_head_of_the_mail_pixel_is_no_open(surface: Surface) -> None:
     async with surface.client.head("/o.gif?s=demo&m=x") as answer:
         assert (answer.status, answer.content_type) == (200, "image/gif")
