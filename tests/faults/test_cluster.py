@@ -120,8 +120,12 @@ async def test_no_answered_hit_is_missing_and_none_is_doubled(pipeline: Pipeline
         return set(load.answered) - set(pipeline.shown())
 
     await until(lambda: asyncio.to_thread(lambda: not missing()), "every answered hit is stored", 120)
-    for key in pipeline.programs:  # one that was just started again does not drain before it is up
-        await until(lambda key=key: asyncio.to_thread(lambda: pipeline.readiness(*key) == 200), f"{key} is ready")
+
+    def all_ready() -> bool:
+        return all(pipeline.readiness(*key) == 200 for key in pipeline.programs)
+
+    # One that was just started again does not drain before it is up.
+    await until(lambda: asyncio.to_thread(all_ready), "every process is ready again")
     codes = await asyncio.to_thread(pipeline.stop)
     shown = pipeline.shown()
     doubled = [name for name, count in shown.items() if count > 1]
