@@ -75,8 +75,8 @@ def agree(lanes: tuple[One, One], raw: bytes) -> bool:
     """Send it both ways, compare; return whether the fast lane answered itself."""
     fast, full = lanes
     before = fast.fast()
-    first = comparable(fast.ask(raw)[0], fast.hits(), raw)
-    second = comparable(full.ask(raw)[0], full.hits(), raw)
+    first = comparable(fast.ask(raw, wait_s=60)[0], fast.hits(), raw)
+    second = comparable(full.ask(raw, wait_s=60)[0], full.hits(), raw)
     assert first == second
     assert first[0], "no answer at all"
     return fast.fast() > before
