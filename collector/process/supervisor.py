@@ -1,7 +1,7 @@
 """The collector's first process: owns the port, keeps the workers running, serves the admin port for all of them.
 
 The supervisor opens one listening socket a worker and keeps it open. So connections that arrive while a worker is
-replaced wait in the backlog instead of being refused.
+replaced wait in the backlog instead of being refused. Over 250 lines: start, supervision and end share the slots.
 """
 
 import asyncio
