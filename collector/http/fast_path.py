@@ -198,7 +198,7 @@ class FastPath:
         verdicts = outcome.verdicts
         if count and count == len(verdicts) and not outcome.dropped:
             verdict = verdicts[0]
-            alike = True
+            alike = verdict.recorded
             for other in verdicts:
                 if other is not verdict:
                     alike = False
