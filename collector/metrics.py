@@ -22,6 +22,9 @@ number of time series."""
 OTHER_SITES: Final = "_other"
 """Not a possible site key: keys begin with a letter or digit."""
 
+DROPPABLE: Final = ("url", "referrer", "value")
+"""Fields that the collector drops from an event that it accepts."""
+
 SECONDS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 )  # fmt: skip
@@ -51,6 +54,12 @@ METRICS: Final[Mapping[str, Declared]] = {
         ("why",),
         "Address headers not trusted. untrusted: name your proxies in TRUSTED_PROXIES; broken: look at the CDN.",
         ("untrusted", "broken"),
+    ),
+    "dropped_fields_total": Declared(
+        "counter",
+        ("site", "field"),
+        "Fields that accepted events are stored without: an address that cannot be used, a value over the site's "
+        "max_value. It rises: look at the site's snippet, or raise max_value. `site` as in hits_total.",
     ),
     "files_stale": Declared(
         "gauge_max", (), "1: sites.toml or links.toml is broken, the last good files apply. Read the log."
@@ -177,6 +186,8 @@ class Tally:
         for site in sites:
             self._shown(site)
             self.values.setdefault(("hits_total", site, "accepted"), 0)
+            for field in DROPPABLE:
+                self.values.setdefault(("dropped_fields_total", site, field), 0)
 
     def _shown(self, site: str) -> str:
         if site and site not in self._named:
@@ -203,8 +214,8 @@ class Tally:
         shown: list[tuple[Key, float]] = []
         others: dict[Key, float] = {}
         for key, value in self.values.items():
-            if key[0] == "hits_total" and self._shown(key[1]) == OTHER_SITES:
-                key = (key[0], OTHER_SITES, key[2])
+            if METRICS[key[0]].labels[:1] == ("site",) and self._shown(key[1]) == OTHER_SITES:
+                key = (key[0], OTHER_SITES, *key[2:])
                 others[key] = others.get(key, 0) + value
             else:
                 shown.append((key, value))

@@ -106,10 +106,11 @@ def head(answer: Answer, *, has_body: bool = True) -> bytes:
     return "\r\n".join((*lines, "")).encode()
 
 
-def _verdict(refusal: Refusal | None, dropped: tuple[str, ...] = ()) -> tuple[str, str]:
+def _verdict(refusal: Refusal | None, dropped: Iterable[tuple[str, str]] = ()) -> tuple[str, str]:
     if refusal is not None:
         return "X-Pharos", f"refused; {refusal}"
-    return "X-Pharos", f"accepted; {', '.join(dropped)} dropped" if dropped else "accepted"
+    names = ", ".join(dict.fromkeys(field for _, field in dropped))
+    return "X-Pharos", f"accepted; {names} dropped" if names else "accepted"
 
 
 def _cors(origin: str, verdicts: Iterable[Verdict], ruleset: Ruleset, *, own_site: bool = False) -> Headers:
@@ -132,7 +133,7 @@ def _json(
     said: dict[str, object],
     refusal: Refusal | None,
     headers: Headers,
-    dropped: tuple[str, ...] = (),
+    dropped: Iterable[tuple[str, str]] = (),
 ) -> Answer:
     extra: Headers = _RETRY if status == 503 else (("WWW-Authenticate", "Bearer"),) if status == 401 else ()
     all_headers = (*_COUNTED, *headers, _verdict(refusal, dropped), ("Content-Type", "application/json"), *extra)

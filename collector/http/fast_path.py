@@ -37,7 +37,10 @@ _PLAIN_PIXEL: Final = re.compile(
     rb"|v=[0-9]{1,9}(?:\.[0-9]{1,2})?|c=[A-Z]{3}))*"
     rb"(?:&n=([01]))?) HTTP/1\.1\r"
 )
-"""Requests whose query `query.judge` surely takes, with the site and the consent parameter that it would read."""
+"""Requests whose query `query.judge` surely takes, with the site and the consent parameter that it would read. It
+knows no bounds that a site sets: see `_judged_sites`."""
+_PLAIN_VALUE: Final = 1_000_000_000
+"""Every value that _PLAIN_PIXEL takes is below it."""
 _PIXEL: Final = re.compile(rb"(GET|HEAD) /([po])\.gif\?([!$-\[\]-~]*) HTTP/1\.1\r")
 _CLICK: Final = re.compile(rb"(GET|HEAD) /c(?:/([A-Za-z0-9][A-Za-z0-9_.-]{0,63}))?(?:\?([!$-\[\]-~]*))? HTTP/1\.1\r")
 _PREFLIGHT: Final = re.compile(rb"OPTIONS (/[!$-\[\]-~]*) HTTP/1\.1\r")
@@ -85,6 +88,10 @@ class FastPath:
         """Requests answered here and not yet counted in the metrics."""
         self.closed = False
         """Every request is left to aiohttp."""
+        self._judged_sites: Final = frozenset(
+            key.encode() for key, site in ruleset.sites.items() if site.max_value < _PLAIN_VALUE
+        )
+        """Sites that may not allow all that _PLAIN_PIXEL takes."""
         self._has_proxies: Final = bool(ruleset.trusted)
         self._forwarded_title: Final = b"\r\n%b: " % _title(ruleset.forwarded_header)
         self._forwarded_lower: Final = b"\r\n%b: " % ruleset.forwarded_header.encode()
@@ -126,7 +133,7 @@ class FastPath:
             if first == 72 and head.startswith(b"HEAD /o.gif"):
                 return None  # it counts nothing
             found = _PLAIN_PIXEL.match(head)
-            if found is not None:
+            if found is not None and found[4] not in self._judged_sites:
                 sent = self._read(head, found.end() - 1, peer, 0)
                 if sent is None:
                     return None

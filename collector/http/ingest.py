@@ -77,6 +77,8 @@ class Ingest:
             if verdict.recorded:
                 verdict.hits -= 1
                 self.tally.add("hits_total", verdict.site, Refusal.SPOOL)
+        for site, field in outcome.dropped:
+            self.tally.add("dropped_fields_total", site, field, by=-1)
 
     def count(self) -> None:
         """Put what was decided since the last call into the tally."""
@@ -90,3 +92,7 @@ class Ingest:
         for fault, requests in faults.items():
             self.tally.add("address_faults_total", fault, by=requests)
         faults.clear()
+        dropped = fast.outcomes.dropped_fields
+        for (site, field), events in dropped.items():
+            self.tally.add("dropped_fields_total", site, field, by=events)
+        dropped.clear()

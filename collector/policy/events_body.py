@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 from collector.contract.fields import MAX_PROPS, TABLE, is_prop, is_text, problem_with, text_of
 from collector.contract.urls import is_url
 from collector.policy import sent_event
-from collector.policy.query import is_recent
+from collector.policy.query import is_excessive, is_recent
 from collector.policy.refusal import Refusal
 from collector.policy.sent_event import SentEvent, decode_any, decode_events, decode_list, decode_one
 
@@ -54,13 +54,22 @@ class Event:
         self.user_agent: str = sent.user_agent or ""
         self._sent = sent
 
-    def and_dropped(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return these names and those of the event's fields that cannot be used, without which it is stored."""
+    def unusable(self) -> list[str]:
+        """Return the names of the fields whose values cannot be used; the enricher leaves them empty."""
+        names: list[str] = []
         for name in _ADDRESSES:
             text = getattr(self._sent, name)
-            if text and name not in names and not is_url(text):
-                names += (name,)
+            if text and not is_url(text):
+                names.append(name)
         return names
+
+    def remove_excess(self, max_value: int) -> tuple[str, ...]:
+        """Remove the fields whose values the site does not allow; return their names."""
+        value = self._sent.value
+        if value is None or not is_excessive(value, max_value):
+            return ()
+        self._sent.value = None
+        return ("value",)
 
     def body(self, *, with_user_id: bool) -> bytes:
         """Return the JSON object for `Hit.body`; without `user_id` where the visitor may not be identified."""

@@ -11,13 +11,14 @@ from typing import Any, Final
 import msgspec
 
 from collector.contract import HIT_VERSION, Kind, click_ids
+from collector.contract.fields import BY_NAME
 from collector.policy import cors, events_body, links
 from collector.policy.client import NO_CLIENT, Client, inner_json, text_json
 from collector.policy.client_address import canonical, client_address, truncate
 from collector.policy.cookies import NONE, Cookies
 from collector.policy.events_body import Event, TooLarge, Unreadable
 from collector.policy.ids import Ids
-from collector.policy.query import judge, without_user_id
+from collector.policy.query import judge, without, without_user_id
 from collector.policy.refusal import Refusal
 from collector.policy.ruleset import Ruleset
 from collector.policy.sites import Site, Sites
@@ -78,8 +79,8 @@ class Outcome:
         """The visitor's id for the cookies of the answer."""
         self.location = ""
         """Where a click leads; empty where the link leads nowhere."""
-        self.dropped: tuple[str, ...] = ()
-        """Names of fields that accepted events are stored without, because their values cannot be used."""
+        self.dropped: list[tuple[str, str]] = []
+        """(site, field) of each field that an accepted event is stored without: its value cannot be used."""
         self.whole = False
         """The body is refused as a whole; its one verdict is of no single event."""
         self.detail = ""
@@ -94,6 +95,8 @@ class Outcomes:
         self.verdicts: Final = Verdicts(ruleset)
         self.address_faults: dict[str, int] = {}
         """Address headers that were not believed, by their fault."""
+        self.dropped_fields: dict[tuple[str, str], int] = {}
+        """Fields that accepted events are stored without, by (site, field)."""
         self._ids: Final = ids
         self._sites_of_token: Final[dict[str, dict[str, Site]]] = _by_token(ruleset.sites)
         self._utm: Final[dict[str, tuple[tuple[str, str], ...]]] = {}
@@ -123,15 +126,18 @@ class Outcomes:
         asked = judge(query, self.ruleset.sites, self._now_ms, self.ruleset.back_ms)
         if isinstance(asked, Refusal):
             return self._refused(PIXEL, sent.client.origin, asked)
-        outcome = self.usable_pixel(kind, inner_json(query), asked.site, asked.consent, sent)
-        outcome.dropped = asked.dropped
+        outcome = self.usable_pixel(kind, inner_json(query), asked.site, asked.consent, sent, asked.excess)
+        if outcome.verdicts[0].recorded:
+            self._note_dropped(outcome, asked.site, (*asked.unusable, *asked.excess))
         return outcome
 
-    def usable_pixel(self, kind: Kind, query: bytes, site: str, consent: str, sent: Sent) -> Outcome:
+    def usable_pixel(
+        self, kind: Kind, query: bytes, site: str, consent: str, sent: Sent, excess: tuple[str, ...] = ()
+    ) -> Outcome:
         """Decide a pixel whose query is usable, and names this site and consent.
 
-        `query` is in the form of `inner_json`. Where the browser opened the pixel's own address, by a link that anyone
-        may have written, its consent parameter does not count.
+        `query` is in the form of `inner_json`; its fields in `excess` are removed. Where the browser opened the pixel's
+        own address, by a link that anyone may have written, its consent parameter does not count.
         """
         client = sent.client
         outcome = Outcome(PIXEL, client.origin)
@@ -149,7 +155,9 @@ class Outcomes:
         if verdict.recorded:
             if not verdict.allowed:
                 query = without_user_id(query)
-            outcome.records.append(self._record(verdict, self._ids.tail(), query, sent, visitor))
+            for name in excess:
+                query = without(query, BY_NAME[name].query)
+            outcome.records.append(self._record(verdict, self._ids.tail(), query, sent, visitor, excess))
         return outcome
 
     def post(self, raw: bytes, coding: str, sent: Sent) -> Outcome:
@@ -178,9 +186,7 @@ class Outcomes:
                 suppressed.add(site)
                 self._suppress(outcome, verdict, sent.cookies.visitor)
             if verdict.recorded:
-                outcome.dropped = event.and_dropped(outcome.dropped)
-                text = _escaped(event.body(with_user_id=verdict.allowed))
-                outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor))
+                self._keep(outcome, event, verdict, sent, visitor)
         return outcome
 
     def _split(self, outcome: Outcome, raw: bytes, coding: str) -> list[Any]:
@@ -232,10 +238,21 @@ class Outcomes:
                 visitor = inner_json(event.visitor_id) if verdict.source else b""
             else:
                 visitor = self._visitor(sent, verdict) if address else b""
-            outcome.dropped = event.and_dropped(outcome.dropped)
-            text = _escaped(event.body(with_user_id=verdict.allowed))
-            outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor))
+            self._keep(outcome, event, verdict, sent, visitor)
         return outcome
+
+    def _keep(self, outcome: Outcome, event: Event, verdict: Verdict, sent: Sent, visitor: bytes) -> None:
+        """Add the record of a body's event to the outcome."""
+        excess = event.remove_excess(self.ruleset.sites[verdict.site].max_value)
+        self._note_dropped(outcome, verdict.site, (*event.unusable(), *excess))
+        text = _escaped(event.body(with_user_id=verdict.allowed))
+        outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor, excess))
+
+    def _note_dropped(self, outcome: Outcome, site: str, names: tuple[str, ...]) -> None:
+        for name in names:
+            key = (site, name)
+            outcome.dropped.append(key)
+            self.dropped_fields[key] = self.dropped_fields.get(key, 0) + 1
 
     def named_click(self, code: str, query: str, sent: Sent, *, counts: bool) -> Outcome:
         """Decide a request for a link of `links.toml`; `counts` is false for a HEAD, by which link checkers ask."""
@@ -373,11 +390,13 @@ class Outcomes:
             return self.ruleset.cookieless(verdict.site, sent.ip, sent.client.user_agent).encode("ascii")
         return b""
 
-    def _record(self, verdict: Verdict, tail: bytes, text: bytes, sent: Sent, visitor: bytes) -> bytes:
+    def _record(
+        self, verdict: Verdict, tail: bytes, text: bytes, sent: Sent, visitor: bytes, dropped: tuple[str, ...] = ()
+    ) -> bytes:
         """Return the bytes that `contract.encode` would return for this hit.
 
         `tail` ends the hit's id; `text` is its query or body, and `visitor` the visitor's id, as JSON writes them
-        between the quotes.
+        between the quotes. `dropped` names the fields that were left out of `text`.
         """
         client = sent.client
         ip_json = verdict.ip_json.get(sent.ip)
@@ -400,6 +419,8 @@ class Outcomes:
         if visitor:
             parts += (b',"visitor_id":"', visitor, verdict.kind_json)
         parts.append(verdict.consent_json)
+        if dropped:
+            parts[-1] = verdict.consent_json[:-1] + b',"dropped":' + _json(dropped) + b"}"
         return b"".join(parts)
 
 

@@ -4,6 +4,7 @@ A field that is repeated must be usable each time; the first one counts.
 """
 
 import re
+from decimal import Decimal
 from typing import NamedTuple
 
 from collector.contract.fields import BY_QUERY, MAX_PROPS, epoch_ms, is_prop, problem_with
@@ -26,14 +27,17 @@ class Asked(NamedTuple):
     """Key of a configured site."""
     consent: str
     """The consent parameter as sent; empty: not sent."""
-    dropped: tuple[str, ...] = ()
-    """Fields that the event is stored without, because their values cannot be used."""
+    unusable: tuple[str, ...] = ()
+    """Fields whose values cannot be used. The record holds them as sent, and the enricher leaves them empty."""
+    excess: tuple[str, ...] = ()
+    """Fields whose values the site does not allow. The record must not hold them."""
 
 
 def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Asked | Refusal:
     """Return what a query asks for, or why it is refused. Any text gives an answer."""
     site = consent = None
     props = 0
+    value = ""
     addresses = {"u": "", "r": ""}
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
@@ -52,6 +56,8 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
             # An empty field is a field not sent.
             if text and (problem := problem_with(field, text)):
                 return Refusal(problem)
+            if name == "v":
+                value = value or text
             if text and name == "ts" and not is_recent(text, now_ms, back_ms):
                 return Refusal.BAD_TIME
             if text and name == "a" and int(text) > back_ms:
@@ -64,8 +70,15 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
         return Refusal.UNKNOWN_SITE
     if props > MAX_PROPS:
         return Refusal.BAD_PROPS
-    dropped = [BY_QUERY[name].name for name, text in addresses.items() if text and not is_url(unescaped(text))]
-    return Asked(site or "", consent or "", tuple(dropped))
+    unusable = [BY_QUERY[name].name for name, text in addresses.items() if text and not is_url(unescaped(text))]
+    excess = ("value",) if value and is_excessive(value, sites[site or ""].max_value) else ()
+    return Asked(site or "", consent or "", tuple(unusable), excess)
+
+
+def is_excessive(value: str, max_value: int) -> bool:
+    """Tell whether a value of good form is above a site's `max_value`, or below its negative."""
+    digits = value.lstrip("+-")
+    return len(digits) >= len(str(max_value)) and Decimal(digits) > max_value
 
 
 def is_recent(time: str, now_ms: int, back_ms: int) -> bool:
@@ -78,5 +91,10 @@ def without_user_id(query: bytes) -> bytes:
     """Return the query without its `uid`: a visitor who may not be identified may not be named by the sender either."""
     if not _MAY_NAME_USER.search(query):
         return query
+    return without(query, "uid")
+
+
+def without(query: bytes, name: str) -> bytes:
+    """Return the query without a parameter, however its name is written."""
     pairs = query.split(b"&")
-    return b"&".join([pair for pair in pairs if name_of(pair.partition(b"=")[0].decode("utf-8", "replace")) != "uid"])
+    return b"&".join([pair for pair in pairs if name_of(pair.partition(b"=")[0].decode("utf-8", "replace")) != name])

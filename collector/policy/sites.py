@@ -22,6 +22,11 @@ _DIGEST: Final = r"\A[0-9a-f]{64}\Z"
 Digest = Annotated[str, msgspec.Meta(pattern=_DIGEST)]
 """SHA-256 of a secret, as lower-case hex."""
 
+MAX_VALUE: Final = 1_000_000_000_000
+"""A site's default: more than a shop's largest order in any currency."""
+MaxValue = Annotated[int, msgspec.Meta(gt=0, le=99_999_999_999_999)]
+"""In whole units of the event's currency; Decimal(18, 4) holds it, and everything below it."""
+
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One site's policy. The safest value is the default."""
@@ -51,6 +56,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Hosts of others, such as payment providers, whose referrers are internal too. Read by the enricher."""
     tokens: tuple[Digest, ...] = ()
     """SHA-256 digests of the bearer tokens that may post to `/v1/events` for this site."""
+    max_value: MaxValue = MAX_VALUE
+    """An event's value above it, or below its negative, is dropped; the event is kept."""
 
 
 Sites = Mapping[str, Site]

@@ -44,6 +44,10 @@ without_consent = "drop"
 consent = "assumed"
 origins = ["https://shop.example"]
 unlisted_origins = "refuse"
+[sites.capped]
+consent = "assumed"
+max_value = 1000
+tokens = ["{sha256(TOKEN.encode()).hexdigest()}"]
 [sites.full]
 consent = "assumed"
 ip = "full"
@@ -82,6 +86,11 @@ class Surface:
         """Return `hits_total` of a site and result."""
         self.ingest.count()
         return self.ingest.tally.values.get(("hits_total", site, result), 0)
+
+    def dropped(self) -> dict[tuple[str, ...], float]:
+        """Return `dropped_fields_total` by site and field."""
+        self.ingest.count()
+        return {key[1:]: n for key, n in self.ingest.tally.values.items() if key[0] == "dropped_fields_total" and n}
 
 
 @asynccontextmanager

@@ -36,6 +36,10 @@ consent = "assumed"
 origins = ["https://shop.example"]
 tokens = ["{sha256(TOKEN.encode()).hexdigest()}"]
 redirect_hosts = ["shop.example"]
+[sites.capped]
+consent = "assumed"
+max_value = 1000
+tokens = ["{sha256(TOKEN.encode()).hexdigest()}"]
 [sites.closed]
 consent = "assumed"
 origins = ["https://shop.example"]

@@ -140,6 +140,14 @@ QUICK += [
     post([{"site": "listed", "ip": "x"}, {"site": "demo"}], BEARER, target=b"/v1/events"),
     post([{"site": "listed"}], b"Authorization: Bearer wrong", target=b"/v1/events"),
     post([{"site": "listed"}], target=b"/v1/events"),
+    request(b"/p.gif?s=capped&e=purchase&v=1000.00&c=EUR"),
+    request(b"/p.gif?s=capped&e=purchase&v=1000.01&c=EUR"),
+    request(b"/p.gif?s=capped&v=1000.01", method=b"HEAD"),
+    request(b"/p.gif?s=capped&u=nowhere&v=-1001&amp;v=3&x.v=5", b"Origin: https://shop.example"),
+    request(b"/p.gif?s=demo&v=99999999999999.9999"),
+    post([{"site": "capped", "value": 1000.01, "currency": "EUR"}, {"site": "capped", "value": "9"}], *PAGE),
+    post({"site": "demo", "value": "-99999999999999.9999"}),
+    post([{"site": "capped", "value": 1001, "url": "x"}, {"site": "capped"}], BEARER, target=b"/v1/events"),
     request(b"/c/yt-launch"),
     request(b"/c/yt-launch", method=b"HEAD"),
     request(b"/c/yt-launch?gclid=a%20b&fbclid=0123456789abcdef0123456789abcdef", b"Cookie: _pid=" + ID, b"Sec-GPC: 1"),
@@ -198,14 +206,16 @@ def test_the_fast_lane_leaves_what_is_odd_to_the_full_lane(lanes: tuple[One, One
 
 
 VALUES = st.one_of(
-    st.sampled_from([b"demo", b"shop", b"quiet", b"strict", b"hash", b"", b"1", b"0", b"a%40b.c", b"9.90", b"EUR"]),
+    st.sampled_from(
+        [b"demo", b"shop", b"quiet", b"strict", b"hash", b"", b"1", b"0", b"a%40b.c", b"9.90", b"1000.5", b"EUR"]
+    ),
     st.binary(min_size=0, max_size=12).map(lambda raw: bytes(b for b in raw if 0x20 < b < 0x7F and b != 0x23)),
     st.text(max_size=8).map(lambda text: "".join(f"%{b:02X}" for b in text.encode("utf-8", "replace")).encode()),
 )
 NAMES = st.sampled_from([b"s", b"e", b"u", b"r", b"t", b"id", b"v", b"c", b"n", b"ts", b"uid", b"x.a", b"x%2Eb", b"zz"])
 QUERIES = st.builds(
     lambda site, pairs: b"&".join((b"s=" + site, *(name + b"=" + value for name, value in pairs))),
-    st.sampled_from([b"demo", b"shop", b"quiet", b"strict", b"hash", b"none"]),
+    st.sampled_from([b"demo", b"shop", b"quiet", b"strict", b"hash", b"capped", b"none"]),
     st.lists(st.tuples(NAMES, VALUES), max_size=5),
 )
 COOKIES = st.lists(
@@ -258,7 +268,7 @@ JSON_TEXTS = st.one_of(
 JSON_VALUES = st.one_of(JSON_TEXTS, st.integers(-10, 10**13), st.booleans(), st.none(), st.floats(allow_nan=False))
 SENT = st.builds(
     lambda site, rest, props: {"site": site, **rest, **({"props": props} if props is not None else {})},
-    st.sampled_from(["demo", "shop", "quiet", "strict", "hash", "listed", "closed", "none"]),
+    st.sampled_from(["demo", "shop", "quiet", "strict", "hash", "listed", "closed", "capped", "none"]),
     st.dictionaries(
         st.sampled_from([*(field.name for field in TABLE if field.name != "site"), "zz"]),
         JSON_VALUES,

@@ -495,6 +495,66 @@ async def test_an_address_that_cannot_be_used_is_dropped_and_named(surface: Surf
     assert len(surface.hits) == 2
 
 
+@pytest.mark.parametrize(
+    ("site", "value", "verdict"),
+    [
+        ("capped", "1000.0000", "accepted"),
+        ("capped", "-1000", "accepted"),
+        ("capped", "00000000999.99", "accepted"),
+        ("capped", "1000.0001", "accepted; value dropped"),
+        ("capped", "-1000.01", "accepted; value dropped"),
+        ("capped", "+1001", "accepted; value dropped"),
+        ("capped", "99999999999999.9999", "accepted; value dropped"),
+        ("demo", "1000000000000.0000", "accepted"),
+        ("demo", "1000000000000.0001", "accepted; value dropped"),
+        ("demo", "-99999999999999.9999", "accepted; value dropped"),
+    ],
+)
+async def test_a_value_over_the_sites_bound_is_dropped_and_named(
+    surface: Surface, site: str, value: str, verdict: str
+) -> None:
+    pixel = await get(surface, f"/p.gif?v=&s={site}&e=purchase&id=1&amp;v={quote(value, safe='')}&v=1&c=EUR")
+    assert pixel.headers["X-Pharos"] == verdict
+    event = {"site": site, "event": "purchase", "id": "1", "value": value, "currency": "EUR"}
+    answer, said = await post(surface, "/e", [event, {**event, "value": "1"}])
+    assert isinstance(said, dict)
+    assert (answer.status, answer.headers["X-Pharos"], said["accepted"]) == (202, verdict, 2)
+    is_dropped = "dropped" in verdict
+    names = ("value",) if is_dropped else ()
+    assert [hit.dropped for hit in surface.hits] == [names, names, ()]
+    by_pixel, over, under = surface.hits
+    assert ("v=" in by_pixel.query) != is_dropped
+    assert by_pixel.query.startswith(f"s={site}&e=purchase&id=1" if is_dropped else f"v=&s={site}")
+    assert by_pixel.query.endswith("&c=EUR")
+    assert json.loads(over.body).get("value") == (None if is_dropped else value)
+    assert json.loads(under.body)["value"] == "1"
+    assert surface.dropped() == ({(site, "value"): 2} if is_dropped else {})
+
+
+async def test_a_servers_value_has_the_same_bound(surface: Surface) -> None:
+    event = {"site": "capped", "event": "purchase", "id": "1", "value": "1000.01", "url": "nowhere"}
+    answer, _ = await post(surface, "/v1/events", [event], Authorization=f"Bearer {TOKEN}")
+    assert answer.headers["X-Pharos"] == "accepted; url, value dropped"
+    assert [(hit.dropped, json.loads(hit.body)) for hit in surface.hits] == [
+        (("value",), {"event": "purchase", "url": "nowhere", "id": "1"})
+    ]
+    assert surface.dropped() == {("capped", "url"): 1, ("capped", "value"): 1}
+
+
+async def test_a_repeated_value_counts_by_its_first(surface: Surface) -> None:
+    answer = await get(surface, "/p.gif?s=capped&v=5&v=5000")
+    assert (answer.headers["X-Pharos"], surface.hits[0].dropped) == ("accepted", ())
+
+
+async def test_fields_of_refused_events_are_not_counted_as_dropped(tmp_path: Path) -> None:
+    async with running(tmp_path, most_bytes=100) as surface:
+        for path in ("/p.gif?s=capped&v=1001", "/p.gif?s=strict&u=x&v=99999999999999", "/p.gif?s=nobody&u=x"):
+            await get(surface, path)
+        await post(surface, "/e", {"site": "capped", "value": 1001})
+        assert surface.counted("capped", "spool") == 2
+        assert surface.dropped() == {}
+
+
 async def test_a_head_of_the_mail_pixel_is_no_open(surface: Surface) -> None:
     async with surface.client.head("/o.gif?s=demo&m=x") as answer:
         assert (answer.status, answer.content_type) == (200, "image/gif")

@@ -44,6 +44,10 @@ def test_a_good_file() -> None:
         (b"[sites.a]\norigins = ['*']\n", 2, "an origin as browsers send it"),
         (b"[sites.a]\norigins = 'https://a.example'\n", 2, "Expected `array`"),
         (b"[sites.a]\nredirect_hosts = ['A.example']\n", 2, "a host in lower case"),
+        (b"[sites.a]\n\nmax_value = 0\n", 3, "Expected `int` >= 1"),
+        (b"[sites.a]\nmax_value = 100_000_000_000_000\n", 2, "Expected `int` <= 99999999999999"),
+        (b"[sites.a]\nmax_value = nan\n", 2, "Expected `int`, got `float`"),
+        (b"[sites.a]\nmax_value = '1000'\n", 2, "Expected `int`, got `str`"),
         (b"[sites.a]\ntokens = ['open sesame']\n", 2, "64 lower-case hex digits"),
     ],
 )

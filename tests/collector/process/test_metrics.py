@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.metrics import METRICS, MOST_SITES, SECONDS, Tally, text, total
+from collector.metrics import DROPPABLE, METRICS, MOST_SITES, SECONDS, Tally, text, total
 
 took = st.lists(st.tuples(st.floats(0, 60), st.integers(1, 50)), max_size=30)
 
@@ -61,6 +61,20 @@ def test_sites_past_the_bound_share_a_label_and_no_hit_is_left_out() -> None:
     assert sum(hits.values()) == 4.5 * MOST_SITES + 2
 
 
+def test_dropped_fields_share_the_sites_labels() -> None:
+    worker = Tally()
+    sites = [f"site-{number}" for number in range(MOST_SITES + 3)]
+    worker.name_sites(sites)
+    for site in sites:
+        worker.add("dropped_fields_total", site, "url")
+    worker.add("dropped_fields_total", sites[-1], "value")
+    counts = {name: value for name, value in shown([worker]).items() if name.startswith("dropped_fields_total")}
+    assert len(counts) == (MOST_SITES + 1) * len(DROPPABLE)
+    assert counts['dropped_fields_total{field="referrer",site="site-0"}'] == 0
+    assert counts['dropped_fields_total{field="url",site="_other"}'] == 3
+    assert counts['dropped_fields_total{field="value",site="_other"}'] == 1
+
+
 def test_a_site_keeps_its_label_when_the_file_changes() -> None:
     """Else a counter would jump: from one name to another."""
     worker = Tally()
@@ -80,7 +94,7 @@ def test_what_never_happened_is_shown_at_zero() -> None:
     """The first 503 is then an increase from 0 to 1, which an alert sees."""
     hits = shown([Tally()])
     for name, declared in METRICS.items():
-        if declared.kind == "counter" and name not in ("hits_total",):
+        if declared.kind == "counter" and name not in ("hits_total", "dropped_fields_total"):
             (*_, label) = declared.labels or ("",)
             series = [f'{name}{{{label}="{value}"}}' for value in declared.begin] if label else [name]
             assert series, f"{name} begins at no value of {label}"
