@@ -89,7 +89,7 @@ class FastPath:
         self.closed = False
         """Every request is left to aiohttp."""
         self._judged_sites: Final = frozenset(
-            key.encode() for key, site in ruleset.sites.items() if site.max_value < _PLAIN_VALUE
+            key.encode() for key, site in ruleset.sites.items() if site.token_events or site.max_value < _PLAIN_VALUE
         )
         """Sites that may not allow all that _PLAIN_PIXEL takes."""
         self._has_proxies: Final = bool(ruleset.trusted)

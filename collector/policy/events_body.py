@@ -42,10 +42,12 @@ _NAMES: Final = frozenset((*(field.name for field in TABLE), "props"))
 class Event:
     """One event that is not refused."""
 
-    __slots__ = ("_sent", "consent", "ip", "site", "user_agent", "visitor_id")
+    __slots__ = ("_sent", "consent", "ip", "name", "site", "user_agent", "visitor_id")
 
     def __init__(self, sent: Any) -> None:
         self.site: str = sent.site or ""
+        self.name: str = sent.event or ""
+        """The event's name; empty: the default of its route."""
         self.consent: str = sent.consent or ""
         """As in a query string: "1", "0", another text, or empty."""
         self.visitor_id: str = sent.visitor_id or ""

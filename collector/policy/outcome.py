@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from collector.contract import HIT_VERSION, Kind, click_ids
-from collector.contract.fields import BY_NAME
+from collector.contract.fields import BY_NAME, DEFAULT_EVENT
 from collector.policy import cors, events_body, links
 from collector.policy.client import NO_CLIENT, Client, inner_json, text_json
 from collector.policy.client_address import canonical, client_address, truncate
@@ -126,6 +126,11 @@ class Outcomes:
         asked = judge(query, self.ruleset.sites, self._now_ms, self.ruleset.back_ms)
         if isinstance(asked, Refusal):
             return self._refused(PIXEL, sent.client.origin, asked)
+        token_events = self.ruleset.sites[asked.site].token_events
+        if token_events:
+            for name in asked.events or (DEFAULT_EVENT[kind],):
+                if name in token_events:
+                    return self._refused(PIXEL, sent.client.origin, Refusal.UNAUTHORIZED, asked.site)
         outcome = self.usable_pixel(kind, inner_json(query), asked.site, asked.consent, sent, asked.excess)
         if outcome.verdicts[0].recorded:
             self._note_dropped(outcome, asked.site, (*asked.unusable, *asked.excess))
@@ -171,6 +176,10 @@ class Outcomes:
                 outcome.verdicts.append(event)
                 continue
             site = event.site
+            token_events = sites[site].token_events
+            if token_events and (event.name or DEFAULT_EVENT["tag"]) in token_events:
+                outcome.verdicts.append(self._refusal(Refusal.UNAUTHORIZED, site))
+                continue
             if client.origin and cors.is_refused(client.origin, sites[site]):
                 outcome.verdicts.append(self._refusal(Refusal.ORIGIN, site))
                 continue
@@ -358,9 +367,9 @@ class Outcomes:
         outcome.verdicts.append(verdict)
         return verdict
 
-    def _refused(self, route: int, origin: str, refusal: Refusal) -> Outcome:
+    def _refused(self, route: int, origin: str, refusal: Refusal, site: str = "") -> Outcome:
         outcome = Outcome(route, origin)
-        outcome.verdicts.append(self._refusal(refusal, ""))
+        outcome.verdicts.append(self._refusal(refusal, site))
         return outcome
 
     def _refusal(self, refusal: Refusal, site: str) -> Verdict:

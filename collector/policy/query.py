@@ -27,6 +27,8 @@ class Asked(NamedTuple):
     """Key of a configured site."""
     consent: str
     """The consent parameter as sent; empty: not sent."""
+    events: tuple[str, ...] = ()
+    """The event names as sent; one, unless the parameter is repeated or missing."""
     unusable: tuple[str, ...] = ()
     """Fields whose values cannot be used. The record holds them as sent, and the enricher leaves them empty."""
     excess: tuple[str, ...] = ()
@@ -38,6 +40,7 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
     site = consent = None
     props = 0
     value = ""
+    events: list[str] = []
     addresses = {"u": "", "r": ""}
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
@@ -56,6 +59,8 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
             # An empty field is a field not sent.
             if text and (problem := problem_with(field, text)):
                 return Refusal(problem)
+            if text and name == "e":
+                events.append(text)
             if name == "v":
                 value = value or text
             if text and name == "ts" and not is_recent(text, now_ms, back_ms):
@@ -72,7 +77,7 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
         return Refusal.BAD_PROPS
     unusable = [BY_QUERY[name].name for name, text in addresses.items() if text and not is_url(unescaped(text))]
     excess = ("value",) if value and is_excessive(value, sites[site or ""].max_value) else ()
-    return Asked(site or "", consent or "", tuple(unusable), excess)
+    return Asked(site or "", consent or "", tuple(events), tuple(unusable), excess)
 
 
 def is_excessive(value: str, max_value: int) -> bool:

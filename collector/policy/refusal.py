@@ -33,7 +33,7 @@ class Refusal(StrEnum):
     ORIGIN = "origin"
     """The site refuses origins that it does not list."""
     UNAUTHORIZED = "unauthorized"
-    """No good bearer token of the site."""
+    """No good bearer token of the site; or the site takes this event with a token only (`token_events`)."""
     BAD_SIGNATURE = "bad_signature"
     """The link's signature is missing or wrong."""
     UNKNOWN_LINK = "unknown_link"

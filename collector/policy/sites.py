@@ -22,6 +22,9 @@ _DIGEST: Final = r"\A[0-9a-f]{64}\Z"
 Digest = Annotated[str, msgspec.Meta(pattern=_DIGEST)]
 """SHA-256 of a secret, as lower-case hex."""
 
+_EVENT: Final = r"\A[A-Za-z0-9_.:-]{1,64}\Z"
+EventName = Annotated[str, msgspec.Meta(pattern=_EVENT)]
+
 MAX_VALUE: Final = 1_000_000_000_000
 """A site's default: more than a shop's largest order in any currency."""
 MaxValue = Annotated[int, msgspec.Meta(gt=0, le=99_999_999_999_999)]
@@ -56,6 +59,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Hosts of others, such as payment providers, whose referrers are internal too. Read by the enricher."""
     tokens: tuple[Digest, ...] = ()
     """SHA-256 digests of the bearer tokens that may post to `/v1/events` for this site."""
+    token_events: tuple[EventName, ...] = ()
+    """Events that are taken from `/v1/events` only; a pixel, the tag or a mail may not send them."""
     max_value: MaxValue = MAX_VALUE
     """An event's value above it, or below its negative, is dropped; the event is kept."""
 
@@ -111,6 +116,7 @@ def _reason(error: str) -> str:
     for pattern, words in (
         (_ORIGIN, "an origin as browsers send it, such as 'https://shop.example', without path or final slash"),
         (_HOST, "a host in lower case, such as 'shop.example'"),
+        (_EVENT, "an event's name: 1-64 of A-Z, a-z, 0-9, '_', '.', ':', '-'"),
         (_DIGEST, "the SHA-256 digest of a token: 64 lower-case hex digits"),
     ):
         error = error.replace(f"`str` matching regex {pattern!r}", words)

@@ -48,6 +48,11 @@ unlisted_origins = "refuse"
 consent = "assumed"
 max_value = 1000
 tokens = ["{sha256(TOKEN.encode()).hexdigest()}"]
+[sites.guarded]
+consent = "assumed"
+origins = ["https://shop.example"]
+token_events = ["purchase", "open", "click", "Sale"]
+tokens = ["{sha256(TOKEN.encode()).hexdigest()}"]
 [sites.full]
 consent = "assumed"
 ip = "full"

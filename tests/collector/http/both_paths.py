@@ -40,6 +40,11 @@ redirect_hosts = ["shop.example"]
 consent = "assumed"
 max_value = 1000
 tokens = ["{sha256(TOKEN.encode()).hexdigest()}"]
+[sites.guarded]
+consent = "assumed"
+origins = ["https://shop.example"]
+token_events = ["purchase", "pageview", "9.90", "EUR"]
+tokens = ["{sha256(TOKEN.encode()).hexdigest()}"]
 [sites.closed]
 consent = "assumed"
 origins = ["https://shop.example"]

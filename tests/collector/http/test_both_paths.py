@@ -140,6 +140,14 @@ QUICK += [
     post([{"site": "listed", "ip": "x"}, {"site": "demo"}], BEARER, target=b"/v1/events"),
     post([{"site": "listed"}], b"Authorization: Bearer wrong", target=b"/v1/events"),
     post([{"site": "listed"}], target=b"/v1/events"),
+    request(b"/p.gif?s=guarded"),
+    request(b"/p.gif?s=guarded&e=purchase&v=1", b"Origin: https://shop.example"),
+    request(b"/p.gif?s=guarded&e=signup"),
+    request(b"/p.gif?s=guarded&amp;e=purch%61se", method=b"HEAD"),
+    request(b"/o.gif?s=guarded&m=x"),
+    post([{"site": "guarded", "event": "purchase"}, {"site": "guarded"}, {"site": "guarded", "event": "a"}], *PAGE),
+    post([{"site": "guarded", "event": "purchase"}, {"site": "guarded"}], *PAGE),
+    post([{"site": "guarded", "event": "purchase"}, {"site": "guarded"}], BEARER, target=b"/v1/events"),
     request(b"/p.gif?s=capped&e=purchase&v=1000.00&c=EUR"),
     request(b"/p.gif?s=capped&e=purchase&v=1000.01&c=EUR"),
     request(b"/p.gif?s=capped&v=1000.01", method=b"HEAD"),
@@ -215,7 +223,7 @@ VALUES = st.one_of(
 NAMES = st.sampled_from([b"s", b"e", b"u", b"r", b"t", b"id", b"v", b"c", b"n", b"ts", b"uid", b"x.a", b"x%2Eb", b"zz"])
 QUERIES = st.builds(
     lambda site, pairs: b"&".join((b"s=" + site, *(name + b"=" + value for name, value in pairs))),
-    st.sampled_from([b"demo", b"shop", b"quiet", b"strict", b"hash", b"capped", b"none"]),
+    st.sampled_from([b"demo", b"shop", b"quiet", b"strict", b"hash", b"capped", b"guarded", b"none"]),
     st.lists(st.tuples(NAMES, VALUES), max_size=5),
 )
 COOKIES = st.lists(
@@ -268,7 +276,7 @@ JSON_TEXTS = st.one_of(
 JSON_VALUES = st.one_of(JSON_TEXTS, st.integers(-10, 10**13), st.booleans(), st.none(), st.floats(allow_nan=False))
 SENT = st.builds(
     lambda site, rest, props: {"site": site, **rest, **({"props": props} if props is not None else {})},
-    st.sampled_from(["demo", "shop", "quiet", "strict", "hash", "listed", "closed", "capped", "none"]),
+    st.sampled_from(["demo", "shop", "quiet", "strict", "hash", "listed", "closed", "capped", "guarded", "none"]),
     st.dictionaries(
         st.sampled_from([*(field.name for field in TABLE if field.name != "site"), "zz"]),
         JSON_VALUES,

@@ -555,6 +555,57 @@ async def test_fields_of_refused_events_are_not_counted_as_dropped(tmp_path: Pat
         assert surface.dropped() == {}
 
 
+@pytest.mark.parametrize(
+    ("path", "verdict"),
+    [
+        ("/p.gif?s=guarded&e=purchase&v=9.90", "refused; unauthorized"),
+        ("/p.gif?s=guarded&e=Sale", "refused; unauthorized"),
+        ("/p.gif?e=purch%61se&s=guarded", "refused; unauthorized"),
+        ("/p.gif?s=guarded&%65=purchase", "refused; unauthorized"),
+        ("/p.gif?s=guarded&amp;e=purchase", "refused; unauthorized"),
+        ("/p.gif?s=guarded&e=&e=purchase", "refused; unauthorized"),
+        ("/p.gif?s=guarded&e=signup&e=purchase", "refused; unauthorized"),
+        ("/o.gif?s=guarded&m=x", "refused; unauthorized"),
+        ("/o.gif?s=guarded&m=x&e=read", "accepted"),
+        ("/p.gif?s=guarded&e=sale", "accepted"),
+        ("/p.gif?s=guarded&t=purchase", "accepted"),
+        ("/p.gif?s=demo&e=purchase", "accepted"),
+        ("/p.gif?s=guarded&e=open!", "refused; bad_event"),
+    ],
+)
+async def test_a_pixel_cannot_send_what_needs_a_token(surface: Surface, path: str, verdict: str) -> None:
+    answer = await get(surface, path)
+    assert (answer.status, answer.headers["X-Pharos"]) == (200, verdict)
+    assert len(surface.hits) == (verdict == "accepted")
+    assert surface.counted("guarded", "unauthorized") == (verdict == "refused; unauthorized")
+
+
+async def test_an_event_that_needs_a_token_counts_from_the_server_only(surface: Surface) -> None:
+    events = [{"site": "guarded", "event": event} for event in ("purchase", "signup", "open")]
+    for headers in ({}, {"Authorization": f"Bearer {TOKEN}"}):
+        answer, said = await post(surface, "/e", events, **headers)
+        refused = [{"index": at, "reason": "unauthorized"} for at in (0, 2)]
+        assert (answer.status, said) == (202, {"accepted": 1, "refused": refused})
+    answer, _ = await post(surface, "/e", events[0], Origin="https://shop.example")
+    assert (answer.status, answer.headers["X-Pharos"]) == (401, "refused; unauthorized")
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert [json.loads(hit.body)["event"] for hit in surface.hits] == ["signup"] * 2
+    answer, said = await post(surface, "/v1/events", events, Authorization=f"Bearer {TOKEN}")
+    assert (answer.status, said) == (202, {"accepted": 3, "refused": []})
+    assert [hit.kind for hit in surface.hits] == ["tag"] * 2 + ["server"] * 3
+    assert surface.counted("guarded", "unauthorized") == 5
+    answer, _ = await post(surface, "/v1/events", events, Authorization=f"Bearer {OTHER_TOKEN}")
+    assert (answer.status, len(surface.hits)) == (401, 5)
+
+
+async def test_a_click_needs_no_token(surface: Surface) -> None:
+    path = "/c?" + links.sign("guarded", "https://shop.example/", LINK_KEY)
+    async with surface.client.get(path, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["X-Pharos"]) == (302, "accepted")
+    assert [hit.kind for hit in surface.hits] == ["click"]
+    assert (await get(surface, "/p.gif?s=guarded&e=click")).headers["X-Pharos"] == "refused; unauthorized"
+
+
 async def test_a_head_of_the_mail_pixel_is_no_open(surface: Surface) -> None:
     async with surface.client.head("/o.gif?s=demo&m=x") as answer:
         assert (answer.status, answer.content_type) == (200, "image/gif")

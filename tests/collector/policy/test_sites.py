@@ -48,6 +48,7 @@ def test_a_good_file() -> None:
         (b"[sites.a]\nmax_value = 100_000_000_000_000\n", 2, "Expected `int` <= 99999999999999"),
         (b"[sites.a]\nmax_value = nan\n", 2, "Expected `int`, got `float`"),
         (b"[sites.a]\nmax_value = '1000'\n", 2, "Expected `int`, got `str`"),
+        (b"[sites.a]\ntoken_events = ['purchase', 'a b']\n", 2, "an event's name"),
         (b"[sites.a]\ntokens = ['open sesame']\n", 2, "64 lower-case hex digits"),
     ],
 )
