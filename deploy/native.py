@@ -49,6 +49,7 @@ INTERPRETED: Final = {
     "collector.http.ingest": "one call per request that leaves the fast path",
     "collector.http.pixel": "data",
     "collector.http.request_id": "one call per request with such a header",
+    "collector.http.target": "one call per request that leaves the fast path",
     "collector.metrics": "dictionaries of counters, read once a second",
     "collector.policy.refusal": "an enumeration",
     "collector.policy.ruleset": "read once per file",

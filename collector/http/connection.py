@@ -23,6 +23,7 @@ from collector.http.fast_path import FastPath, content_length
 from collector.http.framing import body_bytes, may_grow, too_long
 from collector.http.ingest import Ingest
 from collector.http.outbox import Outbox, Recipient, drop
+from collector.http.target import plain
 
 BODY_BYTES: Final = 1 << 20
 _SMALL_BODY_BYTES: Final = 16 << 10
@@ -308,6 +309,9 @@ class Connection(Recipient):
                 self._wait(_HEAD, before)
                 break
             head = held if end < 4 else held[:end]
+            if not too_long(head) and (made := plain(head)) is not head:
+                self._held = made + held[len(head) :]
+                continue
             if self._waits_for_body(head, len(held)):
                 self._wait(_BODY, before)
                 break
@@ -345,7 +349,7 @@ class Connection(Recipient):
         self._since = self._all.now
         self._lent_at = time.perf_counter()
         if self._lent is None:
-            self._lent = lend(self._all.server, self._all.loop, self._finished)
+            self._lent = lend(self._all.server, self._all.loop, self._finished, self._refused)
             self._lent.connection_made(self._transport)
         if length is None:
             self._state = _GIVEN
@@ -367,6 +371,9 @@ class Connection(Recipient):
         self._held = self._held[len(held) :]
         self._lent.data_received(held)
         return True
+
+    def _refused(self, status: str) -> None:
+        self._all.ingest.tally.add("request_errors_total", status)
 
     def _finished(self, keep: bool) -> None:
         """aiohttp's answer is out; its task goes on first, and may close."""

@@ -1,6 +1,8 @@
 """Times and bounds of a connection, by a clock that the test moves: no client holds memory or a connection for long."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,3 +192,35 @@ def test_a_connection_that_aiohttp_does_not_end_is_cut(one: One) -> None:
         return len(one.connections.open)
 
     assert one.loop.run_until_complete(run()) == 0
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n[",
+        b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n[",
+        b"POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[",
+        b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n[",
+        b"POST /e HTTP/1.0\r\nContent-Length: 50000\r\n\r\n[",
+    ],
+)
+def test_a_reset_in_the_middle_of_a_body_writes_no_log_line(
+    tmp_path: Path, begun: bytes, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def leave(one: One) -> None:
+        before = asyncio.all_tasks()
+        _, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        writer.write(begun)
+        await writer.drain()
+        await until(lambda: any(c._used or c._held for c in one.connections.open), "the request has begun")
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.close()
+        await until(lambda: not one.connections.open, "the connection is gone")
+        await until(lambda: asyncio.all_tasks() <= before, "the handler has ended")
+
+    with both(tmp_path, body_timeout_s=60) as pair:
+        for one in pair:
+            one.loop.run_until_complete(leave(one))
+    assert caplog.records == []
+    assert capfd.readouterr().err == ""
