@@ -40,7 +40,9 @@ Reason = Literal[
 _EVENT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _VALUE: Final = re.compile(r"[+-]?[0-9]{1,14}(?:\.[0-9]{1,4})?")
 _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
-_MILLISECONDS: Final = re.compile(r"[0-9]{12,14}")
+_EPOCH: Final = re.compile(r"[0-9]{9,14}")
+SECONDS_BELOW: Final = 10**11
+"""A smaller number is a time in seconds, others in milliseconds: the year 5138 in seconds, 1973 in milliseconds."""
 _AGE: Final = re.compile(r"[0-9]{1,12}")
 
 
@@ -102,9 +104,10 @@ def is_prop(name: str, text: str) -> bool:
 
 
 def epoch_ms(text: str) -> int | None:
-    """Return the epoch milliseconds of RFC 3339 text or of epoch milliseconds as text; None for any other text."""
-    if _MILLISECONDS.fullmatch(text):
-        return int(text)
+    """Return the epoch milliseconds of a text: RFC 3339, epoch milliseconds or epoch seconds; None for any other."""
+    if _EPOCH.fullmatch(text):
+        number = int(text)
+        return number * 1000 if number < SECONDS_BELOW else number
     if len(text) < 20 or text[10] not in "Tt ":
         return None
     try:

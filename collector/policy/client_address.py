@@ -121,6 +121,18 @@ def canonical(text: str) -> str | None:
     return None if packed is None else _text(packed)
 
 
+def first_address(text: str) -> str:
+    """Return the first address of a list, in canonical text; empty if there is none.
+
+    A site's server writes it as it knows it: with a port, in brackets, or as its own X-Forwarded-For.
+    """
+    for hop in text.split(",", MOST_PROXIES)[:MOST_PROXIES]:
+        packed = _packed(_without_port(hop.strip()))
+        if packed is not None:
+            return _text(packed)
+    return ""
+
+
 def _last_untrusted(chain: str, trusted: Trusted) -> bytes | None:
     hops = chain.split(",")
     if len(hops) > MOST_PROXIES:

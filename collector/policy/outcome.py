@@ -14,7 +14,7 @@ from collector.contract import HIT_VERSION, Kind, click_ids
 from collector.contract.fields import BY_NAME, DEFAULT_EVENT
 from collector.policy import cors, events_body, links
 from collector.policy.client import NO_CLIENT, Client, inner_json, text_json
-from collector.policy.client_address import canonical, client_address, truncate
+from collector.policy.client_address import client_address, first_address, truncate
 from collector.policy.cookies import NONE, Cookies
 from collector.policy.events_body import Event, TooLarge, Unreadable
 from collector.policy.ids import Ids
@@ -231,10 +231,7 @@ class Outcomes:
             if site not in allowed:
                 outcome.verdicts.append(self._refusal(Refusal.UNAUTHORIZED, site))
                 continue
-            address = canonical(event.ip) or ""
-            if event.ip and not address:
-                outcome.verdicts.append(self._refusal(Refusal.BAD_BODY, site))
-                continue
+            address = first_address(event.ip)
             client = NO_CLIENT._replace(
                 user_agent=event.user_agent, agent_json=b'"' + text_json("user_agent", event.user_agent)
             )
@@ -247,15 +244,23 @@ class Outcomes:
                 visitor = inner_json(event.visitor_id) if verdict.source else b""
             else:
                 visitor = self._visitor(sent, verdict) if address else b""
-            self._keep(outcome, event, verdict, sent, visitor)
+            self._keep(outcome, event, verdict, sent, visitor, ("ip",) if event.ip and not address else ())
         return outcome
 
-    def _keep(self, outcome: Outcome, event: Event, verdict: Verdict, sent: Sent, visitor: bytes) -> None:
-        """Add the record of a body's event to the outcome."""
+    def _keep(
+        self,
+        outcome: Outcome,
+        event: Event,
+        verdict: Verdict,
+        sent: Sent,
+        visitor: bytes,
+        not_taken: tuple[str, ...] = (),
+    ) -> None:
+        """Add the record of a body's event to the outcome; `not_taken` names fields that were sent and have no use."""
         excess = event.remove_excess(self.ruleset.sites[verdict.site].max_value)
-        self._note_dropped(outcome, verdict.site, (*event.unusable(), *excess))
+        self._note_dropped(outcome, verdict.site, (*event.unusable(), *excess, *not_taken))
         text = _escaped(event.body(with_user_id=verdict.allowed))
-        outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor, excess))
+        outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor, (*excess, *not_taken)))
 
     def _note_dropped(self, outcome: Outcome, site: str, names: tuple[str, ...]) -> None:
         for name in names:

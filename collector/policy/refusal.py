@@ -17,7 +17,7 @@ class Refusal(StrEnum):
     BAD_CURRENCY = "bad_currency"
     """`c` is not three capital letters."""
     BAD_TIME = "bad_time"
-    """`ts` is neither RFC 3339 nor epoch milliseconds, or lies outside 72 hours back and 5 minutes ahead."""
+    """`ts` is neither RFC 3339 nor epoch milliseconds or seconds, or lies outside 72 hours back and 5 minutes ahead."""
     BAD_PROPS = "bad_props"
     """More than 32 properties, a name over 64 or a value over 1,024 characters, or one that is not text."""
     BAD_BODY = "bad_body"

@@ -13,7 +13,16 @@ import msgspec
 from msgspec.structs import astuple
 
 from collector.contract import Kind
-from collector.contract.fields import DEFAULT_EVENT, MAX_PROPS, MAX_TEXT, is_age, is_currency, is_event, is_prop
+from collector.contract.fields import (
+    DEFAULT_EVENT,
+    MAX_PROPS,
+    MAX_TEXT,
+    SECONDS_BELOW,
+    is_age,
+    is_currency,
+    is_event,
+    is_prop,
+)
 from enricher.contract import DeadReason
 from enricher.rules.cache import Cache, Memory, remember_texts
 from enricher.rules.json_body import NotAnEvent, decode_usable
@@ -29,6 +38,8 @@ _VALUE_LONGEST: Final = 400
 _LATEST_MS: Final = 9_000_000_000_000
 """The year 2255, within DateTime64(3)."""
 _TIME_LONGEST: Final = 64
+_SECONDS_SHORTEST: Final = 9
+"""Digits of a time in seconds; the collector takes no number with fewer digits."""
 
 
 class Refusal(NamedTuple):
@@ -366,12 +377,14 @@ def _rounded(value: str) -> str:
 
 
 def milliseconds(time: str) -> int | None:
-    """Read RFC 3339 (with a zone) or epoch milliseconds; return None for anything else, or beyond the year 2200."""
+    """Read RFC 3339 (with a zone), epoch milliseconds or epoch seconds; None for anything else, or after 2200."""
     text = time.strip()
     if len(text) > _TIME_LONGEST:
         return None
     if text.isascii() and text.isdigit():
         moment = int(text)
+        if len(text) >= _SECONDS_SHORTEST and moment < SECONDS_BELOW:
+            moment *= 1000
         return moment if 0 < moment < _LATEST_MS else None
     if len(text) > 6 and text[-6] == " ":  # a plus sign that a form made a space
         text = f"{text[:-6]}+{text[-5:]}"

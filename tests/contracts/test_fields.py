@@ -30,7 +30,11 @@ def test_names_are_unique() -> None:
         ("url", ["anything at all", "x" * 8192], ["x" * 8193]),
         ("age", ["0", "259200000"], ["", "-1", "1.5", "٣", "1" * 13]),
         ("webdriver", ["1", "0"], ["", "true", "2"]),
-        ("time", ["2026-11-22T07:59:00Z", "1795334400000"], ["", "yesterday", "2026-11-22T07:59:00", "17953344000"]),
+        (
+            "time",
+            ["2026-11-22T07:59:00Z", "1795334400000", "1795334400"],
+            ["", "yesterday", "2026-11-22T07:59:00", "17953344"],
+        ),
     ],
 )
 def test_usable_and_other_values(name: str, good: list[str], bad: list[str]) -> None:
@@ -51,3 +55,10 @@ def test_a_json_value_becomes_the_text_of_a_query() -> None:
     assert text_of(BY_NAME["id"], 17) == "17"
     assert text_of(BY_NAME["url"], 17) is None
     assert set(fields.DEFAULT_EVENT) == {"pixel", "open", "tag", "click", "server"}
+
+
+def test_a_time_in_seconds_is_the_same_moment() -> None:
+    moment = "2026-11-22T08:00:00Z"
+    assert fields.epoch_ms(moment) == fields.epoch_ms("1795334400") == fields.epoch_ms("1795334400000") == 1795334400000
+    assert fields.epoch_ms(str(fields.SECONDS_BELOW - 1)) == (fields.SECONDS_BELOW - 1) * 1000
+    assert fields.epoch_ms(str(fields.SECONDS_BELOW)) == fields.SECONDS_BELOW

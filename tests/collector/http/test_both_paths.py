@@ -138,6 +138,7 @@ QUICK += [
     post(b'{"site":"demo"}' * 2, b"X-Request-Id: theirs"),
     post([{"site": "listed", "visitor_id": "v-1", "ip": "203.0.113.9", "consent": "1"}], BEARER, target=b"/v1/events"),
     post([{"site": "listed", "ip": "x"}, {"site": "demo"}], BEARER, target=b"/v1/events"),
+    post([{"site": "listed", "ip": "203.0.113.7:4411, 10.0.0.1"}], BEARER, target=b"/v1/events"),
     post([{"site": "listed"}], b"Authorization: Bearer wrong", target=b"/v1/events"),
     post([{"site": "listed"}], target=b"/v1/events"),
     request(b"/p.gif?s=guarded"),

@@ -180,13 +180,23 @@ async def test_a_servers_visitor_obeys_the_sites_policy(surface: Surface) -> Non
 
 
 async def test_a_servers_address_is_an_address(surface: Surface) -> None:
-    events = [{"site": "shop", "ip": ip} for ip in ("::ffff:203.0.113.9", "203.0.113.9:80", "unknown", "2001:DB8::1")]
-    _, said = await post(surface, "/v1/events", events, Authorization=f"Bearer {TOKEN}")
-    assert said == {
-        "accepted": 2,
-        "refused": [{"index": 1, "reason": "bad_body"}, {"index": 2, "reason": "bad_body"}],
+    sent = {
+        "::ffff:203.0.113.9": "203.0.113.0",
+        "203.0.113.7:4411": "203.0.113.0",
+        "203.0.113.7, 10.0.0.1": "203.0.113.0",
+        " unknown ,198.51.100.4:80,203.0.113.7": "198.51.100.0",
+        "2001:DB8::1": "2001:db8::",
+        "[2001:db8::1]:443,10.0.0.1": "2001:db8::",
+        "unknown": "",
+        "203.0.113.7:x": "",
+        ",": "",
     }
-    assert [hit.ip for hit in surface.hits] == ["203.0.113.0", "2001:db8::"]
+    events = [{"site": "shop", "ip": ip} for ip in sent]
+    answer, said = await post(surface, "/v1/events", events, Authorization=f"Bearer {TOKEN}")
+    assert said == {"accepted": len(sent), "refused": []}
+    assert answer.headers["X-Pharos"] == "accepted; ip dropped"
+    assert [hit.ip for hit in surface.hits] == list(sent.values())
+    assert [hit.dropped for hit in surface.hits] == [() if ip else ("ip",) for ip in sent.values()]
 
 
 async def test_without_consent_nobody_is_named(surface: Surface) -> None:
