@@ -51,7 +51,7 @@ class Lent(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer without a body, and close. A client's mistake is counted and not logged: it is no fault of ours."""
         if request.transport is None or isinstance(exc, ConnectionError) or request.writer.output_size > 0:
-            raise ConnectionResetError  # nobody reads an answer; aiohttp closes the connection
+            raise ConnectionResetError  # no client reads an answer; aiohttp closes the connection
         if isinstance(exc, web.RequestPayloadError):
             status = 400
         if status < 500:
