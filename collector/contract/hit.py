@@ -18,6 +18,15 @@ VisitorKind = Literal["cookie", "cookieless", "none"]
 Consent = Literal["given", "refused", "assumed", "unknown"]
 
 
+PURPOSE_HEADERS: Final = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+"""The headers by which a browser says that it fetches ahead, in lower case."""
+
+
+def is_prefetch(purpose: str) -> bool:
+    """Tell whether one of PURPOSE_HEADERS says that no person has asked for the page yet: a prefetch or a preview."""
+    return "pre" in purpose.lower()
+
+
 class Hit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=HIT_VERSION, gc=False):
     """One accepted hit, before any parsing. Text fields are as received; empty means "not sent".
 
@@ -49,6 +58,9 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     """`Sec-CH-UA-Mobile`. Example: "?0"."""
     sec_ch_ua_platform: str = ""
     """`Sec-CH-UA-Platform`. Example: '"Windows"'."""
+    purpose: str = ""
+    """`Sec-Purpose`, or an older header of the same meaning, where it says that the browser fetches ahead; see
+    `is_prefetch`. Example: "prefetch;prerender"."""
     geo_country: str = ""
     """Country from the configured CDN's header, as received. Example: "AT"."""
     geo_region: str = ""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from collector.contract.hit import PURPOSE_HEADERS, is_prefetch
 from collector.http import pixel
 from collector.http.aiohttp_request import INGEST
 from collector.policy import cookies
@@ -81,8 +82,7 @@ def _asked_here(sent: web.Request) -> bool:
 
 
 def _is_prefetch(sent: web.Request) -> bool:
-    names = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
-    return any("pre" in sent.headers.get(name, "").lower() for name in names)
+    return any(is_prefetch(value) for name in PURPOSE_HEADERS for value in sent.headers.getall(name, ()))
 
 
 def _not_prefetched() -> web.Response:

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from collector.contract.hit import PURPOSE_HEADERS, is_prefetch
 from collector.policy.consent import DNT, GPC
 from collector.policy.cors import OWN_SITE
 
@@ -44,6 +45,7 @@ def client(headers: Mapping[str, str], geo_headers: tuple[str, str, str]) -> Cli
     have invented them.
     """
     parts = [(field, headers.get(name, "")) for field, name in _FIELDS]
+    parts.append(("purpose", _purpose(headers)))
     parts += [(field, headers.get(name, "")) for field, name in zip(_PLACES, geo_headers, strict=True)]
     agent = headers.get("user-agent", "")
     return Client(
@@ -55,6 +57,11 @@ def client(headers: Mapping[str, str], geo_headers: tuple[str, str, str]) -> Cli
         origin=headers.get("origin", ""),
         own_site=headers.get("sec-fetch-site", "") in OWN_SITE,
     )
+
+
+def _purpose(headers: Mapping[str, str]) -> str:
+    """Return the header that says that the browser fetches ahead; empty if none does."""
+    return next((headers[name] for name in PURPOSE_HEADERS if is_prefetch(headers.get(name, ""))), "")
 
 
 def text_json(field: str, text: str) -> bytes:

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from collector.contract import Hit, Kind
+from collector.contract.hit import PURPOSE_HEADERS
 from enricher.contract import COLUMNS
 from enricher.rules.sent_fields import Refusal
 
@@ -22,6 +23,7 @@ _HEADERS: Final = {
     "sec-ch-ua": "sec_ch_ua",
     "sec-ch-ua-mobile": "sec_ch_ua_mobile",
     "sec-ch-ua-platform": "sec_ch_ua_platform",
+    **dict.fromkeys(PURPOSE_HEADERS, "purpose"),
     "cloudfront-viewer-country": "geo_country",
     "cloudfront-viewer-country-region": "geo_region",
     "cloudfront-viewer-city": "geo_city",

@@ -13,6 +13,7 @@ from msgspec.structs import astuple
 
 from collector.contract import Consent, Hit, Kind, VisitorKind
 from collector.contract.click_ids import OWN
+from collector.contract.hit import is_prefetch
 from enricher.row.encode import Piece, joined, piece, row, seconds, start
 from enricher.rules.bots import Bots
 from enricher.rules.cache import Cache, Memory, remember_texts
@@ -39,6 +40,7 @@ _Fields = tuple[
     str,
     int,
     Kind,
+    str,
     str,
     str,
     str,
@@ -133,6 +135,9 @@ _NO_PLACE: Final = piece(*NOWHERE)
 _PERSON: Final = piece(False, "", "")
 _DRIVEN: Final = piece(True, "webdriver", "")
 """Of a browser that a program drives, under a user agent that is no bot's."""
+_FETCHED_AHEAD: Final = piece(True, "prefetch", "")
+"""Of a browser that fetches a page ahead: no person has asked for it yet."""
+_OPENED_AHEAD: Final = piece(False, "", "prefetch")
 _NOT_A_HIT: Final = Refusal("undecodable", "id or time of receipt that no collector writes")
 _MEDIUM_OF: Final = {"search": "organic", "email": "email"}
 """Medium of a referrer without UTM, by its kind; any other is a referral, as in GA4."""
@@ -238,7 +243,7 @@ class Enricher:
     def row_of(self, hit: Hit, client: ClientColumns) -> bytes | Refusal:
         (
             hit_id, at, kind, site, query, body, user_agent, referer, accept_language, _, _, _,
-            country, region, city, ip, visitor_id, visitor_kind, consent, dropped,
+            purpose, country, region, city, ip, visitor_id, visitor_kind, consent, dropped,
         ) = cast(_Fields, astuple(hit))  # fmt: skip
         if not (is_hit_id(hit_id) and 0 <= at < _LATEST_MS):
             return _NOT_A_HIT
@@ -272,6 +277,8 @@ class Enricher:
                 occurred_at = seconds(extras.occurred_ms)
             elif extras.age_ms:
                 occurred_at = seconds(max(at - extras.age_ms, 0))
+        if purpose and is_prefetch(purpose):
+            agent = self._fetched_ahead(agent, client, user_agent, kind)
         return row(
             (
                 event_id(hit_id, site, event, client_event_id),
@@ -359,6 +366,13 @@ class Enricher:
     def _open(self, agent: str) -> Piece:
         open_kind, rule = self._mail.opened_by(agent, self._bots.reason(agent))
         return piece(open_kind == "scanner" and rule != "", rule if open_kind == "scanner" else "", open_kind)
+
+    def _fetched_ahead(self, agent: Piece, client: ClientColumns, user_agent: str, kind: Kind) -> Piece:
+        """Return the client's columns of a hit that the browser fetched ahead; a known bot or scanner stays one."""
+        if kind == "open":
+            human = self._mail.opened_by(user_agent, self._bots.reason(user_agent))[0] == "human"
+            return joined(start(agent, client.agent_size), _OPENED_AHEAD) if human else agent
+        return agent if client.is_bot else joined(start(agent, client.agent_size), _FETCHED_AHEAD)
 
     def _view(self, sent_view: PageView) -> PageViewColumns:
         return self._view_columns(sent_view, inside=False)

@@ -169,6 +169,9 @@ QUICK += [
     request(b"/c?" + SIGNED, method=b"HEAD"),
     request(b"/c?" + SIGNED + b"x"),
     request(b"/c"),
+    request(b"/p.gif?s=demo", b"Sec-Purpose: prefetch;prerender"),
+    request(b"/c/yt-launch", b"X-Purpose: preview", b"Sec-Purpose: "),
+    request(b"/o.gif?s=demo", b"Purpose: other", b"x-moz: Prefetch"),
     request(b"//p.gif?s=demo"),
     request(b"/p.gif/?s=demo&u=https://a.example//x/"),
     request(b"/c/yt-launch/"),
@@ -234,6 +237,23 @@ def test_raw_bytes_in_a_query_are_read_as_their_escaped_form_is(lanes: tuple[One
 
 
 @pytest.mark.parametrize(
+    ("lines", "purpose"),
+    [
+        ([b"Sec-Purpose: prefetch;prerender"], "prefetch;prerender"),
+        ([b"X-Purpose: preview"], "preview"),
+        ([b"Purpose: other", b"X-Moz: Prefetch"], "Prefetch"),
+        ([b"Sec-Purpose: other"], ""),
+    ],
+)
+def test_a_hit_says_that_the_browser_fetches_ahead(lanes: tuple[One, One], lines: list[bytes], purpose: str) -> None:
+    for one in lanes:
+        for target in (b"/p.gif?s=demo", b"/o.gif?s=demo", b"/c/yt-launch", b"/c?" + SIGNED):
+            one.ask(request(target, *lines))
+        one.ask(post([{"site": "listed"}], *lines, BEARER, target=b"/v1/events"))
+        assert [hit.purpose for hit in one.hits()] == [purpose] * 4 + [""]
+
+
+@pytest.mark.parametrize(
     "raw",
     [
         b"GET /p.gif?s=demo HTTP/1.1\r\nX: 1\r\n\r\n",
@@ -292,13 +312,24 @@ COOKIES = st.lists(
 ).map(b"; ".join)
 TEXTS = st.one_of(
     st.sampled_from(
-        [UA, b"https://a.example/?q=%20", b'"Chromium";v="142"', b"1", b"0", b"?0", b"", b"203.0.113.5", b"navigate"]
+        [
+            UA,
+            b"https://a.example/?q=%20",
+            b'"Chromium";v="142"',
+            b"1",
+            b"0",
+            b"?0",
+            b"",
+            b"203.0.113.5",
+            b"navigate",
+            b"prefetch",
+        ]
     ),
     st.binary(max_size=20).map(lambda raw: raw.translate(None, bytes(range(9)) + bytes(range(10, 32)) + b"\x7f")),
 )
 HEADER_NAMES = st.sampled_from(
     b"User-Agent Referer Accept-Language Sec-CH-UA sec-ch-ua-mobile Sec-CH-UA-Platform DNT Sec-GPC "
-    b"X-Forwarded-For x-forwarded-for CF-IPCountry CF-IPCity Accept X-Other Sec-Fetch-Mode".split()
+    b"X-Forwarded-For x-forwarded-for CF-IPCountry CF-IPCity Accept X-Other Sec-Fetch-Mode Sec-Purpose X-Moz".split()
 )
 LINES = st.one_of(
     st.builds(lambda n, v: n + b": " + v, HEADER_NAMES, TEXTS),

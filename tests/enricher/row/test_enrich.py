@@ -7,7 +7,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import get_args
+from typing import Any, get_args
 from urllib.parse import quote
 
 import msgspec
@@ -235,6 +235,23 @@ def test_an_open_comes_by_mail(enricher: Enricher) -> None:
     assert (made.message_id, made.list_id) == ("m-1", "Customers")
     scanned = event(enricher, kind="open", user_agent="Barracuda Sentinel (EE)")
     assert (scanned.open_kind, scanned.is_bot, scanned.bot_reason) == ("scanner", True, "Barracuda")
+
+
+_FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+
+
+@pytest.mark.parametrize("purpose", ["prefetch", "prefetch;prerender", "preview", "Prefetch;anonymous-client-ip"])
+def test_what_a_browser_fetches_ahead_is_no_person(enricher: Enricher, purpose: str) -> None:
+    def marks(**fields: Any) -> tuple[bool, str, str]:
+        made = event(enricher, **{"purpose": purpose, **fields})
+        return made.is_bot, made.bot_reason, made.open_kind
+
+    for kind, body in (("pixel", ""), ("click", '{"event":"click"}'), ("tag", '{"webdriver":"1"}')):
+        assert marks(kind=kind, body=body, user_agent=_FIREFOX) == (True, "prefetch", "")
+        assert marks(kind=kind, body=body, user_agent="curl/8.5.0") == (True, "curl", "")
+    assert marks(kind="pixel", user_agent=_FIREFOX, purpose="") == (False, "", "")
+    assert marks(kind="open", user_agent=_FIREFOX) == (False, "", "prefetch")
+    assert marks(kind="open", user_agent="Barracuda Sentinel (EE)") == (True, "Barracuda", "scanner")
 
 
 def test_the_same_agent_elsewhere_is_a_bot(enricher: Enricher) -> None:
@@ -473,7 +490,7 @@ def test_a_hits_fields_are_taken_in_their_order() -> None:
     """`enrich.py` takes them by place; two texts that change places would go unnoticed."""
     assert " ".join(Hit.__struct_fields__) == (
         "id at kind site query body user_agent referer accept_language sec_ch_ua sec_ch_ua_mobile sec_ch_ua_platform "
-        "geo_country geo_region geo_city ip visitor_id visitor_kind consent dropped"
+        "purpose geo_country geo_region geo_city ip visitor_id visitor_kind consent dropped"
     )
 
 
