@@ -35,7 +35,7 @@ async def post(request: web.Request) -> web.Response:
     sent = sent_of(request, ingest.outcomes())
     page = sent.client
     try:
-        raw = await _body(request)
+        raw = await _body(request, sent.ip)
     except TooMuch:
         outcome = ingest.outcomes().unread(EVENTS, Refusal.TOO_LARGE, "body", page)
     except web.HTTPTooManyRequests as busy:
@@ -54,7 +54,7 @@ async def server_post(request: web.Request) -> web.Response:
     if not ingest.outcomes().sites_of(authorization):
         return await accepted(request, ingest.outcomes().unread(SERVER_EVENTS, Refusal.UNAUTHORIZED, ""))
     try:
-        raw = await _body(request)
+        raw = await _body(request, None)  # a site's own server, by its token, may send much at once
     except TooMuch:
         outcome = ingest.outcomes().unread(SERVER_EVENTS, Refusal.TOO_LARGE, "body")
     else:
@@ -64,9 +64,9 @@ async def server_post(request: web.Request) -> web.Response:
     return await accepted(request, outcome)
 
 
-async def _body(request: web.Request) -> bytes:
+async def _body(request: web.Request, ip: str | None) -> bytes:
     try:
-        async with request.app[BODIES].read(request) as raw:
+        async with request.app[BODIES].read(request, ip) as raw:
             return raw
     except Crowded as error:
         request.app[INGEST].tally.add("request_errors_total", "429")

@@ -62,3 +62,44 @@ def test_a_body_whose_sender_leaves_is_let_go(tmp_path: Path) -> None:
             await until(lambda: not bodies.held_bytes, "the body is let go")
 
         one.loop.run_until_complete(run())
+
+
+FROM = b"POST /e HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: %b\r\nContent-Length: %d\r\n\r\n"
+CHUNKED = b"POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("lane", [0, 1], ids=["fast", "full"])
+def test_slow_senders_are_bounded_by_address_and_small_bodies_have_room(tmp_path: Path, lane: int) -> None:
+    with both(tmp_path, body_timeout_s=5) as lanes:
+        one: One = lanes[lane]
+        bodies = one.app[BODIES]
+        bodies.most_held_bytes, bodies.most_of_address_bytes = 120_000, 70_000
+        body = EVENT.ljust(60_000)
+
+        async def answer(raw: bytes) -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+            writer.write(raw)
+            async with asyncio.timeout(5):
+                head = await reader.readuntil(b"\r\n\r\n")
+            writer.transport.abort()
+            return head.split()[1]
+
+        async def run() -> None:
+            slow = [await asyncio.open_connection("127.0.0.1", one.port) for _ in range(2)]
+            slow[0][1].write(FROM % (b"2001:db8::1", len(body)) + body[:59_000])
+            await until(lambda: bodies.held_bytes == 59_000, "the first body is held")
+            assert await answer(FROM % (b"2001:db8::2", len(body)) + body) == b"429"
+            assert await answer(FROM % (b"203.0.113.9", len(body)) + body) == b"202"
+            assert bodies.of_address == {"2001:db8::": 59_000}
+            slow[1][1].write(FROM % (b"203.0.113.9", len(body)) + body[:59_900])
+            await until(lambda: bodies.held_bytes == 118_900, "the second body is held")
+            assert await answer(FROM % (b"203.0.113.10", len(body)) + body) == b"429"
+            small = EVENT.ljust(16_000)
+            assert await answer(FROM % (b"2001:db8::2", len(small)) + small) == b"202"
+            assert await answer(CHUNKED % (len(small), small)) == b"202"
+            for _, writer in slow:
+                writer.transport.abort()
+            await until(lambda: not bodies.held_bytes, "the bodies are released")
+            assert bodies.of_address == {}
+
+        one.loop.run_until_complete(run())
