@@ -51,6 +51,7 @@ INTERPRETED: Final = {
     "collector.http.request_id": "one call per request with such a header",
     "collector.http.target": "one call per request that leaves the fast path",
     "collector.metrics": "dictionaries of counters, read once a second",
+    "collector.policy.link_file": "read once per file",
     "collector.policy.refusal": "an enumeration",
     "collector.policy.ruleset": "read once per file",
     "collector.policy.sent_event": "msgspec structs, whose code is C",

@@ -55,7 +55,7 @@ def test_no_module_of_the_hot_path_is_forgotten() -> None:
 def test_it_passes_the_tests_of_the_way_of_a_hit(native: Path, tmp_path: Path) -> None:
     for package in native.iterdir():
         (tmp_path / package.name).symlink_to(package)
-    for name in ("tests", "deploy", "pyproject.toml"):
+    for name in ("tests", "deploy", "loadtest", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
     argv = [
         sys.executable,

@@ -100,12 +100,12 @@ class Place:
         self.collector = f"http://px.shop.localhost:{system.port}"
 
     async def rows(self, path: str, count: int, *, engagement: bool = False) -> list[dict[str, Any]]:
-        """Return the events of pages with this path, in the order of their arrival, when there are `count` of them.
+        """Return the events of pages with this path, in the order in which they happened, once there are `count`.
 
         Whether there is any engagement depends on the machine's speed: it is left out unless it is asked for.
         """
         but = "" if engagement else " AND event != 'engagement'"
-        sql = f"SELECT * FROM pharos.events WHERE path = '{path}'{but} ORDER BY received_at, event_id"
+        sql = f"SELECT * FROM pharos.events WHERE path = '{path}'{but} ORDER BY occurred_at, received_at"
 
         async def look() -> list[dict[str, Any]]:
             found = self.system.ask(sql) if self.system.count() else []

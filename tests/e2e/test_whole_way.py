@@ -26,7 +26,10 @@ def _wrong(request: listed.Request, answer: Answer) -> str:
         return f"{answer.status} instead of {request.status} {answer.body[:200]!r}"
     if request.is_pixel and answer.status == 200:
         told = answer.headers.get("x-pharos", "nothing")
-        expected = f"refused; {request.refused[0]}" if request.refused else "accepted"
+        dropped = ", ".join(request.rows[0].get("dropped", ())) if request.rows else ""
+        expected = f"accepted; {dropped} dropped" if dropped else "accepted"
+        if request.refused:
+            expected = f"refused; {request.refused[0]}"
         if told != expected:
             return f"X-Pharos: {told}, not {expected}"
         if len(answer.body) != 43:
