@@ -273,6 +273,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.sleep(_LAG_EVERY_S)
             assigned = list(self._consumer.assignment())
             if not assigned:
+                async with self._bounded():
+                    await self._consumer.topics()  # without a partition nothing else shows that Kafka is silent
                 continue
             async with self._bounded():
                 lag = await self._lag(assigned)
