@@ -28,7 +28,7 @@ from enricher.stream.delivery import Chunk, Transactional
 from enricher.stream.loop import TooManyDead, run
 from enricher.tables import load_enricher
 from stage.admin import Health
-from tests.brokers import ApacheKafka, Broker
+from tests.brokers import ApacheKafka, Broker, unique
 from tests.enricher.stream.test_stream import hit, read, read_to_end, running, topics, write
 from tests.ports import free_port
 from tests.processes import Program
@@ -184,6 +184,25 @@ async def test_a_delivery_that_hangs_ends_the_session_and_is_done_again_once(
     program.signal(signal.SIGTERM)
     assert await asyncio.to_thread(program.wait, 30) == 0
     each_once(await read_to_end(apache_kafka, settings.topic_enriched), many)
+
+
+async def test_an_enricher_without_partitions_is_not_ready_while_the_broker_is_silent(
+    apache_kafka: ApacheKafka, start: Callable[..., Program]
+) -> None:
+    raw = unique("hits.raw")
+    await apache_kafka.create_topics(raw, partitions=1)
+    settings = await topics(apache_kafka, topic_raw=raw, delivery_timeout_ms=6_000)
+    each = [msgspec.structs.replace(settings, admin_port=free_port()) for _ in range(2)]
+    programs = [start([sys.executable, "-m", "enricher"], env=environment(one)) for one in each]
+    for one in each:
+        await until(lambda one=one: asyncio.to_thread(ready, one, 200), "readiness")  # type: ignore[misc]
+    await until(lambda: all("partitions assigned" in program.output() for program in programs), "both are members")
+    apache_kafka.pause()
+    try:
+        for one in each:
+            await until(lambda one=one: asyncio.to_thread(ready, one, 503), "readiness ends", 30)  # type: ignore[misc]
+    finally:
+        await asyncio.to_thread(apache_kafka.start)
 
 
 def ready(settings: Settings, status: int) -> bool:
