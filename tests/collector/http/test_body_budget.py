@@ -59,7 +59,7 @@ def test_a_body_whose_sender_leaves_is_let_go(tmp_path: Path) -> None:
             writer.write(HEAD % 60_000 + EVENT)
             await until(lambda: bodies.held_bytes, "the body is held")
             writer.transport.abort()
-            await until(lambda: not bodies.held_bytes, "the body is let go")
+            await until(lambda: not bodies.held_bytes, "the body is released")
 
         one.loop.run_until_complete(run())
 
