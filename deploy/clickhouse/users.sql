@@ -44,6 +44,11 @@ CREATE QUOTA IF NOT EXISTS pharos_analyst KEYED BY user_name
     TO pharos_analyst;
 CREATE USER IF NOT EXISTS analyst IDENTIFIED WITH sha256_password BY {analyst_password:String} DEFAULT ROLE pharos_analyst;
 
+-- Costs of campaigns and rates of exchange (docs/sql.md): grant pharos_loader to the user that loads them.
+CREATE ROLE IF NOT EXISTS pharos_loader;
+GRANT INSERT, SELECT ON pharos.costs TO pharos_loader;
+GRANT INSERT, SELECT ON pharos.rates TO pharos_loader;
+
 -- Erasure and the note about it: `python -m sink erase` with PHAROS_SINK_CLICKHOUSE_USER=eraser.
 CREATE ROLE IF NOT EXISTS pharos_eraser;
 GRANT SELECT (site, visitor_id, user_id, occurred_at, received_at) ON pharos.event_log TO pharos_eraser;
