@@ -11,7 +11,7 @@ REPORT ?= var/load.html
 
 LOCK := -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: load chaos help setup run test unit check fmt lock bench demo native tag
+.PHONY: load chaos help setup run test unit check fmt lock bench demo native tag report
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,12 +64,16 @@ check: setup  ## Check format, lint, types, dependencies, spelling, words, rooms
 	$(BIN)/python -m tests.words
 	$(BIN)/python -m tests.rooms
 	$(BIN)/python -m tests.tag.built
+	$(BIN)/python -m tests.report.built
 	$(BIN)/python -m tests.deploy.metrics_page
 	$(BIN)/python -m tests.deploy.settings_page
 	$(BIN)/python -m deploy.grafana.dashboards
 
 tag: setup  ## Build the tag's scripts from tag/src; needs Node
 	$(BIN)/python -m tests.tag.built --write
+
+report: setup  ## Build the report page from deploy/report/src; needs Node
+	$(BIN)/python -m tests.report.built --write
 
 fmt: setup  ## Fix what can be fixed automatically
 	$(BIN)/ruff format .

@@ -94,8 +94,9 @@ ALLOWED: dict[str, set[str]] = {
     "sink.schema": set(),
     "deploy": CONTRACTS,
     "deploy.grafana": CONTRACTS,
-    "deploy.local": CONTRACTS | {"deploy"},
+    "deploy.local": CONTRACTS | {"deploy", "deploy.local.clickhouse"},
     "deploy.local.clickhouse": CONTRACTS,
+    "deploy.report": CONTRACTS,
 }
 """Room -> the other rooms that it may import. Every room may also import `stage`."""
 

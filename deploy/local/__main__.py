@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from deploy.local import page, ports, programs, settings
+from deploy.local import page, ports, programs, report_page, settings
 from deploy.local.programs import Place
 from deploy.local.runner import NotReady, Runner, Unusable
 from deploy.local.terminal import foreground
@@ -77,6 +77,7 @@ def _banner(place: Place) -> str:
     return "\n".join(
         [
             "",
+            f"  Report      {place.url('page_port')}/report",
             f"  Demo page   {place.url('page_port')}/",
             f"  Pixel       {place.url('collector_port')}/p.gif?s=demo",
             f"  HTML        {page.snippet(place)}",
@@ -89,10 +90,11 @@ def _banner(place: Place) -> str:
     )
 
 
-async def _serve_page(place: Place) -> web.AppRunner:
+async def _serve_page(place: Place, http: aiohttp.ClientSession) -> web.AppRunner:
     application = web.Application()
-    application.add_routes(page.routes(place))
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+    application.add_routes([*page.routes(place), *report_page.routes(place, http)])
+    # A question whose page was closed is cancelled, up to ClickHouse.
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, place.settings.host, place.ports["page_port"]).start()
     return runner
@@ -116,7 +118,7 @@ async def run(place: Place, environ: Mapping[str, str], console: Console) -> int
                 print(error, file=sys.stderr)
                 return 2 if isinstance(error, Unusable) else 1
             raise error
-        shown = await _serve_page(place)
+        shown = await _serve_page(place, http)
         console.print(_banner(place), highlight=False, markup=False, soft_wrap=True)
         with _status(console) as (show, pause_s):
             watching_task = asyncio.create_task(runner.watch(http, show, pause_s))

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -46,6 +46,12 @@ class Place(msgspec.Struct, frozen=True):
     def clickhouse(self) -> str:
         """URL of ClickHouse's HTTP interface."""
         return self.settings.clickhouse or f"http://{HOST}:{self.ports['clickhouse_port']}"
+
+    @property
+    def clickhouse_bare(self) -> str:
+        """The same without user and password."""
+        parts = urlsplit(self.clickhouse)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
     @property
     def shown_clickhouse(self) -> str:

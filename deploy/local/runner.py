@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
@@ -149,6 +149,5 @@ async def _broker_answers(bootstrap: str) -> str:
 
 def _credentials(place: Place) -> dict[str, str]:
     parts = urlsplit(place.clickhouse)
-    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
     password = place.settings.clickhouse_password if not place.settings.clickhouse else unquote(parts.password or "")
-    return {"url": urlunsplit(bare), "user": unquote(parts.username or "") or "default", "password": password}
+    return {"url": place.clickhouse_bare, "user": unquote(parts.username or "") or "default", "password": password}

@@ -26,7 +26,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        left_out = shutil.ignore_patterns("__pycache__", "*.so", "node_modules")
+        shutil.copytree(ROOT / package, source / package, ignore=left_out)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     done = subprocess.run([*pip, "-w", folder, source], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -45,7 +46,7 @@ def test_every_module_and_data_file_is_in_the_wheel(wheel: Path) -> None:
         for name in tracked
         if not name.startswith(OPERATORS) or name.startswith("deploy/local/") or name.count("/") == 1
         if not name.startswith("deploy/") or name.endswith((".py", ".toml"))
-    }
+    } | {name for name in tracked if name.startswith(("deploy/report/dist/", "deploy/report/questions/"))}
     missing = {name for name in needed if not (wheel / name).exists()}
     assert missing == set()
 

@@ -12,19 +12,24 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[2] / "tag"
 
 
-def main(arguments: list[str]) -> int:
-    """Return the exit code: 0 where the scripts are up to date, or were written."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        print("tag: there is no Node here; the built scripts were not compared", file=sys.stderr)
-        return int(os.environ.get("PHAROS_TEST_REQUIRE") == "all")
-    installed = FOLDER / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (FOLDER / "package-lock.json").stat().st_mtime:
+def install(folder: Path) -> None:
+    """Install a folder's locked npm packages, unless they are there."""
+    installed = folder / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (folder / "package-lock.json").stat().st_mtime:
         subprocess.run(
-            ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=FOLDER, check=True, timeout=300
+            ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True, timeout=300
         )
+
+
+def build(folder: Path, arguments: list[str]) -> int:
+    """Run a folder's `build.mjs`; return 0 where its built files are up to date, or were written."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        print(f"{folder.name}: there is no Node here; the built files were not compared", file=sys.stderr)
+        return int(os.environ.get("PHAROS_TEST_REQUIRE") == "all")
+    install(folder)
     check = [] if "--write" in arguments else ["--check"]
-    return subprocess.run(["node", "build.mjs", *check], cwd=FOLDER, check=False, timeout=60).returncode
+    return subprocess.run(["node", "build.mjs", *check], cwd=folder, check=False, timeout=60).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(build(FOLDER, sys.argv[1:]))

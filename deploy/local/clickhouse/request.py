@@ -86,7 +86,7 @@ def _user(request: web.Request, users: Mapping[str, User]) -> User:
     if (
         user is None
         or not secrets.compare_digest(user.password.encode(), password.encode())
-        or (not user.password and not _is_local(request))
+        or (not user.password and not is_local(request))
     ):
         raise QueryError.named(
             516,
@@ -112,7 +112,7 @@ def _basic(header: str) -> tuple[str, str]:
     return (name or "default", password) if scheme.lower() == "basic" else ("", "")
 
 
-def _is_local(request: web.Request) -> bool:
+def is_local(request: web.Request) -> bool:
     """Whether the peer is on this machine, and not a browser that another site's page drives."""
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     try:

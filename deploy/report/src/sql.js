@@ -1,0 +1,21 @@
+// Questions are files of SQL with {name:Type} where a value goes, as ClickHouse's own parameters. Pure.
+
+/** Return the SQL with its values written in, ready to paste. `{filter}` becomes conditions: ` AND channel = 'Email'`. */
+export function fill(sql, values, filter = {}) {
+  const conditions = Object.entries(filter).map(([column, value]) => `\n    AND ${column} = ${quote(value)}`);
+  return sql.trim().replace(/\{(\w+)(?::(\w+))?\}/g, (_, name, type) => {
+    if (name === "filter") return conditions.join("");
+    if (!(name in values)) throw new Error(`a question needs ${name}`);
+    return type === "String" ? quote(values[name]) : number(values[name]);
+  });
+}
+
+/** Return a text as ClickHouse's literal. */
+export function quote(text) {
+  return `'${String(text).replace(/[\\']/g, "\\$&")}'`;
+}
+
+function number(value) {
+  if (!Number.isFinite(Number(value))) throw new Error(`not a number: ${value}`);
+  return String(Number(value));
+}

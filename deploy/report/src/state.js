@@ -1,0 +1,60 @@
+// From the address to what is asked: site, period, time zone, conversion, model, currency, filters. Pure.
+import { between, dayOf, period, plus } from "./period.js";
+import { longDay } from "./format.js";
+
+/** The rule models of pharos.attribution, with what they do. */
+export const MODELS = {
+  last_non_direct: "Last touch that is not direct",
+  last: "Last touch",
+  first: "First touch",
+  linear: "Linear",
+  position: "Position (40/20/40)",
+  time_decay: "Time decay (7 days)",
+  shapley: "Shapley value",
+};
+
+const USUAL = ["purchase", "order", "sale", "subscribe", "subscription", "signup", "sign_up", "lead", "registration"];
+export const FILTERS = ["channel", "source", "campaign"];
+
+export const DEFAULT_MODEL = "last_non_direct";
+
+/** Return the state of the report. `events`: the site's events as {event, last}. now: ms. Throws nothing: what is unusable is replaced. */
+export function state(values, events, now, ownZone) {
+  let tz = values.tz || ownZone;
+  try {
+    dayOf(now, tz);
+  } catch {
+    tz = "UTC";
+  }
+  const chosen = period(values, now, tz);
+  const conversion = values.conversion ?? USUAL.find((name) => events.some(({ event }) => event === name)) ?? "";
+  return {
+    ...chosen,
+    lastDay: plus(chosen.until, -1),
+    site: values.site,
+    tz,
+    compare: values.compare !== "0",
+    conversion,
+    model: values.model in MODELS ? values.model : DEFAULT_MODEL,
+    currency: values.currency ?? "",
+    filter: Object.fromEntries(FILTERS.filter((name) => values[name]).map((name) => [name, values[name]])),
+    events,
+  };
+}
+
+/** Return the period in words: "the 30 days to Sat, 31 Oct". */
+export const inWords = ({ since, until, lastDay }) =>
+  between(since, until) === 1 ? longDay(since) : `the ${between(since, until)} days to ${longDay(lastDay)}`;
+
+/** Return why there are no sales in the period: names the last one, or the events that there are. */
+export function whyNoSales({ conversion, events, ...rest }) {
+  if (!conversion) return `Choose a conversion: the events of this site are ${list(events)}.`;
+  const known = events.find(({ event }) => event === conversion.split(/[ []/)[0]);
+  if (!known) return `This site never sent an event "${conversion}". It sent ${list(events)}.`;
+  return `No event "${conversion}" in ${inWords(rest)}. The last one arrived on ${longDay(known.last.slice(0, 10))} ${known.last.slice(0, 4)}.`;
+}
+
+function list(events) {
+  const names = events.map(({ event }) => event);
+  return names.length > 8 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", ");
+}
