@@ -18,7 +18,8 @@ Settings are environment variables, PHAROS_COLLECTOR_*: docs/settings.md lists t
 
 commands (COMMAND --help shows the options):
   spool       show what is in the spool; reads only
-  link        print a named or signed link
+  site        add a site to sites.toml, make its token, list the sites
+  link        print a signed link; add a named link to links.toml, list them
   mail-pixel  print the HTML of a mail's pixel
   salt        make a salt that several hosts share
   check       judge a sites.toml and a links.toml before they are used
@@ -69,6 +70,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
                 from collector.commands import link
 
                 return link.main(rest, environ)
+            case ["site", *rest]:
+                from collector.commands import site
+
+                return site.main(rest, environ)
             case ["mail-pixel", *rest]:
                 from collector.commands import mail_pixel
 

@@ -1,12 +1,12 @@
-"""`python -m collector link URL --site S ...`: print a signed link, and write its QR code."""
+"""`python -m collector link URL --site S ...`: print a signed link and its QR code. `link add|list`: named_link.py."""
 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import segno
-
+from collector.commands import named_link
+from collector.commands.qr import write_qr
 from collector.policy import links
 from stage import version
 
@@ -14,10 +14,12 @@ KEY_VARIABLE = "PHAROS_COLLECTOR_LINK_KEY"
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Sign a link with the collector's key; return the exit code."""
+    """Sign a link with the collector's key, or edit `links.toml`; return the exit code."""
+    if argv[:1] in (["add"], ["list"]):
+        return named_link.main(argv, environ)
     parser = argparse.ArgumentParser(
         prog="python -m collector link",
-        description="Print a link that counts a click and redirects.",
+        description="Print a link that counts a click and redirects. `link add` and `link list`: named links.",
         epilog=f"The key comes from {KEY_VARIABLE}, the same as the collector's.",
     )
     version.add_option(parser)
@@ -48,10 +50,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         if not asked.base:
             print("--qr needs --base: a QR code holds a whole address", file=sys.stderr)
             return 2
-        try:
-            segno.make(link, error="m", micro=False).save(str(asked.qr), scale=8, border=4)
-        except (OSError, ValueError) as problem:
-            print(f"{asked.qr}: {problem}", file=sys.stderr)
+        if not write_qr(link, asked.qr):
             return 1
     print(link)
     return 0
