@@ -229,6 +229,10 @@ class Tally:
 WAITING_FOR_KAFKA: Final = "waiting for Kafka"
 
 
+RefusedEntry = tuple[str, str, str, str, int, int, int]
+"""The fields of `policy.refused_hits.RefusedHit`."""
+
+
 class Report(msgspec.Struct, frozen=True, array_like=True):
     """A worker's state, sent to the supervisor as a JSON line."""
 
@@ -237,6 +241,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     tally: list[tuple[Key, float]]
     met_kafka: bool = False
     """Its producer was connected at least once."""
+    refused: list[RefusedEntry] | None = None
+    """The last refusals, oldest first; None unless the supervisor asks."""
 
 
 Snapshot = Iterable[tuple[Key, float]]

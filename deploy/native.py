@@ -24,7 +24,7 @@ COMPILED: Final = {
         "http/answer", "http/connection", "http/fast_path", "http/framing", "http/header_block", "http/outbox",
         "policy/client", "policy/client_address", "policy/consent", "policy/cookies", "policy/cors",
         "policy/events_body", "policy/ids", "policy/links", "policy/outcome", "policy/percent", "policy/query",
-        "policy/verdict",
+        "policy/refused_hits", "policy/verdict",
         "kafka/record_batch", "kafka/unsent_buffer",
         "spool/acknowledged", "spool/block", "spool/disk", "spool/group_commit", "spool/inventory", "spool/reader",
         "spool/segment", "spool/spool", "spool/writer",

@@ -1,11 +1,11 @@
-"""The admin port of a stage: `/healthz`, `/readyz` and `/metrics`; never on a public address.
+"""The admin port of a stage: `/healthz`, `/readyz`, `/metrics` and its own routes; never on a public address.
 
 `/healthz` answers 200 as long as the process is alive: restart a stage that does not answer. `/readyz` answers 200
 while the stage takes traffic, else 503 with the reason: send it no traffic, and do not restart it.
 """
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from aiohttp import web
@@ -33,11 +33,14 @@ class Admin(NamedTuple):
 
 
 async def serve(
-    settings: StageSettings, not_ready: Callable[[], str], metrics: Callable[[], Awaitable[bytes]]
+    settings: StageSettings,
+    not_ready: Callable[[], str],
+    metrics: Callable[[], Awaitable[bytes]],
+    routes: Iterable[web.RouteDef] = (),
 ) -> Admin:
     """Listen on the admin port, and log that the stage starts, with its version.
 
-    `not_ready` returns why the stage takes no traffic, or "".
+    `not_ready` returns why the stage takes no traffic, or ""; `routes` are the stage's own.
 
     Raises:
         SettingError: the address cannot be used.
@@ -54,7 +57,7 @@ async def serve(
         return web.Response(body=await metrics() + version.BUILD_INFO.encode(), headers={"Content-Type": METRICS_TYPE})
 
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", show)])
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", show), *routes])
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:

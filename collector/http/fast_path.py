@@ -21,6 +21,7 @@ from collector.policy.cookies import HAS_ID, NONE, SENT_ID, Cookies
 from collector.policy.ids import Ids
 from collector.policy.outcome import SERVER_EVENTS, Outcome, Outcomes, Sent
 from collector.policy.refusal import Refusal
+from collector.policy.refused_hits import RefusedHits
 from collector.policy.ruleset import Ruleset
 from collector.policy.sent_event import encode
 from stage import log
@@ -81,9 +82,10 @@ class Reply:
 class FastPath:
     """Decides the requests of one worker under one Ruleset; `tick` sets the time."""
 
-    def __init__(self, ruleset: Ruleset, ids: Ids) -> None:
+    def __init__(self, ruleset: Ruleset, ids: Ids, refused_hits: RefusedHits | None = None) -> None:
+        """`refused_hits` outlives this ruleset."""
         self.ruleset: Final = ruleset
-        self.outcomes: Final = Outcomes(ruleset, ids)
+        self.outcomes: Final = Outcomes(ruleset, ids, refused_hits)
         self.replies = 0
         """Requests answered here and not yet counted in the metrics."""
         self.closed = False

@@ -8,6 +8,7 @@ from collector.metrics import Tally
 from collector.policy.ids import Ids
 from collector.policy.outcome import Outcome, Outcomes
 from collector.policy.refusal import Refusal
+from collector.policy.refused_hits import RefusedHits
 from collector.policy.ruleset import Ruleset
 from collector.spool.group_commit import GroupCommit
 from collector.spool.writer import SpoolRefused
@@ -20,7 +21,9 @@ class Ingest:
         self.commit: Final = commit
         self.tally: Final = tally
         self._ids: Final = ids
-        self.fast = FastPath(ruleset, ids)
+        self.refused_hits: Final = RefusedHits()
+        """The last refusals, under any ruleset."""
+        self.fast = FastPath(ruleset, ids, self.refused_hits)
         """Of the present ruleset; may be replaced at any time, so it is to be read once a request."""
         self.draining = False
         """Answers say `Connection: close`, so that clients turn to another host."""
@@ -34,7 +37,7 @@ class Ingest:
     def ruleset(self, ruleset: Ruleset) -> None:
         self.count()
         closed = self.fast.closed
-        self.fast = FastPath(ruleset, self._ids)
+        self.fast = FastPath(ruleset, self._ids, self.refused_hits)
         if closed:
             self.fast.close()
 

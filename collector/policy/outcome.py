@@ -18,13 +18,15 @@ from collector.policy.client_address import client_address, first_address, trunc
 from collector.policy.cookies import NONE, Cookies
 from collector.policy.events_body import Event, TooLarge, Unreadable
 from collector.policy.ids import Ids
-from collector.policy.query import judge, without, without_user_id
+from collector.policy.query import judge, named_site, without, without_user_id
 from collector.policy.refusal import Refusal
+from collector.policy.refused_hits import RefusedHits
 from collector.policy.ruleset import Ruleset
 from collector.policy.sites import Site, Sites
 from collector.policy.verdict import Verdict, Verdicts
 
 _MOST_ADDRESSES: Final = 4096
+_REFERER: Final = b',"referer":"'
 _json = msgspec.json.Encoder().encode
 
 
@@ -46,6 +48,15 @@ class Sent:
         self.cookies: Final = cookies
         self.ip: Final = ip
         """The client's full address."""
+
+    @property
+    def page(self) -> str:
+        """The page's origin, or its address if the browser sent only the Referer; empty if neither."""
+        return self.client.origin or self.referer_json[len(_REFERER) : -1].decode("utf-8", "replace")
+
+
+NOT_A_PAGE: Final = Sent(NO_CLIENT, b"", NONE, "")
+"""Of a site's server."""
 
 
 class Outcome:
@@ -90,8 +101,10 @@ class Outcome:
 class Outcomes:
     """Decides the requests of one worker under one Ruleset. `tick` sets the time."""
 
-    def __init__(self, ruleset: Ruleset, ids: Ids) -> None:
+    def __init__(self, ruleset: Ruleset, ids: Ids, refused_hits: RefusedHits | None = None) -> None:
+        """`refused_hits` outlives this ruleset."""
         self.ruleset: Final = ruleset
+        self.refused_hits: Final = RefusedHits() if refused_hits is None else refused_hits
         self.verdicts: Final = Verdicts(ruleset)
         self.address_faults: dict[str, int] = {}
         """Address headers that were not believed, by their fault."""
@@ -125,12 +138,12 @@ class Outcomes:
         """Decide a pixel; `kind` is `pixel` or `open`."""
         asked = judge(query, self.ruleset.sites, self._now_ms, self.ruleset.back_ms)
         if isinstance(asked, Refusal):
-            return self._refused(PIXEL, sent.client.origin, asked)
+            return self._refused(PIXEL, asked, named_site(query), sent)
         token_events = self.ruleset.sites[asked.site].token_events
         if token_events:
             for name in asked.events or (DEFAULT_EVENT[kind],):
                 if name in token_events:
-                    return self._refused(PIXEL, sent.client.origin, Refusal.UNAUTHORIZED, asked.site)
+                    return self._refused(PIXEL, Refusal.UNAUTHORIZED, asked.site, sent, asked.site)
         outcome = self.usable_pixel(kind, inner_json(query), asked.site, asked.consent, sent, asked.excess)
         if outcome.verdicts[0].recorded:
             self._note_dropped(outcome, asked.site, (*asked.unusable, *asked.excess))
@@ -145,13 +158,11 @@ class Outcomes:
         own address, by a link that anyone may have written, its consent parameter does not count.
         """
         client = sent.client
-        outcome = Outcome(PIXEL, client.origin)
         if site not in self.ruleset.sites:
-            outcome.verdicts.append(self._refusal(Refusal.UNKNOWN_SITE, ""))
-            return outcome
+            return self._refused(PIXEL, Refusal.UNKNOWN_SITE, site, sent)
         if client.origin and cors.is_refused(client.origin, self.ruleset.sites[site]):
-            outcome.verdicts.append(self._refusal(Refusal.ORIGIN, site))
-            return outcome
+            return self._refused(PIXEL, Refusal.ORIGIN, site, sent, site)
+        outcome = Outcome(PIXEL, client.origin)
         verdict = self._verdict(outcome, kind, site, "" if client.navigates else consent, sent)
         visitor = self._visitor(sent, verdict)
         if verdict.set_cookies:
@@ -170,18 +181,18 @@ class Outcomes:
         client, sites = sent.client, self.ruleset.sites
         outcome = Outcome(EVENTS, client.origin, own_site=client.own_site)
         suppressed: set[str] = set()
-        for raw_event in self._split(outcome, raw, coding):
-            event = self._judged(raw_event, server=False)
+        for raw_event in self._split(outcome, raw, coding, sent):
+            event = self._judged(raw_event, EVENTS, sent)
             if isinstance(event, Verdict):
                 outcome.verdicts.append(event)
                 continue
             site = event.site
             token_events = sites[site].token_events
             if token_events and (event.name or DEFAULT_EVENT["tag"]) in token_events:
-                outcome.verdicts.append(self._refusal(Refusal.UNAUTHORIZED, site))
+                outcome.verdicts.append(self._refusal(EVENTS, Refusal.UNAUTHORIZED, site, sent.page, site))
                 continue
             if client.origin and cors.is_refused(client.origin, sites[site]):
-                outcome.verdicts.append(self._refusal(Refusal.ORIGIN, site))
+                outcome.verdicts.append(self._refusal(EVENTS, Refusal.ORIGIN, site, sent.page, site))
                 continue
             consent = "" if client.navigates else event.consent  # as for a pixel: a form on any page can post here
             verdict = self._verdict(outcome, "tag", site, consent, sent)
@@ -198,20 +209,20 @@ class Outcomes:
                 self._keep(outcome, event, verdict, sent, visitor)
         return outcome
 
-    def _split(self, outcome: Outcome, raw: bytes, coding: str) -> list[Any]:
+    def _split(self, outcome: Outcome, raw: bytes, coding: str, sent: Sent) -> list[Any]:
         """Return the events of a body; none, and a refusal in `outcome`, where it cannot be read."""
         try:
             return events_body.split(events_body.inflate(raw, coding) if coding else raw)
         except (TooLarge, Unreadable) as problem:
             refusal = Refusal.TOO_LARGE if isinstance(problem, TooLarge) else Refusal.BAD_BODY
-            outcome.verdicts.append(self._refusal(refusal, ""))
+            outcome.verdicts.append(self._refusal(outcome.route, refusal, "", sent.page))
             outcome.whole, outcome.detail = True, str(problem)
             return []
 
     def unread(self, route: int, refusal: Refusal, detail: str, client: Client = NO_CLIENT) -> Outcome:
         """Return the outcome of a body that is refused before it is read."""
         outcome = Outcome(route, client.origin, own_site=client.own_site)
-        outcome.verdicts.append(self._refusal(refusal, ""))
+        outcome.verdicts.append(self._refusal(route, refusal, "", client.origin))
         outcome.whole, outcome.detail = True, detail
         return outcome
 
@@ -222,14 +233,14 @@ class Outcomes:
         visitor id is kept where the site's policy and the event's consent allow one.
         """
         outcome = Outcome(SERVER_EVENTS, "")
-        for raw_event in self._split(outcome, raw, coding):
-            event = self._judged(raw_event, server=True)
+        for raw_event in self._split(outcome, raw, coding, NOT_A_PAGE):
+            event = self._judged(raw_event, SERVER_EVENTS, NOT_A_PAGE)
             if isinstance(event, Verdict):
                 outcome.verdicts.append(event)
                 continue
             site = event.site
             if site not in allowed:
-                outcome.verdicts.append(self._refusal(Refusal.UNAUTHORIZED, site))
+                outcome.verdicts.append(self._refusal(SERVER_EVENTS, Refusal.UNAUTHORIZED, site, "", site))
                 continue
             address = first_address(event.ip)
             client = NO_CLIENT._replace(
@@ -272,7 +283,7 @@ class Outcomes:
         """Decide a request for a link of `links.toml`; `counts` is false for a HEAD, by which link checkers ask."""
         link = self.ruleset.links.get(code)
         if link is None:
-            return self._refused(CLICK, "", Refusal.UNKNOWN_LINK)
+            return self._refused(CLICK, Refusal.UNKNOWN_LINK, code, sent)
         utm = self._utm.get(code)
         if utm is None:
             utm = self._utm[code] = link.utm
@@ -284,9 +295,9 @@ class Outcomes:
         target = links.verify(query, self.ruleset.link_keys)
         site = None if target is None else self.ruleset.sites.get(target.site)
         if target is None or site is None:
-            return self._refused(CLICK, "", Refusal.BAD_SIGNATURE)
+            return self._refused(CLICK, Refusal.BAD_SIGNATURE, named_site(query), sent)
         if site.redirect_hosts and links.host_of(target.url) not in site.redirect_hosts:
-            return self._refused(CLICK, "", Refusal.BAD_SIGNATURE)
+            return self._refused(CLICK, Refusal.BAD_SIGNATURE, target.site, sent)
         return self._click(target.site, target.url, links.passed_on(query), "", sent, counts)
 
     def _click(
@@ -372,25 +383,27 @@ class Outcomes:
         outcome.verdicts.append(verdict)
         return verdict
 
-    def _refused(self, route: int, origin: str, refusal: Refusal, site: str = "") -> Outcome:
-        outcome = Outcome(route, origin)
-        outcome.verdicts.append(self._refusal(refusal, site))
+    def _refused(self, route: int, refusal: Refusal, name: str, sent: Sent, site: str = "") -> Outcome:
+        outcome = Outcome(route, "" if route == CLICK else sent.client.origin)
+        outcome.verdicts.append(self._refusal(route, refusal, name, sent.page, site))
         return outcome
 
-    def _refusal(self, refusal: Refusal, site: str) -> Verdict:
+    def _refusal(self, route: int, refusal: Refusal, name: str, page: str, site: str = "") -> Verdict:
+        """Refuse a hit under every policy. `name` and `page` as in RefusedHits, `site` as in Verdict."""
+        self.refused_hits.note(self._now_ms, route, refusal, name, page)
         verdict = self.verdicts.refused(refusal, site)
         verdict.hits += 1
         return verdict
 
-    def _judged(self, raw: Any, *, server: bool) -> Event | Verdict:
-        named = raw.get("site") if isinstance(raw, dict) else getattr(raw, "site", None)
-        event = events_body.judge(raw, self._now_ms, back_ms=self.ruleset.back_ms, server=server)
+    def _judged(self, raw: Any, route: int, sent: Sent) -> Event | Verdict:
+        event = events_body.judge(raw, self._now_ms, back_ms=self.ruleset.back_ms, server=route == SERVER_EVENTS)
         if isinstance(event, Refusal):
             # Named where it can be, so that the metric shows the operator whose events are refused.
-            known = isinstance(named, str) and named in self.ruleset.sites
-            return self._refusal(event, str(named) if known else "")
+            named = raw.get("site") if isinstance(raw, dict) else getattr(raw, "site", None)
+            name = named if isinstance(named, str) else ""
+            return self._refusal(route, event, name, sent.page, name if name in self.ruleset.sites else "")
         if event.site not in self.ruleset.sites:
-            return self._refusal(Refusal.UNKNOWN_SITE, "")
+            return self._refusal(route, Refusal.UNKNOWN_SITE, event.site, sent.page)
         return event
 
     def _visitor(self, sent: Sent, verdict: Verdict) -> bytes:

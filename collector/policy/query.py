@@ -80,6 +80,15 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
     return Asked(site or "", consent or "", tuple(events), tuple(unusable), excess)
 
 
+def named_site(query: str) -> str:
+    """Return the site that a query names, as `judge` reads it; empty if none."""
+    for pair in query.split("&"):
+        name, _, text = pair.partition("=")
+        if name_of(name) == "s":
+            return decoded(text)
+    return ""
+
+
 def is_excessive(value: str, max_value: int) -> bool:
     """Tell whether a value of good form is above a site's `max_value`, or below its negative."""
     digits = value.lstrip("+-")

@@ -1,7 +1,8 @@
 """The control socket between supervisor and worker.
 
-The worker sends a Report a line, each second and when the supervisor asks with an empty line. The supervisor sends
-RELOAD to have the files read again. When the supervisor's end closes, the worker ends in good order.
+The worker sends a Report a line, each second and when the supervisor asks: with an empty line, or with REFUSED for a
+report that has the last refusals. The supervisor sends RELOAD to have the files read again. When the supervisor's end
+closes, the worker ends in good order.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from stage import log
 
 ASK: Final = b"\n"
 RELOAD: Final = b"reload\n"
+REFUSED: Final = b"refused\n"
 
 
 def encode(report: Report) -> bytes:
@@ -34,14 +36,21 @@ def decode(line: bytes) -> Report:
     return msgspec.json.decode(line, type=Report)
 
 
-async def report_to_supervisor(control: socket.socket, measure: Callable[[], Report], hangup: asyncio.Event) -> None:
-    """Send reports until the supervisor's end closes. Sets `hangup` on RELOAD."""
+async def report_to_supervisor(
+    control: socket.socket, measure: Callable[[bool], Report], hangup: asyncio.Event
+) -> None:
+    """Send reports until the supervisor's end closes; `measure` is asked for one with or without the last refusals.
+
+    Sets `hangup` on RELOAD.
+    """
     reader, writer = await asyncio.open_unix_connection(sock=control)
     parent_death.outlive_parent()
+    asked = ASK
     try:
         while True:
-            writer.write(encode(measure()))
+            writer.write(encode(measure(asked == REFUSED)))
             await writer.drain()
+            asked = ASK
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     asked = await reader.readline()

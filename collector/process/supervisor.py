@@ -14,9 +14,11 @@ import time
 from pathlib import Path
 from typing import Final
 
+from aiohttp import web
+
 from collector import metrics
-from collector.metrics import WAITING_FOR_KAFKA, Report
-from collector.process import claims, control, last_good, parent_death
+from collector.metrics import WAITING_FOR_KAFKA, RefusedEntry, Report
+from collector.process import claims, control, last_good, parent_death, refusals
 from collector.process.claims import Unusable
 from collector.process.last_good import Handover, LastGood
 from collector.process.site_files import BadFile, Rules, SiteFiles, watch
@@ -43,6 +45,8 @@ class _Slot:
         self.reported = asyncio.Event()
         """A report has arrived since the last question, or the process has ended."""
         self.control: asyncio.StreamWriter | None = None
+        self.refused: asyncio.Future[list[RefusedEntry]] | None = None
+        """Waits for the report that has the last refusals."""
 
 
 class Supervisor:
@@ -88,6 +92,20 @@ class Supervisor:
         sums["workers",] = sum(slot.process is not None for slot in self._slots)
         sums["worker_deaths_total",] = self._deaths
         return metrics.text(sums)
+
+    async def refused(self, _: web.Request) -> web.Response:
+        """Answer the admin port's `/refused`; a worker that does not answer in time is left out."""
+        asked: list[asyncio.Future[list[RefusedEntry]]] = []
+        for slot in self._slots:
+            if slot.control is not None:
+                if slot.refused is None:
+                    slot.refused = asyncio.get_running_loop().create_future()
+                    slot.control.write(control.REFUSED)
+                asked.append(slot.refused)
+        if asked:
+            await asyncio.wait(asked, timeout=_ANSWER_S)
+        body = refusals.as_json(one.result() for one in asked if one.done())
+        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def keep(self) -> None:
         """Run the workers until each has drained."""
@@ -142,12 +160,16 @@ class Supervisor:
                 slot.report = control.decode(line)
                 self._met_kafka = self._met_kafka or slot.report.met_kafka
                 slot.reported.set()
+                if slot.report.refused is not None and slot.refused is not None:
+                    slot.refused.set_result(slot.report.refused)
+                    slot.refused = None
         except (OSError, ValueError) as problem:
             log.line("warning", "cannot read a worker's report", worker=slot.number, problem=str(problem))
         code = await slot.process.wait()
         slot.process = None
         slot.control.close()
         slot.control = None
+        slot.refused = None
         slot.reported.set()
         self._gone = metrics.total([], [self._gone.items(), slot.report.tally])
         slot.report = Report("starting", [])
@@ -226,7 +248,8 @@ async def run(settings: Settings) -> int:
     keep_copy(files, spool_dir)
     listeners = await claims.listen_patiently(settings)
     supervisor = Supervisor(settings, listeners, files)
-    admin_port = await admin.serve(settings, supervisor.not_ready, supervisor.metrics)
+    routes = [web.get("/refused", supervisor.refused)]
+    admin_port = await admin.serve(settings, supervisor.not_ready, supervisor.metrics, routes)
 
     going = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from collector.http.ingest import Ingest
 from collector.kafka.forwarder import Forwarder, Plan
-from collector.metrics import WAITING_FOR_KAFKA, Report, Tally
+from collector.metrics import WAITING_FOR_KAFKA, RefusedEntry, Report, Tally
 from collector.process import control as control_socket
 from collector.process import frontend, reload, spool_folders
 from collector.process.frontend import Bounds, Frontend
@@ -136,12 +136,13 @@ class _Worker:
         self._orphaned.set()
         self._going.set()
 
-    def _measure(self) -> Report:
+    def _measure(self, refused: bool) -> Report:
         self.frontend.connections.count()
         _measure(self._tally, self._spool)
         met, trouble = self._forwarder.ever_connected, self._spool.trouble
         not_ready = f"spool: {trouble}" if trouble else "" if met else WAITING_FOR_KAFKA
-        return Report(not_ready, self._tally.snapshot(), met)
+        last: list[RefusedEntry] | None = [*self.frontend.ingest.refused_hits.all()] if refused else None
+        return Report(not_ready, self._tally.snapshot(), met, last)
 
     async def drain(self) -> int:
         """Answer open requests, empty the spool into Kafka as far as time allows; return the exit code."""
