@@ -9,6 +9,7 @@ import sys
 from typing import Final
 
 import uvloop
+from aiohttp import web
 
 from enricher.commands import explain, measure, replay
 from enricher.metrics import Metrics
@@ -17,6 +18,7 @@ from enricher.row.enrich import Enricher
 from enricher.rules.sent_fields import milliseconds
 from enricher.settings import Settings, read
 from enricher.sites_file import SitesFile
+from enricher.stream.explain_route import ExplainRoute
 from enricher.stream.loop import TooManyDead
 from enricher.stream.loop import run as run_stream
 from enricher.tables import load_enricher, open_mmdb, open_sites
@@ -42,7 +44,9 @@ async def _run(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None, si
         return metrics.exposition()
 
     try:
-        admin = await serve(settings, lambda: health.not_ready, exposition)
+        explain_route = ExplainRoute(settings, enricher)
+        routes = [web.get("/explain", explain_route.answer)]
+        admin = await serve(settings, lambda: health.not_ready, exposition, routes)
     except SettingError as error:
         sys.stderr.write(f"{error}\n")
         return 2

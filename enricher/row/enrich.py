@@ -326,6 +326,21 @@ class Enricher:
         return self._places[ip] if self.locations is not None and ip else _NO_PLACE
 
     @property
+    def campaigns(self) -> Campaigns:
+        """The campaign parameters."""
+        return self._campaigns
+
+    @property
+    def channels(self) -> Channels:
+        """The rules of the channels."""
+        return self._channels
+
+    @property
+    def referrers(self) -> Referrers:
+        """The known referrers."""
+        return self._referrers
+
+    @property
     def caches(self) -> dict[str, Memory[Any, Any]]:
         """The caches, by name."""
         return {

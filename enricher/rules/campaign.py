@@ -109,6 +109,10 @@ class Campaigns:
         campaign = self.normal("campaign", utm[2] or utm[5])
         return tuple.__new__(Campaign, (tuple(utm), clicked_name, clicked_value, source, medium, campaign))
 
+    def known(self, params: Pairs) -> Pairs:
+        """Return the parameters that are in the tables, with their values as they are stored, in the order sent."""
+        return tuple((name, tidy(value)) for name, value in params if name.lower() in self._known and value)
+
     def named_in(self, params: Pairs) -> bool:
         """Return whether `params` contain a name of the tables."""
         return any(name.lower() in self._known for name, _ in params)

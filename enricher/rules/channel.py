@@ -42,6 +42,11 @@ class Channels:
 
     def of(self, source: str, source_kind: Kind, medium: str, campaign: str) -> str:
         """Return the channel of normalised values; `source_kind` is the kind of the source in the referrer tables."""
+        found = self.rule_of(source, source_kind, medium, campaign)
+        return UNASSIGNED if found is None else found[0].channel
+
+    def rule_of(self, source: str, source_kind: Kind, medium: str, campaign: str) -> "tuple[Rule, Alternative] | None":
+        """Return the first rule that holds, and why; None if no rule does."""
         for rule in self._rules:
             for each in rule.any_of:
                 if (
@@ -50,8 +55,8 @@ class Channels:
                     and (each.medium is None or each.medium.fullmatch(medium))
                     and (each.campaign is None or each.campaign.fullmatch(campaign))
                 ):
-                    return rule.channel
-        return UNASSIGNED
+                    return rule, each
+        return None
 
 
 def load(table: Mapping[str, Any]) -> Channels:
