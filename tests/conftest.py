@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -26,20 +27,49 @@ pytest_plugins = ["tests.image", "tests.unit"]
 
 _guard = pytest.StashKey[Guard]()
 _reasons = pytest.StashKey[Counter[str]]()
+_left = pytest.StashKey[dict[int, str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_guard] = Guard()
+    # With `-n 3` the tests run in workers, each with a guard of its own; the first process only hands out files.
+    if not config.getoption("numprocesses", None):
+        config.stash[_guard] = Guard()
     config.stash[_reasons] = Counter()
+    config.stash[_left] = {}
+    config.pluginmanager.register(_Inner())
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
-    yield  # fixtures of the session end here
-    if left := session.config.stash[_guard].close():
+    yield  # after `_Inner`, and after the summary
+    left = session.config.stash[_left]
+    if left and not hasattr(session.config, "workeroutput"):
         session.exitstatus = max(int(exitstatus), pytest.ExitCode.TESTS_FAILED)
         lines = ["left running by the tests, and killed:", *(f"  {pid}  {line}" for pid, line in left.items())]
         sys.stderr.write("\n" + "\n".join(lines) + "\n")
+
+
+class _Inner:
+    """Ends a process's guard before pytest-xdist sends what the process found to the first one."""
+
+    @staticmethod
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+        yield  # fixtures of the session end here
+        stash = session.config.stash
+        if guard := stash.get(_guard, None):
+            stash[_left] |= guard.close()
+        if hasattr(session.config, "workeroutput"):
+            reasons: Counter[str] = stash[_reasons]
+            session.config.workeroutput |= {"left": stash[_left], "reasons": dict(reasons)}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take over what a worker of `-n 3` found; pytest-xdist calls this at the end of each."""
+    found = getattr(node, "workeroutput", {})
+    node.config.stash[_left].update(found.get("left", {}))
+    node.config.stash[_reasons].update(found.get("reasons", {}))
 
 
 @pytest.hookimpl(wrapper=True)
