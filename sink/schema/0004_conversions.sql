@@ -55,7 +55,7 @@ WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = {event:S
 -- person touched in [since, until) after their last conversion and that ended in nothing (`converted` 0).
 -- With `restart` a journey starts after the last conversion before its last touch. Touches are of `touch_kinds` (arrival,
 -- click, open, with commas between), and of no source in `ignore`.
--- touches: 1 occurred_at, 2 event_id, 3 channel, 4 source, 5 medium, 6 campaign
+-- touches: 1 occurred_at, 2 event_id, 3 channel, 4 source, 5 medium, 6 campaign, 7 kind
 CREATE OR REPLACE VIEW pharos.paths_cut SQL SECURITY DEFINER AS
 SELECT
     person,
@@ -96,7 +96,7 @@ FROM
             SELECT
                 person,
                 arraySort(t -> (t.1, UUIDToNum(t.2)),
-                    groupArrayIf((occurred_at, event_id, channel, source, medium, campaign), NOT is_conversion)) AS trail,
+                    groupArrayIf((occurred_at, event_id, channel, source, medium, campaign, kind), NOT is_conversion)) AS trail,
                 arraySort(c -> (c.1, UUIDToNum(c.2)),
                     groupArrayIf((occurred_at, event_id, visitor_id, user_id, value, gross, currency), is_conversion)) AS conversions
             FROM
@@ -114,6 +114,7 @@ FROM
                     found.source AS source,
                     found.medium AS medium,
                     found.campaign AS campaign,
+                    found.kind AS kind,
                     '' AS visitor_id,
                     '' AS user_id,
                     toDecimal64(0, 4) AS value,
@@ -146,7 +147,7 @@ FROM
                     ON known.visitor_id = found.visitor_id
                 WHERE person != ''
                 UNION ALL
-                SELECT person, true, occurred_at, event_id, '', '', '', '', visitor_id, user_id, value, gross, currency
+                SELECT person, true, occurred_at, event_id, '', '', '', '', '', visitor_id, user_id, value, gross, currency
                 FROM pharos.conversions_cut(site = {site:String}, event = {conversion:String},
                     since = toString(parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay({lookback_days:UInt32})),
                     until = {until:String})
@@ -183,7 +184,7 @@ SELECT
     value,
     gross,
     currency,
-    CAST(touches, 'Array(Tuple(occurred_at DateTime64(3, \'UTC\'), event_id UUID, channel String, source String, medium String, campaign String))') AS touches,
+    CAST(touches, 'Array(Tuple(occurred_at DateTime64(3, \'UTC\'), event_id UUID, channel String, source String, medium String, campaign String, kind String))') AS touches,
     if(empty(touches), 'Unattributed', arrayStringConcat(touches.channel, ' > ')) AS path
 FROM pharos.paths(site = {site:String}, conversion = {conversion:String}, lookback_days = {lookback_days:UInt32},
     since = {since:String}, until = {until:String}, tz = {tz:String}, restart = {restart:UInt8},

@@ -265,6 +265,8 @@ _PATHS = {
 _ASKED = {"since": "2026-09-01", "until": "2026-09-02", "tz": "UTC"}
 QUESTIONS = {
     "attribution": _PATHS | {"model": "linear", "half_life_days": "7"},
+    "attribution_models": _PATHS | {"half_life_days": "7"},
+    "credits": _PATHS | {"model": "linear", "half_life_days": "7"},
     "attribution_shapley": _PATHS | {"by": "medium"},
     "attribution_markov": _PATHS | {"by": "campaign", "max_names": "100"},
     "journeys": _PATHS,
@@ -280,6 +282,8 @@ QUESTIONS = {
 }
 REFUSED = (
     ("attribution", {"model": "lineer"}, "model: first, last"),
+    ("attribution", {"model": "first,last"}, "model: first, last"),
+    ("credits", {"model": "first,last"}, "model: first, last"),
     ("attribution", {"half_life_days": "0"}, "half_life_days: more than 0"),
     ("attribution", {"half_life_days": "-7"}, "half_life_days: more than 0"),
     ("attribution", {"half_life_days": "nan"}, "half_life_days: more than 0"),
