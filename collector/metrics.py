@@ -58,8 +58,8 @@ METRICS: Final[Mapping[str, Declared]] = {
     "dropped_fields_total": Declared(
         "counter",
         ("site", "field"),
-        "Fields that accepted events are stored without: an address that cannot be used, a value over the site's "
-        "max_value. It rises: look at the site's snippet, or raise max_value. `site` as in hits_total.",
+        "Fields that accepted events are stored without: a value of a bad form, or over the site's max_value. It "
+        "rises: look at the site's snippet, or raise max_value. `site` as in hits_total.",
     ),
     "files_stale": Declared(
         "gauge_max", (), "1: sites.toml or links.toml is broken, the last good files apply. Read the log."

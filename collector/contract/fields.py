@@ -1,8 +1,9 @@
 """The fields that a sender may set: one table, by which the collector judges and the enricher reads.
 
-Each row gives a field's name in JSON, its name in a query string, the check of a usable value, and the reason for which
-an event with another value is refused. A value arrives as text; JSON numbers and booleans are made text first
-(`text_of`). An empty value means "not sent".
+Each row gives a field's name in JSON, its name in a query string, and the check of a usable value. Another value costs
+the field alone: the event is stored without it, and the answer names it. Only the fields that identify an event (site,
+name, id) refuse it. A value arrives as text; JSON numbers and booleans are made text first (`text_of`). An empty value
+means "not sent".
 
 To add a field that becomes a column: a row here, its reading in enricher/rules/sent_fields.py, the column in
 enricher/contract.py and enricher/row/enrich.py, and a migration in sink/schema. CONTRIBUTING.md has the whole list.
@@ -33,12 +34,10 @@ DEFAULT_EVENT: Final[Mapping[Kind, str]] = {
 }
 """The name of an event that was sent without one, by the kind of its hit."""
 
-Reason = Literal[
-    "bad_body", "bad_event", "bad_user_id", "bad_value", "bad_currency", "bad_time", "bad_props", "too_long"
-]
+Reason = Literal["", "unknown_site", "bad_event", "bad_id"]
 
 _EVENT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_VALUE: Final = re.compile(r"[+-]?[0-9]{1,14}(?:\.[0-9]{1,4})?")
+_VALUE: Final = re.compile(r"[+-]?[0-9]{1,14}(?:\.[0-9]{1,300})?")
 _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 _EPOCH: Final = re.compile(r"[0-9]{9,14}")
 SECONDS_BELOW: Final = 10**11
@@ -74,7 +73,7 @@ def is_visitor_id(text: str) -> bool:
 
 
 def is_value(text: str) -> bool:
-    """Tell whether this is decimal text that fits Decimal(18, 4)."""
+    """Tell whether this is decimal text that fits Decimal(18, 4) when it is rounded to four decimals."""
     return _VALUE.fullmatch(text) is not None
 
 
@@ -126,36 +125,38 @@ class Field(NamedTuple):
     """In the query string of a pixel; empty: not in a query."""
     check: Callable[[str], bool]
     """Tells whether a text of at most `max_chars` can be used."""
-    reason: Reason
-    """An event with a text that cannot be used is refused for this."""
     types: tuple[type, ...] = (str,)
-    """JSON types that are taken; a value of another type is refused for `type_reason`."""
-    type_reason: Reason = "bad_body"
+    """JSON types that are read; a value of another type cannot be used."""
+    reason: Reason = ""
+    """An event with a value that cannot be used is refused for this; empty: it is stored without the field."""
     server_only: bool = False
     """Taken from `POST /v1/events` only."""
     max_chars: int = MAX_TEXT
-    """An event with a longer text is refused as `too_long`."""
+    """A longer text cannot be used."""
     stored: bool = True
     """False: the collector alone needs it, or stores it in a field of the Hit. Else it is part of `query` or `body`."""
+    otherwise: str = ""
+    """Replaces a value that cannot be used; empty: the field is left out."""
 
 
 TABLE: Final = (
-    Field("site", "s", is_text, "bad_body", stored=False),
-    Field("event", "e", is_event, "bad_event", type_reason="bad_event"),
-    Field("url", "u", is_text, "bad_body"),
-    Field("referrer", "r", is_text, "bad_body"),
-    Field("title", "t", is_text, "bad_body"),
-    Field("id", "id", is_text, "bad_body", (str, int), max_chars=MAX_ID),
-    Field("value", "v", is_value, "bad_value", (str, int, float), "bad_value"),
-    Field("currency", "c", is_currency, "bad_currency", type_reason="bad_currency"),
-    Field("user_id", "uid", is_user_id, "bad_user_id", (str, int), "bad_user_id"),
-    Field("consent", "n", is_text, "bad_body", (str, bool), stored=False),
-    Field("time", "ts", is_time, "bad_time", (str, int), "bad_time"),
-    Field("age", "a", is_age, "bad_time", (str, int, float), "bad_time"),
-    Field("webdriver", "w", is_flag, "bad_body", (str, int, bool)),
-    Field("visitor_id", "", is_visitor_id, "bad_user_id", server_only=True, max_chars=MAX_VISITOR_ID, stored=False),
-    Field("ip", "", is_text, "bad_body", server_only=True, stored=False),
-    Field("user_agent", "", is_text, "bad_body", server_only=True, stored=False),
+    Field("site", "s", is_text, reason="unknown_site", stored=False),
+    Field("event", "e", is_event, reason="bad_event"),
+    Field("url", "u", is_text),
+    Field("referrer", "r", is_text),
+    Field("title", "t", is_text, (str, int)),
+    Field("id", "id", is_text, (str, int), "bad_id", max_chars=MAX_ID),
+    Field("value", "v", is_value, (str, int, float)),
+    Field("currency", "c", is_currency),
+    Field("user_id", "uid", is_user_id, (str, int)),
+    Field("consent", "n", is_text, (str, int, bool), stored=False, otherwise="0"),
+    Field("time", "ts", is_time, (str, int)),
+    Field("age", "a", is_age, (str, int, float)),
+    Field("webdriver", "w", is_flag, (str, int, bool)),
+    Field("visitor_id", "", is_visitor_id, server_only=True, max_chars=MAX_VISITOR_ID, stored=False),
+    Field("ip", "", is_text, server_only=True, stored=False),
+    Field("user_agent", "", is_text, server_only=True, stored=False),
+    Field("sent_at", "", is_time, (str, int), server_only=True, stored=False),
 )
 """Custom properties (`props`, in a query `x.NAME`) are the one field that is not a text: see `is_prop`."""
 
@@ -168,11 +169,9 @@ CLICK_BODY: Final = ("link_code", "click_id")
 """In `Hit.body` of a click, set by the collector."""
 
 
-def problem_with(field: Field, text: str) -> Reason | Literal[""]:
-    """Return why a text of this field cannot be used; empty if it can."""
-    if len(text) > field.max_chars:
-        return "too_long"
-    return "" if field.check(text) else field.reason
+def is_usable(field: Field, text: str) -> bool:
+    """Tell whether a text of this field can be used."""
+    return len(text) <= field.max_chars and field.check(text)
 
 
 def text_of(field: Field, value: object) -> str | None:

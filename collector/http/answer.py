@@ -11,7 +11,7 @@ import orjson
 from collector.http import pixel
 from collector.policy import cors
 from collector.policy.consent import VISITOR
-from collector.policy.outcome import CLICK, EVENTS, PIXEL, Outcome
+from collector.policy.outcome import CLICK, EVENTS, PIXEL, Dropped, Outcome
 from collector.policy.refusal import Refusal
 from collector.policy.ruleset import Ruleset
 from collector.policy.sites import Site
@@ -89,6 +89,11 @@ def of(outcome: Outcome, ruleset: Ruleset, *, unavailable: bool = False) -> Answ
             said["detail"] = outcome.detail
     else:
         said["refused"] = [{"index": at, "reason": why} for at, why in refused]
+    if outcome.dropped:
+        fields: dict[int, list[str]] = {}
+        for place, _, field in outcome.dropped:
+            fields.setdefault(place, []).append(field)
+        said["dropped"] = [{"index": at, "fields": names} for at, names in fields.items()]
     status = 202 if reason is None else _OF_REFUSAL.get(reason, 400)
     return _json(status, said, reason, (*allowed, *cookies), outcome.dropped)
 
@@ -106,10 +111,10 @@ def head(answer: Answer, *, has_body: bool = True) -> bytes:
     return "\r\n".join((*lines, "")).encode()
 
 
-def _verdict(refusal: Refusal | None, dropped: Iterable[tuple[str, str]] = ()) -> tuple[str, str]:
+def _verdict(refusal: Refusal | None, dropped: Iterable[Dropped] = ()) -> tuple[str, str]:
     if refusal is not None:
         return "X-Pharos", f"refused; {refusal}"
-    names = ", ".join(dict.fromkeys(field for _, field in dropped))
+    names = ", ".join(dict.fromkeys(each.field for each in dropped))
     return "X-Pharos", f"accepted; {names} dropped" if names else "accepted"
 
 
@@ -133,7 +138,7 @@ def _json(
     said: dict[str, object],
     refusal: Refusal | None,
     headers: Headers,
-    dropped: Iterable[tuple[str, str]] = (),
+    dropped: Iterable[Dropped] = (),
 ) -> Answer:
     extra: Headers = _RETRY if status == 503 else (("WWW-Authenticate", "Bearer"),) if status == 401 else ()
     all_headers = (*_COUNTED, *headers, _verdict(refusal, dropped), ("Content-Type", "application/json"), *extra)

@@ -80,7 +80,7 @@ class Ingest:
             if verdict.recorded:
                 verdict.hits -= 1
                 self.tally.add("hits_total", verdict.site, Refusal.SPOOL)
-        for site, field in outcome.dropped:
+        for _, site, field in outcome.dropped:
             self.tally.add("dropped_fields_total", site, field, by=-1)
 
     def count(self) -> None:

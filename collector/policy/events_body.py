@@ -1,9 +1,11 @@
 """The body of a POST: inflated, split into single events, each judged by the table of fields and written again.
 
-An event that is refused does not affect the others of its batch, and a field that is not in the table is not stored.
+An event that is refused does not affect the others of its batch, and a value that cannot be used does not affect the
+other fields of its event.
 """
 
 import codecs
+import json
 import re
 import zlib
 from typing import Any, Final
@@ -11,10 +13,10 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import astuple
 
-from collector.contract.fields import MAX_PROPS, TABLE, is_prop, is_text, problem_with, text_of
+from collector.contract.fields import MAX_PROPS, TABLE, epoch_ms, is_prop, is_text, is_usable, text_of
 from collector.contract.urls import is_url
 from collector.policy import sent_event
-from collector.policy.query import is_excessive, is_recent
+from collector.policy.query import AHEAD_MS, is_excessive
 from collector.policy.refusal import Refusal
 from collector.policy.sent_event import SentEvent, decode_any, decode_events, decode_list, decode_one
 
@@ -29,11 +31,11 @@ _ESCAPES: Final = re.compile(
 )
 """An escaped backslash, an escaped pair of halves, or half a character alone."""
 
-_TIME: Final = [field.name for field in TABLE].index("time")
-_AGE: Final = [field.name for field in TABLE].index("age")
 _PROPS: Final = len(TABLE)
 _SERVER_ONLY: Final = [field.server_only for field in TABLE]
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+_INTEGER_DIGITS: Final = 18
+_INFINITE: Final = (float("inf"), float("-inf"))
 _ANY_TEXT: Final = [field.check is is_text for field in TABLE]
 _MAX_CHARS: Final = [field.max_chars for field in TABLE]
 _NAMES: Final = frozenset((*(field.name for field in TABLE), "props"))
@@ -42,9 +44,9 @@ _NAMES: Final = frozenset((*(field.name for field in TABLE), "props"))
 class Event:
     """One event that is not refused."""
 
-    __slots__ = ("_sent", "consent", "ip", "name", "site", "user_agent", "visitor_id")
+    __slots__ = ("_sent", "consent", "dropped", "ip", "name", "site", "user_agent", "visitor_id")
 
-    def __init__(self, sent: Any) -> None:
+    def __init__(self, sent: Any, dropped: tuple[str, ...]) -> None:
         self.site: str = sent.site or ""
         self.name: str = sent.event or ""
         """The event's name; empty: the default of its route."""
@@ -54,10 +56,12 @@ class Event:
         """This and the next two: what a server says of its visitor."""
         self.ip: str = sent.ip or ""
         self.user_agent: str = sent.user_agent or ""
+        self.dropped: Final = dropped
+        """Names of the fields that were sent and cannot be used; the event is without them."""
         self._sent = sent
 
-    def unusable(self) -> list[str]:
-        """Return the names of the fields whose values cannot be used; the enricher leaves them empty."""
+    def unreadable(self) -> list[str]:
+        """Return the names of the addresses that cannot be read: stored as sent, and left out by the enricher."""
         names: list[str] = []
         for name in _ADDRESSES:
             text = getattr(self._sent, name)
@@ -76,7 +80,7 @@ class Event:
     def body(self, *, with_user_id: bool) -> bytes:
         """Return the JSON object for `Hit.body`; without `user_id` where the visitor may not be identified."""
         sent = self._sent
-        sent.site = sent.consent = None
+        sent.site = sent.consent = sent.sent_at = None
         if self.visitor_id or self.ip or self.user_agent:
             sent.visitor_id = sent.ip = sent.user_agent = None
         if not with_user_id:
@@ -130,9 +134,13 @@ def split(text: bytes) -> list[Any]:
     events: list[Any]
     try:
         events = _decoded(text)
+    except Unreadable:
+        raise
     except _UNREADABLE:
         try:
             events = _decoded(repaired(text))
+        except Unreadable:
+            raise
         except _UNREADABLE as error:
             raise Unreadable("not JSON") from error
     if len(events) > MOST_EVENTS:
@@ -148,10 +156,26 @@ def _decoded(text: bytes) -> list[Any]:
             return list(decode_events(text).events)
         return [decode_one(text)]
     except msgspec.ValidationError:
-        value = decode_any(text)
+        value = _json_value(text)
         if isinstance(value, str):  # JSON in a JSON string, as old libraries make of an array
-            value = decode_any(value)
+            value = _json_value(repaired(value.encode()))
         return _any(value)
+
+
+def _json_value(text: bytes) -> Any:
+    """Decode any JSON. A number that is out of a machine's range is infinite, which no field can use."""
+    try:
+        return decode_any(text)
+    except msgspec.ValidationError:
+        return json.loads(repaired(text), parse_int=_integer, parse_constant=_refuse)
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _INTEGER_DIGITS else float(digits)
+
+
+def _refuse(constant: str) -> None:
+    raise Unreadable(f"{constant} is not JSON")
 
 
 def repaired(text: bytes) -> bytes:
@@ -193,53 +217,72 @@ def judge(event: Any, now_ms: int, *, back_ms: int, server: bool) -> Event | Ref
             return Refusal.BAD_BODY
         event = SentEvent(**{name: value for name, value in event.items() if name in _NAMES})
     values: tuple[object, ...] = astuple(event)
+    dropped: list[str] = []
     for at, field in enumerate(TABLE):
         value = values[at]
         if value is not None:
             if value == "":
                 setattr(event, field.name, None)
-            else:
-                if _SERVER_ONLY[at] and not server:
-                    return Refusal.BAD_BODY
-                if isinstance(value, str):
-                    text = value
+                continue
+            if _SERVER_ONLY[at] and not server:
+                return Refusal.BAD_BODY
+            text = value if isinstance(value, str) else text_of(field, value)
+            if text is None or ((not _ANY_TEXT[at] or len(text) > _MAX_CHARS[at]) and not is_usable(field, text)):
+                if field.reason:
+                    return Refusal(field.reason)
+                if field.otherwise:
+                    text = field.otherwise
                 else:
-                    made = text_of(field, value)
-                    if made is None:
-                        return Refusal(field.type_reason)
-                    text = made
-                    setattr(event, field.name, text)
-                if (not _ANY_TEXT[at] or len(text) > _MAX_CHARS[at]) and (problem := problem_with(field, text)):
-                    return Refusal(problem)
-                if at == _TIME and not is_recent(text, now_ms, back_ms):
-                    return Refusal.BAD_TIME
-                if at == _AGE and int(text) > back_ms:
-                    return Refusal.BAD_TIME
+                    text = None
+                    dropped.append(field.name)
+            if text is not value:
+                setattr(event, field.name, text)
+    if (event.time is not None or event.age is not None) and not _is_in_time(event, now_ms, back_ms, dropped):
+        return Refusal.BAD_TIME
     props = values[_PROPS]
     if props is not None:
-        usable = _props(props)
-        if isinstance(usable, Refusal):
-            return usable
-        event.props = usable
-    return Event(event)
+        usable = _usable_props(props)
+        if usable is None or len(usable) < _count(props):
+            dropped.append("props")
+        event.props = usable or None
+    return Event(event, tuple(dropped))
 
 
-def _props(value: object) -> dict[str, str] | Refusal | None:
-    """Return custom properties as texts; None where there are none."""
+def _is_in_time(event: Any, now_ms: int, back_ms: int, dropped: list[str]) -> bool:
+    """Tell whether the event is recent enough. A time that lies ahead cannot be used: `dropped` then names it.
+
+    Where the sender gives its own time of sending, its clock may be wrong: what counts is how long before the sending
+    the event happened, so `time` becomes `age`.
+    """
+    if event.time is not None:
+        time, sent_at = epoch_ms(event.time), epoch_ms(event.sent_at or "")
+        age = now_ms - (time or 0) if sent_at is None else sent_at - (time or 0)
+        if age >= -AHEAD_MS:
+            if sent_at is not None:
+                event.time, event.age = None, str(max(age, 0))
+            return age <= back_ms
+        event.time = None
+        dropped.append("time")
+    return event.age is None or int(event.age) <= back_ms
+
+
+def _usable_props(value: object) -> dict[str, str] | None:
+    """Return the custom properties that can be used, as texts; None where the value holds no properties."""
     if value in ("", []):  # an empty array is PHP's empty object
+        return {}
+    if not isinstance(value, dict):
         return None
-    if not isinstance(value, dict) or len(value) > MAX_PROPS:
-        return Refusal.BAD_PROPS
     usable: dict[str, str] = {}
     for name, prop in value.items():
-        if prop is None:
-            continue
         if isinstance(prop, bool):
             prop = "true" if prop else "false"
-        if not isinstance(prop, (str, int, float)):
-            return Refusal.BAD_PROPS
-        text = prop if isinstance(prop, str) else str(prop)
-        if not is_prop(name, text):
-            return Refusal.BAD_PROPS
-        usable[name] = text
-    return usable or None
+        if isinstance(prop, (str, int, float)):
+            text = prop if isinstance(prop, str) else str(prop)
+            if is_prop(name, text) and len(usable) < MAX_PROPS and prop not in _INFINITE:
+                usable[name] = text
+    return usable
+
+
+def _count(value: Any) -> int:
+    """Return how many properties were sent."""
+    return sum(prop is not None for prop in value.values()) if isinstance(value, dict) else 0

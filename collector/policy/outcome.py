@@ -6,19 +6,19 @@ Longer than most modules: the routes differ in little, which is only plain where
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from collector.contract import HIT_VERSION, Kind, click_ids
-from collector.contract.fields import BY_NAME, DEFAULT_EVENT
+from collector.contract.fields import DEFAULT_EVENT
 from collector.policy import cors, events_body, links
 from collector.policy.client import NO_CLIENT, Client, inner_json, text_json
 from collector.policy.client_address import client_address, first_address, truncate
 from collector.policy.cookies import NONE, Cookies
 from collector.policy.events_body import Event, TooLarge, Unreadable
 from collector.policy.ids import Ids
-from collector.policy.query import judge, named_site, without, without_user_id
+from collector.policy.query import judge, named_site, without_user_id
 from collector.policy.refusal import Refusal
 from collector.policy.refused_hits import RefusedHits
 from collector.policy.ruleset import Ruleset
@@ -59,6 +59,15 @@ NOT_A_PAGE: Final = Sent(NO_CLIENT, b"", NONE, "")
 """Of a site's server."""
 
 
+class Dropped(NamedTuple):
+    """A field that an accepted event is stored without: its value cannot be used."""
+
+    place: int
+    """Of the event in the request."""
+    site: str
+    field: str
+
+
 class Outcome:
     """What becomes of one request."""
 
@@ -90,8 +99,7 @@ class Outcome:
         """The visitor's id for the cookies of the answer."""
         self.location = ""
         """Where a click leads; empty where the link leads nowhere."""
-        self.dropped: list[tuple[str, str]] = []
-        """(site, field) of each field that an accepted event is stored without: its value cannot be used."""
+        self.dropped: list[Dropped] = []
         self.whole = False
         """The body is refused as a whole; its one verdict is of no single event."""
         self.detail = ""
@@ -144,18 +152,18 @@ class Outcomes:
             for name in asked.events or (DEFAULT_EVENT[kind],):
                 if name in token_events:
                     return self._refused(PIXEL, Refusal.UNAUTHORIZED, asked.site, sent, asked.site)
-        outcome = self.usable_pixel(kind, inner_json(query), asked.site, asked.consent, sent, asked.excess)
+        outcome = self.usable_pixel(kind, inner_json(asked.query), asked.site, asked.consent, sent, asked.dropped)
         if outcome.verdicts[0].recorded:
-            self._note_dropped(outcome, asked.site, (*asked.unusable, *asked.excess))
+            self._note_dropped(outcome, asked.site, (*asked.unreadable, *asked.dropped))
         return outcome
 
     def usable_pixel(
-        self, kind: Kind, query: bytes, site: str, consent: str, sent: Sent, excess: tuple[str, ...] = ()
+        self, kind: Kind, query: bytes, site: str, consent: str, sent: Sent, dropped: tuple[str, ...] = ()
     ) -> Outcome:
         """Decide a pixel whose query is usable, and names this site and consent.
 
-        `query` is in the form of `inner_json`; its fields in `excess` are removed. Where the browser opened the pixel's
-        own address, by a link that anyone may have written, its consent parameter does not count.
+        `query` is in the form of `inner_json`; `dropped` names the fields that were left out of it. Where the browser
+        opened the pixel's own address, by a link that anyone may have written, its consent parameter does not count.
         """
         client = sent.client
         if site not in self.ruleset.sites:
@@ -171,9 +179,7 @@ class Outcomes:
         if verdict.recorded:
             if not verdict.allowed:
                 query = without_user_id(query)
-            for name in excess:
-                query = without(query, BY_NAME[name].query)
-            outcome.records.append(self._record(verdict, self._ids.tail(), query, sent, visitor, excess))
+            outcome.records.append(self._record(verdict, self._ids.tail(), query, sent, visitor, dropped))
         return outcome
 
     def post(self, raw: bytes, coding: str, sent: Sent) -> Outcome:
@@ -269,14 +275,15 @@ class Outcomes:
     ) -> None:
         """Add the record of a body's event to the outcome; `not_taken` names fields that were sent and have no use."""
         excess = event.remove_excess(self.ruleset.sites[verdict.site].max_value)
-        self._note_dropped(outcome, verdict.site, (*event.unusable(), *excess, *not_taken))
+        dropped = (*event.dropped, *excess, *not_taken)
+        self._note_dropped(outcome, verdict.site, (*event.unreadable(), *dropped))
         text = _escaped(event.body(with_user_id=verdict.allowed))
-        outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor, (*excess, *not_taken)))
+        outcome.records.append(self._record(verdict, self._ids.tail(), text, sent, visitor, dropped))
 
     def _note_dropped(self, outcome: Outcome, site: str, names: tuple[str, ...]) -> None:
         for name in names:
+            outcome.dropped.append(Dropped(len(outcome.verdicts) - 1, site, name))
             key = (site, name)
-            outcome.dropped.append(key)
             self.dropped_fields[key] = self.dropped_fields.get(key, 0) + 1
 
     def named_click(self, code: str, query: str, sent: Sent, *, counts: bool) -> Outcome:

@@ -1,8 +1,11 @@
-"""Percent-encoding as `urllib.parse` does it, for the usual texts without its cost."""
+"""Percent-encoding as `urllib.parse` does it, for the usual texts without its cost.
+
+Bytes that are not UTF-8 are read as Windows-1252, as the enricher does.
+"""
 
 import re
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 _SAFE: Final = re.compile(r"[A-Za-z0-9_.~-]*")
 _BYTES: Final = {
@@ -13,14 +16,12 @@ _BYTES: Final = {
 
 
 def decoded(text: str) -> str:
-    """Return what `urllib.parse.unquote_plus` returns: the value of a form's field."""
+    """Return the value of a form's field: `+` is a space, and percent-escapes are undone."""
     if "+" in text:
         text = text.replace("+", " ")
     if "%" not in text:
         return text
-    if not text.isascii():
-        return unquote(text)
-    parts = text.encode("ascii").split(b"%")
+    parts = text.encode("utf-8", "replace").split(b"%")
     made = [parts[0]]
     for part in parts[1:]:
         byte = _BYTES.get(part[:2])
@@ -29,7 +30,11 @@ def decoded(text: str) -> str:
         else:
             made.append(byte)
             made.append(part[2:])
-    return b"".join(made).decode("utf-8", "replace")
+    raw = b"".join(made)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
 
 
 def encoded(text: str) -> str:

@@ -247,8 +247,10 @@ class Enricher:
         ) = cast(_Fields, astuple(hit))  # fmt: skip
         if not (is_hit_id(hit_id) and 0 <= at < _LATEST_MS):
             return _NOT_A_HIT
+        # The Referer replaces a page that was not sent, not one that cannot be used.
+        page_referer = "" if "url" in dropped else referer
         try:
-            sent = self._reader.read(kind, query, body, referer)
+            sent = self._reader.read(kind, query, body, page_referer)
         except Refused as why:
             return why.refusal
         event, url, sent_view, client_event_id, user_id, props, extras = sent

@@ -269,7 +269,7 @@ class Reader:
             page = url or referer
         elif kind == "click":
             referrer = referrer or referer
-        view = (page, referrer or "", title or "")
+        view = (page, referrer or "", _text(title))
         return event, url, view, _text(sent_id), _text(sent_user), props, extras
 
 
@@ -368,10 +368,8 @@ def _rounded(value: str) -> str:
     if len(value) > _VALUE_LONGEST:
         return ""
     try:
-        number = Decimal(value)
-        if not number.is_finite() or abs(number) >= 10**14:
-            return ""
-        return f"{number.quantize(Decimal('0.0001')):f}"
+        number = Decimal(value).quantize(Decimal("0.0001"))
+        return f"{number:f}" if number.is_finite() and abs(number) < 10**14 else ""
     except InvalidOperation:
         return ""
 

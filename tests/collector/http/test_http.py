@@ -124,7 +124,7 @@ async def test_good_events_of_a_batch_are_accepted_among_bad_ones(surface: Surfa
         (b"{}", {"Content_Encoding": "br"}, 400, "bad_body"),
         (b"{}", {"Content_Encoding": "gzip"}, 400, "unknown_site"),
         (b"\x1f\x8b{}", {}, 400, "bad_body"),
-        ({"site": "demo", "user_id": "a@b.example"}, {}, 400, "bad_user_id"),
+        ({"site": "demo", "id": "x" * 257}, {}, 400, "bad_id"),
         ({"site": "strict"}, {}, 403, "no_consent"),
         ({"site": "demo"}, {"Cookie": "_pno=1"}, 403, "opted_out"),
         ({"site": "closed"}, {"Origin": "https://evil.example"}, 403, "origin"),
@@ -193,7 +193,8 @@ async def test_a_servers_address_is_an_address(surface: Surface) -> None:
     }
     events = [{"site": "shop", "ip": ip} for ip in sent]
     answer, said = await post(surface, "/v1/events", events, Authorization=f"Bearer {TOKEN}")
-    assert said == {"accepted": len(sent), "refused": []}
+    without = [{"index": at, "fields": ["ip"]} for at, ip in enumerate(sent.values()) if not ip]
+    assert said == {"accepted": len(sent), "refused": [], "dropped": without}
     assert answer.headers["X-Pharos"] == "accepted; ip dropped"
     assert [hit.ip for hit in surface.hits] == list(sent.values())
     assert [hit.dropped for hit in surface.hits] == [() if ip else ("ip",) for ip in sent.values()]
@@ -253,12 +254,72 @@ async def test_a_page_of_the_collectors_own_site_may_read_the_answer(
     assert ("Access-Control-Allow-Credentials" in answer.headers) == echoed
 
 
-@pytest.mark.parametrize(("age", "status"), [("0", 202), (259_200_000, 202), (259_200_001, 400), (-1, 400), (1.5, 400)])
-async def test_an_event_says_how_old_it_is(surface: Surface, age: object, status: int) -> None:
+@pytest.mark.parametrize(
+    ("age", "verdict"),
+    [
+        ("0", "accepted"),
+        (259_200_000, "accepted"),
+        (259_200_001, "refused; bad_time"),
+        (-1, "accepted; age dropped"),
+        (1.5, "accepted; age dropped"),
+    ],
+)
+async def test_an_event_says_how_old_it_is(surface: Surface, age: object, verdict: str) -> None:
     answer, _ = await post(surface, "/e", {"site": "demo", "age": age})
-    assert answer.status == status
+    assert answer.status == (400 if "refused" in verdict else 202)
     pixel = await get(surface, f"/p.gif?s=demo&a={age}")
-    assert pixel.headers["X-Pharos"] == ("accepted" if status == 202 else "refused; bad_time")
+    assert [answer.headers["X-Pharos"], pixel.headers["X-Pharos"]] == [verdict] * 2
+
+
+DROPPED_BY_QUERY = [
+    ("v=1,50&c=EUR", "value", "c=EUR"),
+    ("v=5&amp;v=x&c=EUR", "value", "c=EUR"),
+    ("c=euros&v=1", "currency", "v=1"),
+    ("uid=a%40b.example&e=x", "user_id", "e=x"),
+    ("uid=u-1&%75id=a@b.example", "user_id", ""),
+    ("ts=yesterday&a=5", "time", "a=5"),
+    ("ts=4000000000&a=5", "time", "a=5"),
+    ("a=-1&w=yes", "age, webdriver", ""),
+    ("x.a=" + "1" * 1025 + "&x.b=1", "props", "x.b=1"),
+    ("x.=1&x.b=1&x.c=", "props", "x.b=1&x.c="),
+    ("&".join(f"x.n{n}=1" for n in range(33)) + "&x.n0=2", "props",
+     "&".join(f"x.n{n}=1" for n in range(32)) + "&x.n0=2"),
+    ("v=x&c=x&uid=a@b.c&ts=x&a=x&w=x&x.=x&u=x", "url, value, currency, user_id, time, age, webdriver, props", "u=x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sent", "names", "kept"), DROPPED_BY_QUERY)
+async def test_a_parameter_that_cannot_be_used_costs_itself_only(
+    surface: Surface, sent: str, names: str, kept: str
+) -> None:
+    for path in ("p", "o"):
+        answer = await get(surface, f"/{path}.gif?s=demo&{sent}")
+        assert answer.headers["X-Pharos"] == f"accepted; {names} dropped"
+    for hit in surface.hits:
+        assert [part for part in hit.query.split("&") if part] == ["s=demo", *filter(None, kept.split("&"))]
+        assert ", ".join((*(["url"] if "u=" in kept else []), *hit.dropped)) == names
+    assert sum(surface.dropped().values()) == 2 * len(names.split(", "))
+
+
+async def test_a_posts_answer_says_what_each_event_is_stored_without(surface: Surface) -> None:
+    sale = {"site": "demo", "event": "purchase", "id": "o-1", "value": "12,50", "currency": "€", "url": "nowhere"}
+    batch = [{"site": "demo"}, sale, {"site": "nobody"}, {"site": "demo", "title": ["x"], "props": {"a": [], "b": 1}}]
+    answer, said = await post(surface, "/e", batch)
+    assert answer.status == 202
+    assert answer.headers["X-Pharos"] == "accepted; url, value, currency, title, props dropped"
+    assert said == {
+        "accepted": 3,
+        "refused": [{"index": 2, "reason": "unknown_site"}],
+        "dropped": [
+            {"index": 1, "fields": ["url", "value", "currency"]},
+            {"index": 3, "fields": ["title", "props"]},
+        ],
+    }
+    assert [json.loads(hit.body) for hit in surface.hits[1:]] == [
+        {"event": "purchase", "url": "nowhere", "id": "o-1"},
+        {"props": {"b": "1"}},
+    ]
+    assert [hit.dropped for hit in surface.hits] == [(), ("value", "currency"), ("title", "props")]
 
 
 def assert_cors(answer: ClientResponse, origin: str, why: str = "") -> None:
@@ -633,7 +694,8 @@ async def test_a_query_that_a_mail_editor_escaped_is_read_as_meant(surface: Surf
     assert answer.headers["X-Pharos"] == "accepted"
     assert "u-1" not in surface.hits[-1].query, "the user of a visitor who has refused"
     answer = await get(surface, f"/p.gif?{query.replace('u-1', 'a@b.example')}")
-    assert answer.headers["X-Pharos"] == "refused; bad_user_id"
+    assert answer.headers["X-Pharos"] == "accepted; user_id dropped"
+    assert "b.example" not in surface.hits[-1].query
 
 
 async def test_the_tag(surface: Surface) -> None:

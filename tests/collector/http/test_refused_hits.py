@@ -53,8 +53,7 @@ EVENT = {"user_id": "u-4711", "props": {"secret-prop": "x"}, "url": "https://www
         ({}, "unknown_site", "(none)"),
         ({"site": "kim@shop.example"}, "unknown_site", "(unreadable)"),
         ({"site": "demo", "event": "not good"}, "bad_event", "demo"),
-        ({"site": "demo", "user_id": "kim@shop.example"}, "bad_user_id", "demo"),
-        ({"site": "demo", "value": "1,5"}, "bad_value", "demo"),
+        ({"site": "demo", "id": ["kim@shop.example"]}, "bad_id", "demo"),
         ({"site": "closed"}, "origin", "closed"),
         ({"site": "guarded", "event": "purchase"}, "unauthorized", "guarded"),
     ],
@@ -75,7 +74,7 @@ async def test_an_event_of_a_page(surface: Surface, event: dict[str, object], re
         ("/p.gif?s=shopp&uid=u-4711", ("pixel", "unknown_site", "shopp", "https://www.shop.example")),
         ("/p.gif?s=%7B%7Bsite%7D%7D", ("pixel", "unknown_site", "(unreadable)", "https://www.shop.example")),
         ("/p.gif?uid=u-4711", ("pixel", "unknown_site", "(none)", "https://www.shop.example")),
-        ("/o.gif?s=demo&v=free&m=secret-prop", ("pixel", "bad_value", "demo", "https://www.shop.example")),
+        ("/o.gif?s=demo&e=not+good&m=secret-prop", ("pixel", "bad_event", "demo", "https://www.shop.example")),
         ("/c/yt-launched", ("link", "unknown_link", "yt-launched", "https://www.shop.example")),
         (
             "/c?s=demo&u=https%3A%2F%2Fsecret-path.example&k=x",
@@ -91,12 +90,12 @@ async def test_a_pixel_or_a_link(surface: Surface, path: str, entry: tuple[str, 
 async def test_a_server(surface: Surface) -> None:
     headers = {**HEADERS, "Authorization": "Bearer secret-cookie"}
     await surface.client.post("/v1/events", data=json.dumps({"site": "shop", **EVENT}), headers=headers)
-    body = json.dumps([{"site": "demo", **EVENT}, {"site": "shop", "value": "free"}])
+    body = json.dumps([{"site": "demo", **EVENT}, {"site": "shop", "id": 1.5}])
     await surface.client.post("/v1/events", data=body, headers={"Authorization": f"Bearer {TOKEN}"})
     await surface.client.post("/v1/events", data="secret-prop", headers={"Authorization": f"Bearer {TOKEN}"})
     assert sorted(what(surface)) == [
         ("server", "bad_body", "(none)", ""),
-        ("server", "bad_value", "shop", ""),
+        ("server", "bad_id", "shop", ""),
         ("server", "unauthorized", "(none)", ""),
         ("server", "unauthorized", "demo", ""),
     ]

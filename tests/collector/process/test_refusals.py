@@ -10,7 +10,7 @@ from collector.process import refusals
 from tests.collector.running import Running
 
 A = ("tag", "unknown_site", "shopp", "https://shop.example")
-B = ("pixel", "bad_value", "shop", "")
+B = ("pixel", "bad_id", "shop", "")
 
 
 def test_workers_are_joined_and_the_newest_is_first() -> None:
