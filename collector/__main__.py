@@ -22,7 +22,7 @@ commands (COMMAND --help shows the options):
   link        print a signed link; add a named link to links.toml, list them
   mail-pixel  print the HTML of a mail's pixel
   salt        make a salt that several hosts share
-  check       judge a sites.toml and a links.toml before they are used
+  check       judge a sites.toml, a links.toml and own paths before they are used
   doctor      check a running collector from outside, as a browser and a CDN would
 
 options:
@@ -77,7 +77,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             case ["mail-pixel", *rest]:
                 from collector.commands import mail_pixel
 
-                return mail_pixel.main(rest)
+                return mail_pixel.main(rest, environ)
             case ["salt", *rest]:
                 from collector.commands import salt
 

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
+from collector.policy import paths
 from collector.policy.client_address import Trusted
 from stage.settings import Count, Port, PositiveSeconds, Seconds, SettingError, Size, StageSettings, load
 
@@ -84,6 +85,9 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Folder of the daily salt, shared by all workers and (by a mount or a copy) all hosts; empty: a folder in
     `/dev/shm`, for one host. Never on a disk that is backed up."""
 
+    paths: str = ""
+    """Own names of paths, such as `t.js=shop.js, e=save`: t.js, x.js, e, p.gif, o.gif and c may have one. The tag uses
+    them; the standard names are served, too."""
     cookie_domain: Annotated[str, msgspec.Meta(pattern=r"\A([a-z0-9-]+\.)*[a-z0-9-]*\Z")] = ""
     """`Domain` of the cookies, such as `example.com`; empty: the collector's own host only."""
 
@@ -103,4 +107,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         Trusted(text for text in settings.trusted_proxies.split(",") if text.strip())
     except ValueError as problem:
         raise SettingError(f"{Settings.variable('trusted_proxies')}: {problem}") from None
+    try:
+        paths.parse(settings.paths)
+    except paths.BadPaths as problem:
+        raise SettingError(f"{Settings.variable('paths')}: {problem}") from None
     return settings

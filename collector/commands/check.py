@@ -5,8 +5,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from collector.policy import paths
 from collector.process.site_files import BadFile, SiteFiles
 from stage import version
+
+PATHS_VARIABLE = "PHAROS_COLLECTOR_PATHS"
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -14,6 +17,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m collector check",
         description="Read sites.toml and links.toml as the collector does. Changes nothing; exit 1 if one is broken.",
+        epilog=f"The own names of paths in {PATHS_VARIABLE} are checked, too.",
     )
     version.add_option(parser)
     default = environ.get("PHAROS_COLLECTOR_SITES", "")
@@ -26,8 +30,13 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     links = given.links or (environ.get("PHAROS_COLLECTOR_LINKS", "") if given.sites == default else "")
     try:
         rules = SiteFiles(Path(given.sites), Path(links) if links else None).read()
+        names = paths.parse(environ.get(PATHS_VARIABLE, ""))
     except BadFile as problem:
         print(problem, file=sys.stderr)
         return 1
-    print(f"good: {len(rules.sites)} sites" + (f", {len(rules.links)} links" if links else ""))
+    except paths.BadPaths as problem:
+        print(f"{PATHS_VARIABLE}: {problem}", file=sys.stderr)
+        return 1
+    counts = (f"{len(rules.sites)} sites", f"{len(rules.links)} links" if links else "")
+    print("good: " + ", ".join(filter(None, (*counts, f"{len(names)} own paths" if names else ""))))
     return 0

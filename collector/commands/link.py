@@ -7,10 +7,11 @@ from pathlib import Path
 
 from collector.commands import named_link
 from collector.commands.qr import write_qr
-from collector.policy import links
+from collector.policy import links, paths
 from stage import version
 
 KEY_VARIABLE = "PHAROS_COLLECTOR_LINK_KEY"
+PATHS_VARIABLE = "PHAROS_COLLECTOR_PATHS"
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -20,7 +21,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m collector link",
         description="Print a link that counts a click and redirects. `link add` and `link list`: named links.",
-        epilog=f"The key comes from {KEY_VARIABLE}, the same as the collector's.",
+        epilog=f"The key comes from {KEY_VARIABLE}, /c's own name from {PATHS_VARIABLE}: the same as the collector's.",
     )
     version.add_option(parser)
     parser.add_argument("url", help="destination of the link: an http or https URL")
@@ -42,10 +43,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         links.check(asked.url)
         query = links.sign(asked.site, links.with_parameters(asked.url, utm), key.encode())
-    except links.BadLinks as problem:
+        name = paths.parse(environ.get(PATHS_VARIABLE, "")).get("c", "c")
+    except (links.BadLinks, paths.BadPaths) as problem:
         print(problem, file=sys.stderr)
         return 2
-    link = f"{asked.base.rstrip('/')}/c?{query}"
+    link = f"{asked.base.rstrip('/')}/{name}?{query}"
     if asked.qr:
         if not asked.base:
             print("--qr needs --base: a QR code holds a whole address", file=sys.stderr)

@@ -5,12 +5,15 @@ A recipient is named by the mail service's own id, never by an e-mail address.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from collector.policy import paths
 from stage import version
+
+PATHS_VARIABLE: Final = "PHAROS_COLLECTOR_PATHS"
 
 
 class Placeholders(NamedTuple):
@@ -37,19 +40,22 @@ SENDERS: Final[dict[str, Placeholders]] = {
 }
 
 
-def tag(base: str, site: str, message: str, mailing_list: str, recipient: str, *, consent: bool) -> str:
+def tag(
+    base: str, site: str, message: str, mailing_list: str, recipient: str, *, consent: bool, name: str = "o.gif"
+) -> str:
     """Return the `<img>` of a mail. Empty parts are left out; placeholders stay as they are."""
     pairs = [("s", quote(site, safe="")), ("m", message), ("l", mailing_list), ("uid", recipient)]
     query = "&".join(f"{name}={text}" for name, text in [*pairs, ("n", "1" if consent else "")] if text)
-    address = escape(f"{base.rstrip('/')}/o.gif?{query}", quote=True)
+    address = escape(f"{base.rstrip('/')}/{name}?{query}", quote=True)
     return f'<img src="{address}" width="1" height="1" alt="" style="display:block;border:0;width:1px;height:1px">'
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Print the tag; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m collector mail-pixel",
         description="Print the open pixel for a mail: paste it at the end of the mail's HTML.",
+        epilog=f"An own name of /o.gif comes from {PATHS_VARIABLE}.",
     )
     version.add_option(parser)
     parser.add_argument("--base", required=True, help="the collector's public address, such as https://px.example.com")
@@ -72,5 +78,6 @@ def main(argv: Sequence[str]) -> int:
     message = quote(asked.message, safe="") or known.message
     mailing_list = quote(asked.list, safe="") or known.list
     recipient = known.recipient if asked.recipient else ""
-    print(tag(asked.base, asked.site, message, mailing_list, recipient, consent=asked.consent))
+    name = paths.parse(environ.get(PATHS_VARIABLE, "")).get("o.gif", "o.gif")
+    print(tag(asked.base, asked.site, message, mailing_list, recipient, consent=asked.consent, name=name))
     return 0

@@ -11,13 +11,14 @@ from collector.commands.qr import write_qr
 from collector.commands.site import VARIABLE as SITES_VARIABLE
 from collector.commands.site import add_file_option
 from collector.commands.toml_file import CannotEdit
-from collector.policy import link_file, sites
+from collector.policy import link_file, paths, sites
 from collector.policy.link_file import Links
 from collector.policy.links import BadLinks
 from collector.policy.sites import BadSites
 from stage import version
 
 VARIABLE: Final = "PHAROS_COLLECTOR_LINKS"
+PATHS_VARIABLE: Final = "PHAROS_COLLECTOR_PATHS"
 _UTM: Final = ("source", "medium", "campaign", "term", "content")
 
 
@@ -28,7 +29,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         print(f"give --links and --sites, or set {VARIABLE} and {SITES_VARIABLE}", file=sys.stderr)
         return 2
     path = Path(given.links)
-    base = given.base.rstrip("/")
+    base = f"{given.base.rstrip('/')}/{paths.parse(environ.get(PATHS_VARIABLE, '')).get('c', 'c')}"
     try:
         known = sites.parse(Path(given.sites).read_bytes())
     except (BadSites, OSError) as problem:
@@ -43,7 +44,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             return _add(path, given, base, judge)
         for code, link in judge(path.read_bytes()).items():
             utm = " ".join(f"{name}={text}" for name, text in link.utm)
-            print("  ".join(part for part in (f"{base}/c/{code}", f"site={link.site}", link.to, utm) if part))
+            print("  ".join(part for part in (f"{base}/{code}", f"site={link.site}", link.to, utm) if part))
     except CannotEdit as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -77,13 +78,13 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
 
 def _add(path: Path, given: argparse.Namespace, base: str, judge: Callable[[bytes], Links]) -> int:
-    if given.qr and not base:
+    if given.qr and not given.base:
         print("--qr needs --base: a QR code holds a whole address", file=sys.stderr)
         return 2
     fields = {"site": given.site, "to": given.url} | {name: text for name in _UTM if (text := getattr(given, name))}
     toml_file.add_table(path, "links", given.code, fields, judge)
     print(f"added {given.code} to {path}", file=sys.stderr)
-    link = f"{base}/c/{given.code}"
+    link = f"{base}/{given.code}"
     if given.qr and not write_qr(link, given.qr):
         return 1
     print(link)

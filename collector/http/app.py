@@ -21,6 +21,8 @@ def build(ingest: Ingest, body_timeout_s: float = 20) -> web.Application:
     app = web.Application(client_max_size=body_budget.MOST_BYTES, middlewares=around)
     app[INGEST] = ingest
     app[BODIES] = body_budget.Bodies()
+    names = ingest.ruleset.paths
+    base, extra = static.tag_of(tag.load("tag.js", names)), static.tag_of(tag.load("tag_extra.js", names))
     routes: list[tuple[str, str, Handler]] = [
         ("GET", "/p.gif", handlers.page_pixel),
         ("HEAD", "/p.gif", handlers.page_pixel),
@@ -32,10 +34,10 @@ def build(ingest: Ingest, body_timeout_s: float = 20) -> web.Application:
         ("HEAD", "/c", handlers.signed_link),
         ("GET", "/c/{code}", handlers.named_link),
         ("HEAD", "/c/{code}", handlers.named_link),
-        ("GET", "/t.js", static.tag_of(tag.load())),
-        ("HEAD", "/t.js", static.tag_of(tag.load())),
-        ("GET", "/x.js", static.tag_of(tag.load("tag_extra.js"))),
-        ("HEAD", "/x.js", static.tag_of(tag.load("tag_extra.js"))),
+        ("GET", "/t.js", base),
+        ("HEAD", "/t.js", base),
+        ("GET", "/x.js", extra),
+        ("HEAD", "/x.js", extra),
         ("GET", "/opt-out", opt_out.opt_out),
         ("GET", "/opt-in", opt_out.opt_in),
         ("GET", "/robots.txt", static.robots),

@@ -24,6 +24,7 @@ from collector.http.framing import body_bytes, may_grow, too_long
 from collector.http.ingest import Ingest
 from collector.http.outbox import Outbox, Recipient, drop
 from collector.http.target import plain
+from collector.policy.paths import standard_by_own
 
 BODY_BYTES: Final = 1 << 20
 _SMALL_BODY_BYTES: Final = 16 << 10
@@ -73,6 +74,7 @@ class Connections:
         self.open: Final[set[Connection]] = set()
         self.commit: Final = ingest.commit
         self.fast: FastPath = ingest.fast
+        self.own_names: Final = standard_by_own(ingest.ruleset.paths)
         self.now = loop.time()
         self.lent_for: Final = ingest.tally.histogram("answer_seconds", "full")
         self._took: Final = ingest.tally.histogram("answer_seconds", "fast")
@@ -309,7 +311,7 @@ class Connection(Recipient):
                 self._wait(_HEAD, before)
                 break
             head = held if end < 4 else held[:end]
-            if not too_long(head) and (made := plain(head)) is not head:
+            if not too_long(head) and (made := plain(head, self._all.own_names)) is not head:
                 self._held = made + held[len(head) :]
                 continue
             if self._waits_for_body(head, len(held)):

@@ -1,6 +1,6 @@
 """All by which a request is decided that is not in the request: sites, links and the operator's settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -33,3 +33,5 @@ class Ruleset(NamedTuple):
     """How far back an event's own time may lie, in milliseconds."""
     request_id_header: str = "x-request-id"
     """Name of the header with the id that the edge gives a request."""
+    paths: Mapping[str, str] = MappingProxyType({})
+    """The operator's own names for public paths, by the standard name."""

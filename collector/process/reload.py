@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from collector.http.ingest import Ingest
 from collector.metrics import Tally
+from collector.policy import paths
 from collector.policy.client_address import PRESETS, Cdn, Trusted
 from collector.policy.ruleset import Ruleset
 from collector.process.daily_salt import DailySalt
@@ -45,6 +46,7 @@ def build(settings: Settings, rules: Rules, salt: DailySalt) -> Ruleset:
         link_keys=tuple(key.encode() for key in (settings.link_key, *settings.link_keys_before.split(",")) if key),
         back_ms=settings.max_event_age_h * 3_600_000,
         request_id_header=named.request_id,
+        paths=paths.parse(settings.paths),
     )
 
 

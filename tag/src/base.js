@@ -6,11 +6,20 @@
   if (early.on) return;
   // A form named "currentScript" hides the element, and a module has none.
   const current = d.currentScript;
-  const tag = current && current.src ? current : d.querySelector("script[data-site]");
-  if (!tag) return;
-  const set = tag.dataset;
-  const now = () => Date.now();
-  const at = (path) => new URL(path, set.api || tag.src);
+  // The package brings an element of its own.
+  const tag = early.tag || (current && current.src ? current : d.querySelector("script[data-site]"));
+  let set;
+  let sites;
+  let root;
+  try {
+    set = tag.dataset;
+    sites = set.site.split(" ");
+    root = new URL(set.api || tag.src);
+  } catch (e) {
+    return console.warn("pharos: data-site or data-api?", e);
+  }
+  const now = Date.now;
+  const at = (path) => new URL(path, root);
   const guard =
     (act) =>
     (...a) => {
@@ -59,30 +68,16 @@
   };
 
   // ---- Delivery
-  const same = (host) => "" + /[^.]*.[^.]*$/.exec(host);
+  const within = (host, domain) => ("." + host).endsWith("." + domain);
   // Cookies need TLS and a page of the same site; without them any origin may read the answer.
-  const credentials = w.isSecureContext && same(l.hostname) == same(at("").hostname) ? "include" : "omit";
-
-  const image = (item) =>
-    new Promise((done) => {
-      let query;
-      let most = 16384;
-      do {
-        const e = fields(item, (most /= 2));
-        query = new URLSearchParams();
-        for (const k in e)
-          if (k == "props") for (const x in e.props) query.set("x." + x, e.props[x]);
-          else query.set({ id: k, user_id: "uid", consent: "n", time: "ts" }[k] || k[0], e[k]);
-        query = "" + query;
-      } while (query.length > 7e3);
-      const i = new Image();
-      i.onload = () => done((item.ok = 1));
-      i.onerror = done;
-      i.src = at("p.gif?" + query);
-    });
+  const credentials = w.isSecureContext && within(root.hostname, /[^.]*.[^.]*$/.exec(l.hostname)) ? "include" : "omit";
+  // Whether this host counts: one of those listed, or else any that is not this machine.
+  let counts = set.hosts
+    ? set.hosts.split(" ").some((host) => host == "*" || within(l.hostname, host))
+    : !/^(localhost|127.*|\[::1]|)$/.test(l.hostname);
 
   const images = (batch, few) =>
-    Promise.all(batch.slice(0, few).map(image)).then(() => {
+    Promise.all(batch.slice(0, few).map(core.image)).then(() => {
       blocked = !answered && batch[0].ok;
       // Chromium treats an image of a page that is going as a connection, which the policy forbids: be earlier.
       if (blocked) (w.navigation || w).addEventListener("navigate", leave);
@@ -106,8 +101,12 @@
         for (const item of batch) item.ok = !/408|429|5../.test(r.status);
         finish(batch);
       },
-      // One image tells enough; several would arrive in any order.
-      () => images(batch, 1),
+      () => {
+        // One image tells enough; several would arrive in any order.
+        if (core.image) return images(batch, 1);
+        extras();
+        finish(batch);
+      },
     );
 
   const retry = (items) => {
@@ -156,20 +155,19 @@
     if (page.title == null) page.title = d.title;
   };
 
-  const uuid = () => {
-    const bytes = crypto.getRandomValues(new Uint8Array(16));
-    for (let i = 6, t = now(); i--; t /= 256) bytes[i] = t;
-    bytes[6] = (bytes[6] & 15) | 112;
-    bytes[8] = (bytes[8] & 63) | 128;
-    return [...bytes].map((b) => (b + 256).toString(16).slice(1)).join("").replace(/^.{8}|.{4}(?=.{12})/g, "$&-");
-  };
+  // Version 7: the time, then random digits.
+  const uuid = () =>
+    (now().toString(16).padStart(12, 0).replace(/.{4}$/, "-$&") + "-7xxx-8xxx-xxxxxxxxxxxx").replace(/x/g, () =>
+      (crypto.getRandomValues(new Uint8Array(1))[0] % 16).toString(16),
+    );
 
   const push = (event, more) => {
     if (hold > 4 && event != "pageview") hold = 4;
-    const e = { site: set.site, event, id: uuid(), url: page.url, referrer: page.from, consent, webdriver: +navigator.webdriver || null };
-    Object.assign(e, more);
-    // A copy: the page may change its object before it is sent.
-    if (queue.length < 500 && !(w.pharosBefore && w.pharosBefore(e) === false)) queue.push({ e: fit(e, 8192), t: now(), p: page });
+    for (const site of sites) {
+      const e = Object.assign({ site, event, id: uuid(), url: page.url, referrer: page.from, consent, webdriver: +navigator.webdriver || null }, more);
+      // A copy: the page may change its object before it is sent.
+      if (counts && queue.length < 500 && !(w.pharosBefore && w.pharosBefore(e) === false)) queue.push({ e: fit(e, 8192), t: now(), p: page });
+    }
     later(0);
   };
 
@@ -230,13 +228,23 @@
     keep();
   });
 
-  const core = { flush, set };
+  // What the second script works with. It adds `image`, which sends an event as an image.
+  const core = { flush, set, url: at, fields };
+
+  const extras = () => {
+    const s = d.createElement("script");
+    s.src = at("x.js");
+    s.nonce = tag.nonce;
+    d.head.append(s);
+  };
 
   const start = guard(() => {
     if (set.consent) consent = word(set.consent);
     // Consent given before the tag was there also covers the page view.
     for (const c of calls) if (c[0] == "consent") consent = word(c[1]);
     guard(() => {
+      // The visitor's own switch: the page #pharos.
+      if (localStorage.pharosOff) counts = 0;
       queue = JSON.parse(sessionStorage.pharos || "[]");
       retry(queue);
       delete sessionStorage.pharos;
@@ -268,12 +276,7 @@
     w.addEventListener("pagehide", leave);
     w.addEventListener("online", flush);
     d.addEventListener("visibilitychange", () => (d.hidden ? leave() : tick()));
-    if (/links|contact|events|forms|scroll|notF|debug/.test(Object.keys(set))) {
-      const s = d.createElement("script");
-      s.src = at("x.js");
-      s.nonce = tag.nonce;
-      d.head.append(s);
-    }
+    if (/links|contact|events|forms|scroll|notF|debug|cmp|#pharos/.test(Object.keys(set) + l.hash)) extras();
   });
 
   w.pharos = api;

@@ -1,4 +1,5 @@
-// The tag's opt-ins: each is off until its attribute is on the tag's <script>. base.js loads this file where one is.
+// The tag's opt-ins: each is off until its attribute is on the tag's <script>. base.js loads this file where one is, where
+// a fetch fails, and on the page #pharos.
 // Built by build.mjs into collector/http/tag_extra.js; at most 2,500 bytes after gzip.
 ((w, d, l) => {
   // On a page that loads this file by itself, it may come before the base.
@@ -12,21 +13,40 @@
     core.extra = 1;
     const set = core.set;
     const has = (name) => set[name] != null;
-    const on = (target, event, act) =>
-      target.addEventListener(
-        event,
-        (e) => {
-          try {
-            act(e);
-          } catch (problem) {}
-        },
-        true,
-      );
+    const attempt =
+      (act) =>
+      (...a) => {
+        try {
+          act(...a);
+        } catch (problem) {}
+      };
+    const on = (target, event, act) => target.addEventListener(event, attempt(act), true);
     const send = (event, props, more) => {
       w.pharos(event, Object.assign({ props }, more));
       // The page may be on its way out.
       core.flush(1);
     };
+
+    // ---- Events as images, where fetch is not allowed or its answer cannot be read
+    core.image = (item) =>
+      new Promise((done) => {
+        let query;
+        let most = 16384;
+        do {
+          const e = core.fields(item, (most /= 2));
+          query = new URLSearchParams();
+          for (const k in e)
+            if (k == "props") for (const x in e.props) query.set("x." + x, e.props[x]);
+            else query.set({ id: k, user_id: "uid", consent: "n", time: "ts" }[k] || k[0], e[k]);
+          query = "" + query;
+        } while (query.length > 7e3);
+        const i = new Image();
+        i.onload = () => done((item.ok = 1));
+        i.onerror = done;
+        i.src = core.url("p.gif?" + query);
+      });
+    // What a fetch could not send waits for it.
+    core.flush();
 
     // ---- data-links, data-contact
     const FILE = /\.(pdf|zip|gz|dmg|exe|msi|apk|docx?|xlsx?|pptx?|csv|mp[34])$/i;
@@ -87,7 +107,7 @@
       const real = w.fetch;
       w.fetch = function (to, init) {
         const answer = real.apply(this, arguments);
-        if (init && init.method == "POST" && /\/e$/.test(to))
+        if (init && init.method == "POST" && core.url("e") == "" + to)
           answer.then(
             (r) =>
               r
@@ -98,6 +118,49 @@
           );
         return answer;
       };
+    }
+
+    // ---- data-cmp: consent as a consent platform has it
+    const [platform, ...needed] = (set.cmp || "").split(/[ ,]+/);
+
+    // "tcf 1 7 8": IAB TCF v2; the purposes that must be allowed.
+    const tcf = (left) => {
+      if (!w.__tcfapi) return left && setTimeout(tcf, 500, left - 1);
+      const purposes = needed[0] ? needed : [1, 7, 8];
+      w.__tcfapi("addEventListener", 2, (data, ok) => {
+        // While the visitor is being asked there is no answer; where the law does not apply there is no question.
+        if (ok && data.gdprApplies !== false && /^(tcl|usera)/.test(data.eventStatus))
+          w.pharos("consent", purposes.every((purpose) => data.purpose.consents[purpose]));
+      });
+    };
+    if (platform == "tcf") tcf(120);
+
+    // "gcm analytics_storage": Google Consent Mode; the types that must be granted.
+    if (platform == "gcm") {
+      const types = needed[0] ? needed : ["analytics_storage"];
+      const state = {};
+      const read = (entry) => {
+        if (entry[0] != "consent" || entry[2].region) return;
+        Object.assign(state, entry[2]);
+        const given = types.every((type) => state[type] == "granted");
+        // What is denied by default is not yet refused.
+        if (given || (entry[1] == "update" && types.every((type) => state[type]))) w.pharos("consent", given);
+      };
+      const layer = (w.dataLayer = w.dataLayer || []);
+      const push = layer.push;
+      layer.push = function (...entries) {
+        const pushed = push.apply(layer, entries);
+        for (const entry of entries) attempt(read)(entry);
+        return pushed;
+      };
+      for (const entry of layer) attempt(read)(entry);
+    }
+
+    // ---- The page #pharos: a switch for one's own visits
+    if (l.hash == "#pharos") {
+      const off = localStorage.pharosOff;
+      const text = `${l.host}: visits with this browser are ${off ? "not " : ""}counted. Change this from the next page on?`;
+      if (confirm(text)) off ? delete localStorage.pharosOff : (localStorage.pharosOff = 1);
     }
 
     if (has("links") || has("contact")) {

@@ -39,12 +39,16 @@ class Servers:
         self.fault: Callable[[web.Request], Fault] = lambda request: ""
         """Decides about each request for `/e` and `/p.gif`."""
         self.site = self.collector = ""
+        self.always = ""
+        """Attributes of every tag."""
         self.missing = "<title>none</title>"
         """HTML of the answer to any other path, a 404."""
 
     def tag(self, attributes: str = "", site: str = "demo", host: str = "") -> str:
         """Return the `<script>` element."""
-        return f'<script async src="{host or self.collector}/t.js" data-site="{site}" {attributes}></script>'
+        return (
+            f'<script async src="{host or self.collector}/t.js" data-site="{site}" {self.always} {attributes}></script>'
+        )
 
     def page(
         self, path: str, body: str = "", *, title: str = "Mug", attributes: str = "", head: str = "", **headers: str
@@ -59,6 +63,10 @@ class Servers:
         found = [_event(hit) for hit in self.surface.hits]
         pages = ([each, each.get("url", "").partition("?")[0].partition("#")[0]] for each in found)
         return [event for event, page in pages if not path or page == self.site + path]
+
+    def with_hits(self, path: str) -> list[tuple[Hit, dict[str, Any]]]:
+        """Return the stored events of one path with their hits, in order of arrival."""
+        return [(hit, event) for hit in self.surface.hits if (event := _event(hit)).get("url") == self.site + path]
 
     async def until(self, path: str, *names: str) -> list[dict[str, Any]]:
         """Wait until events of these names of a page are stored; returns them in the order of the names."""

@@ -23,6 +23,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(made.signed, made.key)
     async with servers(folder, tls, ("localhost", "localhost")) as found:
+        found.always = 'data-hosts="localhost"'
         yield found
 
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from tests.tag.servers import Servers
-from tests.tag.visit import visit
+from tests.tag.visit import extras, visit
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,11 +29,6 @@ for (const kind of ['click', 'auxclick', 'submit'])
 
 CLICKS = "['out', 'file', 'named', 'mail', 'area', 'in'].forEach(id => document.getElementById(id).click())"
 ALL = "data-links data-contact data-events data-forms data-scroll data-not-found"
-
-
-async def extras(page: Page) -> None:
-    """Wait until the second script has run."""
-    await until(lambda: page.evaluate("new Promise(done => pharos(core => done(!!core.extra)))"), "x.js")
 
 
 async def use(page: Page) -> None:

@@ -23,3 +23,8 @@ async def visit(browser: Browser, url: str, script: str = "", **context: Any) ->
     yield page
     assert thrown == []
     await visitor.close()
+
+
+async def extras(page: Page) -> None:
+    """Wait until the second script has run."""
+    await until(lambda: page.evaluate("new Promise(done => pharos(core => done(!!core.extra)))"), "x.js")

@@ -47,3 +47,11 @@ def test_a_broken_file_is_named_with_its_line(
 def test_nothing_to_check_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert check.main([], {}) == 2
     assert "PHAROS_COLLECTOR_SITES" in capsys.readouterr().err
+
+
+def test_own_paths_are_checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sites = str(folder / "sites.toml")
+    assert check.main([sites], {"PHAROS_COLLECTOR_PATHS": "t.js=shop.js, e=save"}) == 0
+    assert capsys.readouterr().out == "good: 2 sites, 2 own paths\n"
+    assert check.main([sites], {"PHAROS_COLLECTOR_PATHS": "e=c"}) == 1
+    assert capsys.readouterr().err == "PHAROS_COLLECTOR_PATHS: 'c' is taken\n"

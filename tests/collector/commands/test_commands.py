@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from collector.commands import link as link_command
 from collector.commands import mail_pixel
 from collector.policy import links
 
@@ -58,7 +59,7 @@ def test_a_link_that_cannot_be(argv: list[str], key: str, said: str, tmp_path: P
 @pytest.mark.parametrize("sender", sorted(mail_pixel.SENDERS))
 def test_the_mail_pixel_keeps_the_senders_placeholders(sender: str, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["--base", "https://px.example.com", "--site", "news", "--sender", sender, "--recipient", "--consent"]
-    assert mail_pixel.main(argv) == 0
+    assert mail_pixel.main(argv, {}) == 0
     printed = capsys.readouterr().out
     address = unescape(re.findall('src="([^"]*)"', printed)[0])
     found = dict(pair.split("=", 1) for pair in address.partition("?")[2].split("&"))
@@ -70,9 +71,19 @@ def test_the_mail_pixel_keeps_the_senders_placeholders(sender: str, capsys: pyte
         assert "mail" not in text.lower(), "a recipient is never named by an address"
 
 
+def test_links_and_mail_pixels_have_the_own_names(capsys: pytest.CaptureFixture[str]) -> None:
+    environ = {"PHAROS_COLLECTOR_PATHS": "o.gif=open.gif, c=go", "PHAROS_COLLECTOR_LINK_KEY": KEY}
+    assert mail_pixel.main(["--base", "https://px.example.com", "--site", "news", "--message", "m"], environ) == 0
+    assert "https://px.example.com/open.gif?s=news" in capsys.readouterr().out
+    assert (
+        link_command.main(["https://shop.example/", "--site", "shop", "--base", "https://px.example.com"], environ) == 0
+    )
+    assert capsys.readouterr().out.startswith("https://px.example.com/go?s=shop&")
+
+
 def test_a_mail_pixel_with_ids_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["--base", "https://px.example.com/", "--site", "news", "--message", "2026-11 ü&", "--list", "a"]
-    assert mail_pixel.main(argv) == 0
+    assert mail_pixel.main(argv, {}) == 0
     address = unescape(re.findall('src="([^"]*)"', capsys.readouterr().out)[0])
     assert parse_qsl(urlsplit(address).query) == [("s", "news"), ("m", "2026-11 ü&"), ("l", "a")]
 
@@ -86,7 +97,7 @@ def test_a_mail_pixel_with_ids_of_ones_own(capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_a_mail_pixel_that_cannot_be(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert mail_pixel.main(argv) == 2
+    assert mail_pixel.main(argv, {}) == 2
     assert capsys.readouterr().out == ""
 
 

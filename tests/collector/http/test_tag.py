@@ -1,6 +1,7 @@
 """The tag's scripts as they are served: size, content coding, caching, and what they may not contain."""
 
 import gzip
+import re
 from pathlib import Path
 
 import brotli
@@ -66,8 +67,14 @@ def test_the_scripts_need_nothing_newer_than_es2017_and_set_no_cookie(tag: Tag) 
     text = tag.bodies[""].decode()
     for newer in ("?.", "??", "async *", "...{", "catch{", "&&=", "||=", ".flat(", ".at(", "matchAll", "#!"):
         assert newer not in text, newer
-    for needless in ("document.cookie", "localStorage", "eval", "innerHTML"):
+    for needless in ("document.cookie", "eval", "innerHTML"):
         assert needless not in text, needless
+    assert set(re.findall(r"localStorage\W+\w+", text)) == {"localStorage.pharosOff"}, "the visitor's own switch"
+
+
+def test_the_base_changes_nothing_in_local_storage() -> None:
+    text = load().bodies[""].decode()
+    assert re.findall(r"(.)localStorage(.{11})", text) == [("{", ".pharosOff&")], "one look, at the start of a block"
 
 
 def test_the_page_about_the_tag_gives_these_sizes() -> None:
