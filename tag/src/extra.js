@@ -129,7 +129,7 @@
       const purposes = needed[0] ? needed : [1, 7, 8];
       w.__tcfapi("addEventListener", 2, (data, ok) => {
         // While the visitor is being asked there is no answer; where the law does not apply there is no question.
-        if (ok && data.gdprApplies !== false && /^(tcl|usera)/.test(data.eventStatus))
+        if (ok && data.gdprApplies !== false && /^(tcloaded|useractioncomplete)$/.test(data.eventStatus))
           w.pharos("consent", purposes.every((purpose) => data.purpose.consents[purpose]));
       });
     };
