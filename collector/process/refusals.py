@@ -8,8 +8,11 @@ from collector.metrics import RefusedEntry
 from collector.policy.refused_hits import MOST, RefusedHit
 
 
-def as_json(workers: Iterable[list[RefusedEntry]]) -> bytes:
-    """Return `{"refused": [...]}`: at most MOST entries, each a RefusedHit as an object, the last refused first."""
+def as_json(collector: str, workers: Iterable[list[RefusedEntry]]) -> bytes:
+    """Return `{"collector": ..., "refused": [...]}`: at most MOST entries, each a RefusedHit, the last refused first.
+
+    `collector` tells collectors apart behind one balancer.
+    """
     found: dict[tuple[str, str, str, str], RefusedHit] = {}
     for entries in workers:
         for entry in entries:
@@ -24,4 +27,4 @@ def as_json(workers: Iterable[list[RefusedEntry]]) -> bytes:
                 )
             found[key] = one
     newest = sorted(found.values(), key=lambda one: one.last_ms, reverse=True)[:MOST]
-    return orjson.dumps({"refused": [one._asdict() for one in newest]})
+    return orjson.dumps({"collector": collector, "refused": [one._asdict() for one in newest]})

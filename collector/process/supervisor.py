@@ -60,6 +60,7 @@ class Supervisor:
         self._gone: dict[metrics.Key, float] = {}
         """Counts of workers that have ended."""
         self._deaths = 0
+        self._name: Final = os.urandom(4).hex()
         self._met_kafka = any(
             acknowledged.read(path) > Position(0, 0) for path in Path(settings.spool_dir).glob("*/mark")
         )
@@ -104,7 +105,7 @@ class Supervisor:
                 asked.append(slot.refused)
         if asked:
             await asyncio.wait(asked, timeout=_ANSWER_S)
-        body = refusals.as_json(one.result() for one in asked if one.done())
+        body = refusals.as_json(self._name, (one.result() for one in asked if one.done()))
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def keep(self) -> None:

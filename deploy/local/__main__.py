@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from deploy.local import page, ports, programs, report_page, settings
+from deploy.local import live_routes, page, ports, programs, report_page, settings
 from deploy.local.programs import Place
 from deploy.local.runner import NotReady, Runner, Unusable
 from deploy.local.terminal import foreground
@@ -92,7 +92,7 @@ def _banner(place: Place) -> str:
 
 async def _serve_page(place: Place, http: aiohttp.ClientSession) -> web.AppRunner:
     application = web.Application()
-    application.add_routes([*page.routes(place), *report_page.routes(place, http)])
+    application.add_routes([*page.routes(place), *report_page.routes(place, http), *live_routes.routes(place, http)])
     # A question whose page was closed is cancelled, up to ClickHouse.
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1, handler_cancellation=True)
     await runner.setup()

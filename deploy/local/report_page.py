@@ -53,7 +53,7 @@ class _Question:
         """Return ClickHouse's answer, its errors too; 502 if it cannot be reached."""
         credentials = request.headers.get("Authorization", "")
         # Without a password only this machine may ask, and no page of another site: ClickHouse would see our address.
-        if not _has_password(credentials) and not is_local(request):
+        if not has_password(credentials) and not is_local(request):
             raise web.HTTPUnauthorized(text="a password is needed from here\n")
         if (request.content_length or 0) > QUESTION_MAX_BYTES:
             raise web.HTTPRequestEntityTooLarge(QUESTION_MAX_BYTES, request.content_length or 0)
@@ -76,7 +76,8 @@ def _basic(name: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
-def _has_password(header: str) -> bool:
+def has_password(header: str) -> bool:
+    """Return whether an `Authorization` header has a password that is not empty."""
     scheme, _, coded = header.partition(" ")
     try:
         return scheme.lower() == "basic" and bool(base64.b64decode(coded, validate=True).partition(b":")[2])

@@ -52,13 +52,30 @@ export class ClickHouse {
     return answer;
   }
 
+  /** Return the JSON of a path of this server that is not ClickHouse's, asked as the same user. Throws NoAnswer. */
+  async fetchJson(path) {
+    let response;
+    try {
+      response = await fetch(path, { headers: { Authorization: this.#authorization() }, credentials: "same-origin", cache: "no-store" });
+    } catch {
+      throw new NoAnswer("network", "the server cannot be reached.");
+    }
+    const said = await response.json().catch(() => null);
+    if (response.ok && said) return said;
+    throw new NoAnswer("network", said?.problem ?? `the server answers ${response.status} for ${path.split("?")[0]}.`);
+  }
+
+  #authorization() {
+    return `Basic ${base64(`${this.user.name}:${this.user.password}`)}`;
+  }
+
   async #ask(sql) {
     this.asked += 1;
     let response;
     try {
       response = await fetch(this.url, {
         method: "POST",
-        headers: { Authorization: `Basic ${base64(`${this.user.name}:${this.user.password}`)}`, "Content-Type": "text/plain" },
+        headers: { Authorization: this.#authorization(), "Content-Type": "text/plain" },
         body: `${sql}\nFORMAT JSONCompact`,
         credentials: "same-origin", // an edge may know its users by a cookie
         cache: "no-store",

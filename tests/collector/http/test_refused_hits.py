@@ -30,7 +30,7 @@ async def surface(tmp_path: Path) -> AsyncIterator[Surface]:
 
 def kept(surface: Surface) -> list[dict[str, object]]:
     """Return what the admin port would show, newest first."""
-    text = refusals.as_json([[*surface.ingest.refused_hits.all()]])
+    text = refusals.as_json("a", [[*surface.ingest.refused_hits.all()]])
     for secret in (*SECRETS, VISITOR, "tlh", "203.0.113"):
         assert secret not in text.decode(), secret
     found: list[dict[str, object]] = orjson.loads(text)["refused"]

@@ -16,7 +16,7 @@ B = ("pixel", "bad_id", "shop", "")
 def test_workers_are_joined_and_the_newest_is_first() -> None:
     first = [(*A, 2, 10, 20), (*B, 1, 15, 15)]
     second = [(*A, 3, 5, 30)]
-    shown = orjson.loads(refusals.as_json([first, second]))["refused"]
+    shown = orjson.loads(refusals.as_json("a", [first, second]))["refused"]
     assert [tuple(one.values()) for one in shown] == [(*A, 5, 5, 30), (*B, 1, 15, 15)]
 
 
