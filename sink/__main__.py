@@ -5,13 +5,14 @@ import os
 import sys
 from collections.abc import Coroutine
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from sink import migrations, run
 from sink.clickhouse import Retry, Stop
-from sink.commands import erase, reconcile, reset_offsets
+from sink.commands import erase, reconcile, reset_offsets, users
 from sink.protocol import UnknownMetadata
 from sink.settings import Settings, read
 from stage import log, version
@@ -30,6 +31,15 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", metavar="COMMAND")
     migrate = add_command(commands, "migrate", "apply outstanding migrations and exit")
     migrate.add_argument("--dry-run", action="store_true", help="print the SQL and do not run it")
+    rights = add_command(commands, "users", "make ClickHouse's users, roles and limits; needs an administrator")
+    rights.add_argument(
+        "--passwords",
+        required=True,
+        nargs="+",
+        metavar="FOLDER",
+        type=Path,
+        help="folders with sink_password, migrator_password, analyst_password, eraser_password; no file, no user",
+    )
     forget = add_command(commands, "erase", "delete the events of a person, or old events, and prove it")
     forget.add_argument("--site", required=True, help="key of the site")
     target = forget.add_mutually_exclusive_group(required=True)
@@ -72,6 +82,8 @@ def work(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, An
     match arguments.command:
         case "migrate":
             return migrations.command(settings, dry_run=arguments.dry_run)
+        case "users":
+            return users.command(settings, arguments.passwords)
         case "erase":
             target = erase.Target(
                 arguments.site, arguments.visitor or "", arguments.user or "", arguments.before, arguments.and_visitors

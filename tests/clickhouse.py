@@ -18,6 +18,8 @@ class ClickHouse:
 
     password = ""
     """The user default's. Without one, only this machine may connect."""
+    module: tuple[str, ...] = ("deploy.local.clickhouse",)
+    """What `python -m` runs, and its first arguments."""
 
     def __init__(self, folder: Path, host: Host = LOCALHOST) -> None:
         self.host = host
@@ -37,7 +39,7 @@ class ClickHouse:
         log = self.folder / f"clickhouse-{self.port}.log"
         line = f"on {self.url}\n"
         starts = log.read_text().count(line) if log.exists() else 0
-        command = [*self.host.command, sys.executable, "-m", "deploy.local.clickhouse", "--host", self.host.address]
+        command = [*self.host.command, sys.executable, "-m", *self.module, "--host", self.host.address]
         command += ["--port", str(self.port), "--path", str(self.folder / "data")]
         secrets = {"PHAROS_LOCAL_CLICKHOUSE_PASSWORD": self.password} if self.password else {}
         program = Program(command, log=log, env=secrets, cwd=Path(__file__).parent.parent)

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import hcl2
 import jsonschema
 import pytest
 import yaml
 
+from sink.commands.users import USERS
 from tests import needs
 from tests.image import Image
 from tests.ports import free_port
@@ -342,13 +342,28 @@ def test_there_is_a_drop_in_for_each_secret() -> None:
     ] * 2
 
 
-def test_grafana_may_only_read() -> None:
-    """A user who sees a dashboard can send SQL through it."""
-    users = ElementTree.parse(DEPLOY / "clickhouse/analyst.xml").getroot()
-    assert [grant.text for grant in users.iterfind("users/analyst/grants/query")] == ["GRANT SELECT ON pharos.*"]
-    assert users.findtext("profiles/analyst/readonly") == "2"
-    sources = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/pharos.yaml").read_text())["datasources"]
-    assert [one["jsonData"]["username"] for one in sources if "clickhouse" in one["type"]] == ["analyst"]
+def test_each_service_reaches_clickhouse_as_its_own_user_and_has_no_other_password() -> None:
+    services = composed()["services"]
+    users = {"users": "pharos", "migrate": "migrator", "sink": "sink", "erase": "eraser"}
+    volumes = {"pharos": "clickhouse-secret"} | {user: f"{user}-secret" for user in USERS}
+    for name, user in users.items():
+        environment = services[name]["environment"]
+        assert environment["PHAROS_SINK_CLICKHOUSE"] == f"http://{user}@clickhouse:8123"
+        allowed = set(volumes.values()) if name == "users" else {volumes[user]}
+        assert set(mounted(services[name])) == allowed, name
+    (source,) = [one for one in datasources() if "clickhouse" in one["type"]]
+    # A user who sees a dashboard can send SQL through it.
+    assert source["jsonData"]["username"] == "analyst"
+    file = re.fullmatch(r"\$__file\{(/run/analyst)/analyst_password\}", source["secureJsonData"]["password"])
+    assert file is not None
+    assert f"analyst-secret:{file[1]}:ro" in services["grafana"]["volumes"]
+    assert "clickhouse-secret" not in mounted(services["grafana"])
+
+
+def datasources() -> list[dict[str, Any]]:
+    file = DEPLOY / "grafana/provisioning/datasources/pharos.yaml"
+    found: list[dict[str, Any]] = yaml.safe_load(file.read_text())["datasources"]
+    return found
 
 
 def test_the_image_has_what_is_locked_and_nothing_else(image: Image) -> None:

@@ -41,15 +41,6 @@ def test_a_site_lives_on_one_shard() -> None:
     assert "Distributed('{cluster}', pharos, event_log, cityHash64(site))" in text
 
 
-def test_the_sink_may_insert_and_the_analyst_may_not() -> None:
-    grants = [one for one in split((RIGHTS / "users.sql").read_text()) if "GRANT" in one]
-    sink = [one for one in grants if "TO pharos_sink" in one]
-    assert any("INSERT ON pharos.event_log " in one for one in sink)
-    assert not any(word in one for one in sink for word in ("ALTER", "DROP", "CREATE"))
-    analyst = [one.splitlines()[-1] for one in grants if one.endswith("TO pharos_analyst")]
-    assert analyst == ["GRANT SELECT ON pharos.* TO pharos_analyst"]
-
-
 def test_conditions_name_the_site_and_bind_what_was_given() -> None:
     for whom in (Target("shop", visitor="v' OR 1"), Target("shop", user="v' OR 1"), Target("shop", user="u")):
         where, parameters = condition(whom, [])

@@ -1,7 +1,5 @@
--- Who may do what in ClickHouse. Run once, as an administrator, after `python -m sink migrate`:
---   clickhouse-client --param_sink_password=... --param_migrator_password=... --param_analyst_password=... \
---       --param_eraser_password=... --queries-file deploy/clickhouse/users.sql
--- On a cluster put ON CLUSTER 'name' behind each name, or keep users in Keeper (<replicated> access storage).
+-- Who may do what in ClickHouse, for every way to deploy. `python -m sink users` runs this file as an administrator, before the
+-- migrations and again after each upgrade; docs/sink.md, "Rights". Repeating it changes nothing but passwords.
 
 -- The sink inserts, and looks at what it needs to know. Run it with PHAROS_SINK_MIGRATE=false.
 CREATE ROLE IF NOT EXISTS pharos_sink;
@@ -10,7 +8,9 @@ GRANT INSERT ON pharos.event_probe TO pharos_sink;
 GRANT SELECT ON pharos.migrations TO pharos_sink;
 GRANT SELECT ON pharos.reader_key TO pharos_sink;
 GRANT SELECT ON system.tables TO pharos_sink;
-CREATE USER IF NOT EXISTS sink IDENTIFIED WITH sha256_password BY {sink_password:String} DEFAULT ROLE pharos_sink;
+CREATE USER IF NOT EXISTS sink IDENTIFIED WITH sha256_password BY {sink_password:String};
+ALTER USER sink IDENTIFIED WITH sha256_password BY {sink_password:String};
+GRANT pharos_sink TO sink;
 
 -- The deployment runs `python -m sink migrate` with PHAROS_SINK_CLICKHOUSE_USER=migrator.
 CREATE ROLE IF NOT EXISTS pharos_migrator;
@@ -18,22 +18,33 @@ GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER, 
 GRANT SET DEFINER ON migrator TO pharos_migrator;
 GRANT SELECT ON system.tables TO pharos_migrator;
 GRANT SELECT ON system.columns TO pharos_migrator;
-CREATE USER IF NOT EXISTS migrator IDENTIFIED WITH sha256_password BY {migrator_password:String} DEFAULT ROLE pharos_migrator;
+CREATE USER IF NOT EXISTS migrator IDENTIFIED WITH sha256_password BY {migrator_password:String};
+ALTER USER migrator IDENTIFIED WITH sha256_password BY {migrator_password:String};
+GRANT pharos_migrator TO migrator;
 
 -- Analysts read, within limits that keep the sink's inserts going, but neither the address nor the raw user agent. The
 -- views run with the rights of the user who migrated (SQL SECURITY DEFINER), so each of them works: do not drop that user.
+-- 0 means "no limit" to ClickHouse, so limits have lower bounds, too (threads: 0 means as many as cores, up to the bound).
 -- From ClickHouse 26.7 on add explain_query_plan_default = 'legacy': memory limits do not stop EXPLAIN (docs/sql.md).
-CREATE SETTINGS PROFILE IF NOT EXISTS pharos_analyst SETTINGS
+CREATE SETTINGS PROFILE IF NOT EXISTS pharos_analyst;
+ALTER SETTINGS PROFILE pharos_analyst SETTINGS
     readonly = 2,
-    max_execution_time = 60 MAX 300,
-    max_memory_usage = 4000000000 MAX 8000000000,
+    max_execution_time = 60 MIN 1 MAX 300,
+    timeout_overflow_mode = 'throw' CONST,
+    max_memory_usage = 4000000000 MIN 1 MAX 8000000000,
+    max_memory_usage_for_user = 12000000000 CONST,
+    max_concurrent_queries_for_user = 8 CONST,
     max_bytes_before_external_group_by = 2000000000,
-    max_rows_to_read = 0,
-    max_result_rows = 1000000 MAX 10000000,
+    max_temporary_data_on_disk_size_for_query = 20000000000 MIN 1 MAX 20000000000,
+    max_result_rows = 1000000 MIN 1 MAX 10000000,
     result_overflow_mode = 'throw',
     max_threads = 4 MAX 8,
-    priority = 10;
-CREATE ROLE IF NOT EXISTS pharos_analyst SETTINGS PROFILE 'pharos_analyst';
+    priority = 10 MIN 10;
+CREATE ROLE IF NOT EXISTS pharos_analyst;
+ALTER ROLE pharos_analyst SETTINGS PROFILE 'pharos_analyst';
+CREATE USER IF NOT EXISTS analyst IDENTIFIED WITH sha256_password BY {analyst_password:String};
+-- When this file is repeated, GRANT cancels the exceptions until REVOKE makes them again: meanwhile the analyst has no role.
+REVOKE pharos_analyst FROM analyst;
 GRANT SELECT ON pharos.* TO pharos_analyst;
 REVOKE SELECT ON pharos.reader_key FROM pharos_analyst;
 REVOKE SELECT (ip, user_agent) ON pharos.event_log FROM pharos_analyst;
@@ -42,7 +53,8 @@ REVOKE SELECT (ip, user_agent) ON pharos.standing FROM pharos_analyst;
 CREATE QUOTA IF NOT EXISTS pharos_analyst KEYED BY user_name
     FOR INTERVAL 1 hour MAX queries = 2000, execution_time = 3600, read_rows = 100000000000
     TO pharos_analyst;
-CREATE USER IF NOT EXISTS analyst IDENTIFIED WITH sha256_password BY {analyst_password:String} DEFAULT ROLE pharos_analyst;
+ALTER USER analyst IDENTIFIED WITH sha256_password BY {analyst_password:String};
+GRANT pharos_analyst TO analyst;
 
 -- Costs of campaigns and rates of exchange (docs/sql.md): grant pharos_loader to the user that loads them.
 CREATE ROLE IF NOT EXISTS pharos_loader;
@@ -59,4 +71,6 @@ GRANT SELECT, ALTER DELETE ON pharos.refunds TO pharos_eraser;
 GRANT SELECT, INSERT, ALTER DELETE ON pharos.identities TO pharos_eraser;
 GRANT SELECT, ALTER DELETE ON pharos.refusals TO pharos_eraser;
 GRANT INSERT, SELECT ON pharos.erasures TO pharos_eraser;
-CREATE USER IF NOT EXISTS eraser IDENTIFIED WITH sha256_password BY {eraser_password:String} DEFAULT ROLE pharos_eraser;
+CREATE USER IF NOT EXISTS eraser IDENTIFIED WITH sha256_password BY {eraser_password:String};
+ALTER USER eraser IDENTIFIED WITH sha256_password BY {eraser_password:String};
+GRANT pharos_eraser TO eraser;
