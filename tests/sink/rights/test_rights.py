@@ -16,7 +16,7 @@ from sink.settings import read
 from tests.clickhouse import ClickHouse
 from tests.processes import Program
 from tests.sink.conftest import ROOT
-from tests.sink.limited_clickhouse import LimitedClickHouse, grants, limits
+from tests.sink.rights.limited_clickhouse import LimitedClickHouse, grants, limits
 from tests.sink.rows import row
 
 DENIED = 497

@@ -2,7 +2,7 @@
 
 chDB makes no users by SQL, but reads ClickHouse's users.xml, with the same grants, profiles and constraints. So the
 statements of users.sql are put into that form; the engine then enforces them.
-`python -m tests.sink.limited_clickhouse CONFIG ...` runs the endpoint with such a configuration.
+`python -m tests.sink.rights.limited_clickhouse CONFIG ...` runs the endpoint with such a configuration.
 """
 
 import re
@@ -69,7 +69,7 @@ class LimitedClickHouse(ClickHouse):
         """Start again with the rights of this role; "" is an administrator."""
         self.stop()
         config = configuration(self.folder / f"role-{role or 'admin'}", role)
-        self.module = ("tests.sink.limited_clickhouse", str(config))
+        self.module = ("tests.sink.rights.limited_clickhouse", str(config))
         self.start()
         return self
 
