@@ -60,15 +60,40 @@ SELECT * EXCEPT (code, origin, reader)
         if(referrer_kind = 'internal' AND channel = 'Direct', 'Internal', channel) AS channel)
 FROM pharos.standing(site = '', events = '', since = '', until = '', tz = 'UTC');
 
+-- The same, of goals, with commas between. A goal is a name of events: `purchase`; with a path, where * is any text:
+-- `pageview /blog/*`; with properties that all must be so: `purchase[plan=pro, size=xl]`; or with both. `matched`: the places
+-- of the goals that the event meets, from 1 on. With only = 0 all other events too. Plain names read no path and no property.
+CREATE OR REPLACE VIEW pharos.goal_events SQL SECURITY DEFINER AS
+WITH
+    arrayMap(g -> (
+        extract(g, '^ *([^ \\[]*)'),
+        replaceAll(replaceRegexpAll(trimBoth(extract(g, '^ *[^ \\[]+ +([/*][^\\[]*)')), '([%_\\\\])', '\\\\\\1'), '*', '%'),
+        arrayMap(p -> (trimBoth(extract(p, '^([^=]*)=')), trimBoth(extract(p, '=(.*)$'))),
+                 arrayFilter(p -> p != '', splitByChar(',', extract(g, '\\[(.*)\\]'))))),
+        extractAll({goals:String}, '(?:[^,\\[]|\\[[^\\]]*\\])+')) AS asked
+SELECT
+    *,
+    if(match({goals:String}, '[/*\\[]'),
+       arrayFilter((i, g) -> g.1 = event AND (g.2 = '' OR path LIKE g.2) AND arrayAll(p -> props[p.1] = p.2, g.3),
+                   arrayEnumerate(asked), asked),
+       arrayFilter((i, g) -> g.1 = event, arrayEnumerate(asked), asked)) AS matched
+FROM pharos.standing(site = {site:String},
+    events = if({only:UInt8} = 1, replaceRegexpAll({goals:String}, '\\[[^\\]]*\\]| +[/*][^,\\[]*| +', ''), ''),
+    since = {since:String}, until = {until:String}, tz = 'UTC')
+WHERE if({only:UInt8} = 1 AND match({goals:String}, '[/*\\[]'), notEmpty(matched), 1);
+
 -- Returns one row, `wrong` = 0, or fails with what is wrong: an empty answer must not look like "no sales". `events` are
--- names with commas between that the site must have sent at some time, or ''.
+-- goals with commas between, whose names the site must have sent at some time, or ''.
 CREATE OR REPLACE VIEW pharos.question SQL SECURITY DEFINER AS
+WITH
+    arrayMap(g -> trimBoth(g), extractAll({events:String}, '(?:[^,\\[]|\\[[^\\]]*\\])+')) AS goals,
+    arrayDistinct(arrayMap(g -> extract(g, '^[^ \\[]*'), goals)) AS names
 SELECT
     throwIf((SELECT count() FROM pharos.names WHERE site = {site:String}) = 0, 'site: no event of this site is stored')
+    + throwIf(arrayExists(g -> NOT match(g, '^[A-Za-z0-9_.:-]+( +[/*][^\\[\\]]*)?(\\[[^=,\\[\\]]+=[^,\\[\\]]*(,[^=,\\[\\]]+=[^,\\[\\]]*)*\\])?$'), goals),
+              'goal: name, name /path (* is any text) or name[property=value], with commas between')
     + throwIf({events:String} != ''
-        AND (SELECT uniqExact(n.event) FROM pharos.names AS n
-             WHERE n.site = {site:String} AND n.event IN arrayMap(name -> trimBoth(name), splitByChar(',', {events:String})))
-            < length(arrayDistinct(arrayMap(name -> trimBoth(name), splitByChar(',', {events:String})))),
+        AND (SELECT uniqExact(n.event) FROM pharos.names AS n WHERE n.site = {site:String} AND n.event IN names) < length(names),
         'event: no such event of this site is stored')
     + throwIf(parseDateTime64BestEffort({since:String}, 3, {tz:String}) >= parseDateTime64BestEffort({until:String}, 3, {tz:String}),
             'since: must be before until') AS wrong;

@@ -1,6 +1,6 @@
 -- Conversions and the journeys that led to them. Definitions in words: docs/sql.md.
 
--- One row a conversion: an event of that name, once each. `value` is what is left of `gross` after refunds.
+-- One row a conversion: an event that meets the goal `event`, once each. `value` is what is left of `gross` after refunds.
 -- A refund is an event `refund`, or any with a negative value, that names the conversion's id. It counts where a server
 -- sent it, or where no server vouched for the conversion: ids of orders can be guessed. Without a value it takes all back;
 -- never more than there was; never of another currency.
@@ -31,7 +31,7 @@ SELECT
 FROM
 (
     SELECT site, event, event_id, occurred_at, kind, visitor_id, user_id, client_event_id, value, currency, authenticated
-    FROM pharos.standing(site = {site:String}, events = {event:String}, since = {since:String}, until = {until:String}, tz = 'UTC')
+    FROM pharos.goal_events(site = {site:String}, goals = {event:String}, only = 1, since = {since:String}, until = {until:String})
     WHERE NOT is_bot
 ) AS found
 LEFT ANY JOIN (SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:String}) AS known

@@ -2,7 +2,7 @@
 -- A person is a user where known, otherwise a visitor (see `people`); what has neither is counted nowhere here.
 -- Every view takes all its parameters, checks them, and reads its window.
 
--- Events with their person, in [since, until) of UTC. Suppressions (a refusal, with a visitor id alone) are left out.
+-- Events with their person, in [since, until) of UTC: those that meet one of `goals`, or with only = 0 all. Suppressions (a refusal, with a visitor id alone) are left out.
 CREATE OR REPLACE VIEW pharos.person_events SQL SECURITY DEFINER AS
 SELECT
     e.site AS site,
@@ -15,17 +15,25 @@ SELECT
     e.event_id AS event_id,
     e.event AS event,
     e.kind AS kind,
-    e.consent AS consent
+    e.consent AS consent,
+    e.matched AS matched,
+    e.value AS value,
+    e.currency AS currency,
+    e.device AS device,
+    e.browser AS browser,
+    e.os AS os,
+    e.country AS country,
+    e.language AS language
 FROM
 (
     SELECT *
-    FROM pharos.standing(site = {site:String}, events = {events:String}, since = {since:String}, until = {until:String}, tz = 'UTC')
+    FROM pharos.goal_events(site = {site:String}, goals = {goals:String}, only = {only:UInt8}, since = {since:String}, until = {until:String})
     WHERE NOT is_bot AND NOT (event = 'consent' AND consent = 'refused')
 ) AS e
 LEFT ANY JOIN (SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:String}) AS known ON known.visitor_id = e.visitor_id
 WHERE e.visitor_id != '' OR e.user_id != '';
 
--- One row a step: how many people did the steps so far, in order, within window_hours of the first, which fell into
+-- One row a step, which is a goal: how many people did the steps so far, in order, within window_hours of the first, which fell into
 -- [since, until). `rate` is their share of those who did the first. Two steps are never one event. A step without people has a row too.
 CREATE OR REPLACE VIEW pharos.funnel SQL SECURITY DEFINER AS
 WITH
@@ -39,25 +47,25 @@ SELECT
 FROM
 (
     SELECT
-        arrayMap(name -> trimBoth(name), splitByChar(',', {steps:String})) AS names,
+        arrayMap(step -> trimBoth(step), extractAll({steps:String}, '(?:[^,\\[]|\\[[^\\]]*\\])+')) AS names,
         -- For each step, when the latest chain that got so far began; 0: none did.
         arrayFold(
             (began, e) -> arrayMap(
-                (own, before, name, i) -> multiIf(
-                    name != e.3, own,
+                (own, before, i) -> multiIf(
+                    NOT has(e.3, i), own,
                     i = 1, if(e.1 >= begin AND e.1 < end, e.1, own),
                     before != toDateTime64(0, 3, 'UTC') AND e.1 - before <= {window_hours:UInt32} * 3600, greatest(own, before),
                     own),
-                began, arrayPopBack(arrayPushFront(began, toDateTime64(0, 3, 'UTC'))), names, arrayEnumerate(names)),
-            arraySort(e -> (e.1, UUIDToNum(e.2)), groupArray((occurred_at, event_id, toString(event)))),
+                began, arrayPopBack(arrayPushFront(began, toDateTime64(0, 3, 'UTC'))), arrayEnumerate(names)),
+            arraySort(e -> (e.1, UUIDToNum(e.2)), groupArray((occurred_at, event_id, matched))),
             arrayMap(name -> toDateTime64(0, 3, 'UTC'), names)) AS chains,
         arrayCount(began -> began != toDateTime64(0, 3, 'UTC'), chains) AS reached
-    FROM pharos.person_events(site = {site:String}, events = replaceAll({steps:String}, ' ', ''),
+    FROM pharos.person_events(site = {site:String}, goals = {steps:String}, only = 1,
         since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
         until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC') + toIntervalHour({window_hours:UInt32})))
     GROUP BY person
     UNION ALL
-    SELECT arrayMap(name -> trimBoth(name), splitByChar(',', {steps:String})), [], 0
+    SELECT arrayMap(step -> trimBoth(step), extractAll({steps:String}, '(?:[^,\\[]|\\[[^\\]]*\\])+')), [], 0
 )
 ARRAY JOIN arrayZip(arrayEnumerate(names), names) AS place
 WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = {steps:String}, since = {since:String}, until = {until:String}, tz = {tz:String})) = 0
@@ -82,17 +90,17 @@ FROM
     (
         SELECT
             person,
-            minIf(occurred_at, event = {event:String}) AS first_at,
-            countIf(event = {event:String}) AS times,
+            minIf(occurred_at, notEmpty(matched)) AS first_at,
+            countIf(notEmpty(matched)) AS times,
             groupUniqArrayIf(toDate(toTimeZone(occurred_at, {tz:String})), kind != 'open' AND occurred_at >= begin) AS days
         FROM
         (
-            SELECT person, occurred_at, event, kind
-            FROM pharos.person_events(site = {site:String}, events = {event:String}, since = '',
+            SELECT person, occurred_at, matched, kind
+            FROM pharos.person_events(site = {site:String}, goals = {event:String}, only = 1, since = '',
                 until = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')))
             UNION ALL
-            SELECT person, occurred_at, event, kind
-            FROM pharos.person_events(site = {site:String}, events = '',
+            SELECT person, occurred_at, matched, kind
+            FROM pharos.person_events(site = {site:String}, goals = {event:String}, only = 0,
                 since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
                 until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
         )
@@ -196,11 +204,11 @@ WITH
     (
         SELECT
             person,
-            countIf(event = {event:String}) AS times,
+            countIf(notEmpty(matched)) AS times,
             max(occurred_at) AS last_seen,
             maxIf(occurred_at, consent != 'refused') AS allowed_at,
             maxIf(occurred_at, consent = 'refused') AS refused_at
-        FROM pharos.person_events(site = {site:String}, events = '',
+        FROM pharos.person_events(site = {site:String}, goals = {event:String}, only = 0,
             since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
             until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
         GROUP BY person
@@ -209,7 +217,7 @@ WITH
     visitor_seen AS
     (
         SELECT visitor_id, person, maxIf(occurred_at, consent != 'refused') AS allowed_at
-        FROM pharos.person_events(site = {site:String}, events = '',
+        FROM pharos.person_events(site = {site:String}, goals = {event:String}, only = 0,
             since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
             until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
         WHERE visitor_id != ''

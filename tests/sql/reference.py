@@ -5,6 +5,7 @@ removal of one channel after another where it inverts one matrix, every subset o
 """
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -233,8 +234,8 @@ def people(log: Iterable[Event]) -> Callable[[Event], str]:
     return person
 
 
-def conversions(log: Iterable[Event], site: str, name: str) -> list[Event]:
-    """Events of that name, once each; `value` is what refunds leave of `gross`."""
+def conversions(log: Iterable[Event], site: str, goal: str) -> list[Event]:
+    """Events that meet the goal, once each; `value` is what refunds leave of `gross`."""
     log = list(log)
     refunds: dict[tuple[str, ...], Event] = {}
     for copy in sorted(log, key=lambda c: (c.kind != "server", c.received_at)):  # a server's first
@@ -242,7 +243,7 @@ def conversions(log: Iterable[Event], site: str, name: str) -> list[Event]:
             refunds.setdefault((copy.event, copy.client_event_id or copy.event_id.hex), copy)
     found = []
     for event in standing(log):
-        if event.site != site or event.event != name or event.is_bot:
+        if event.site != site or not meets(event, goal) or event.is_bot:
             continue
         back = [
             r
@@ -250,7 +251,7 @@ def conversions(log: Iterable[Event], site: str, name: str) -> list[Event]:
             if event.client_event_id
             and (r.props.get("order_id") or r.client_event_id) == event.client_event_id
             and not r.is_bot
-            and r.event != name
+            and r.event != event.event
             and r.currency in ("", event.currency)
             and (r.kind == "server" or not event.authenticated)
         ]
@@ -260,6 +261,17 @@ def conversions(log: Iterable[Event], site: str, name: str) -> list[Event]:
             left = 0 if all_of_it else max(0, event.value - sum(abs(r.value) for r in back))
         found.append(replace(event, gross=event.value, value=left))
     return found
+
+
+def meets(event: Event, goal: str) -> bool:
+    """Return whether the event meets a goal: a name, perhaps a path in which * is any text, perhaps properties."""
+    text, _, wanted = goal.strip().removesuffix("]").partition("[")
+    name, _, path = text.strip().partition(" ")
+    parts = [re.escape(part) for part in path.strip().split("*")]
+    if event.event != name or (path and not re.fullmatch(".*".join(parts), event.path, re.DOTALL)):
+        return False
+    pairs = [pair.partition("=") for pair in wanted.split(",") if pair]
+    return all(event.props.get(key.strip(), "") == value.strip() for key, _, value in pairs)
 
 
 def _trails(

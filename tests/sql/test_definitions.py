@@ -78,8 +78,12 @@ def _sessions(rows: list[dict[str, Any]]) -> Counter[tuple[object, ...]]:
 
 
 @thorough
-@given(events=worlds(), window=WINDOWS)
-def test_touches_and_conversions(warehouse: Warehouse, events: list[Event], window: tuple[int, int]) -> None:
+@given(
+    events=worlds(),
+    window=WINDOWS,
+    goal=st.sampled_from(("purchase", "purchase", "purchase[plan=pro]", "purchase /q*", "pageview /*_1")),
+)
+def test_touches_and_conversions(warehouse: Warehouse, events: list[Event], window: tuple[int, int], goal: str) -> None:
     site, events = stored(warehouse, events)
     since, until = (START + timedelta(days=day) for day in window)
     times: Any = {"site": site, "since": text(since), "until": text(until)}
@@ -99,13 +103,15 @@ def test_touches_and_conversions(warehouse: Warehouse, events: list[Event], wind
         {key: n for key, n in expected.items() if since <= key[1] < until}
     )
     person = reference.people(events)
-    rows = warehouse.rows(f"SELECT * FROM pharos.conversions({ASKED}, tz = 'UTC', event = 'purchase')", **times)
+    rows = warehouse.rows(
+        f"SELECT * FROM pharos.conversions({ASKED}, tz = 'UTC', event = {{goal:String}})", goal=goal, **times
+    )
     bought = Counter(
         (
             *(e.event_id, e.occurred_at, e.kind, e.visitor_id, e.user_id, e.client_event_id),
             *(e.value, e.gross, e.currency, person(e) or f"event {e.event_id}"),
         )
-        for e in reference.conversions(events, site, "purchase")
+        for e in reference.conversions(events, site, goal)
         if since <= e.occurred_at < until
     )
     columns = ["event_id", "occurred_at", "kind", "visitor_id", "user_id", "client_event_id"]
@@ -305,6 +311,12 @@ REFUSED = (
     ),
     *((view, {"event": "purchse"}, "event: no such event") for view, own in QUESTIONS.items() if "event" in own),
     ("funnel", {"steps": "pageview, purchse"}, "event: no such event"),
+    ("funnel", {"steps": "pageview /a, purchse[plan=pro, size=xl]"}, "event: no such event"),
+    ("funnel", {"steps": "pageview thanks"}, "goal: name, name /path"),
+    ("conversions", {"event": "purchase[plan]"}, "goal: name, name /path"),
+    ("conversions", {"event": "purchase[plan=pro"}, "goal: name, name /path"),
+    ("conversions", {"event": "purchase [=pro]"}, "goal: name, name /path"),
+    ("attribution", {"conversion": "/thanks"}, "goal: name, name /path"),
 )
 
 

@@ -16,20 +16,34 @@ from tests.sql.reference import Event
 from tests.sql.warehouse import Warehouse, text
 from tests.sql.worlds import START, worlds
 
-STEPS = (["pageview", "purchase"], ["pageview", "pageview", "signup"], ["signup", "pageview", "purchase"])
+GOALS = (
+    "pageview /q*",
+    "pageview */p",
+    "pageview /*_1",
+    "signup[plan=pro]",
+    "purchase[plan=pro, size=x_l]",
+    "signup /p[plan=]",
+)
+"""Goals with a path, properties, or both."""
+STEPS = (
+    *([goal, "pageview /p", other] for goal, other in zip(GOALS, reversed(GOALS), strict=True)),
+    ["pageview", "purchase"],
+    ["pageview", "pageview", "signup"],
+    ["signup", "pageview", "purchase"],
+)
 
 
 def _reached(own: list[Event], steps: list[str], since: datetime, until: datetime, hours: int) -> int:
     """Return how many steps the best chain has: from every beginning, each step at its earliest."""
     best = 0
     for start in range(len(own)):
-        if own[start].event != steps[0] or not since <= own[start].occurred_at < until:
+        if not reference.meets(own[start], steps[0]) or not since <= own[start].occurred_at < until:
             continue
         done, place = 1, start + 1
         while done < len(steps) and place < len(own):
             if own[place].occurred_at - own[start].occurred_at > timedelta(hours=hours):
                 break
-            done += own[place].event == steps[done]
+            done += reference.meets(own[place], steps[done])
             place += 1
         best = max(best, done)
     return best
@@ -66,8 +80,12 @@ def _day(at: datetime, tz: str) -> int:
 
 
 @thorough
-@given(events=worlds(), tz=st.sampled_from(("UTC", "Asia/Tokyo", "America/New_York")))
-def test_retention(warehouse: Warehouse, events: list[Event], tz: str) -> None:
+@given(
+    events=worlds(),
+    tz=st.sampled_from(("UTC", "Asia/Tokyo", "America/New_York")),
+    goal=st.sampled_from(("signup", "signup", "signup[plan=pro]", "pageview /q*")),
+)
+def test_retention(warehouse: Warehouse, events: list[Event], tz: str, goal: str) -> None:
     site, events = stored(warehouse, events)
     zone = ZoneInfo(tz)
     since, until = (START.replace(tzinfo=zone) + timedelta(days=days) for days in (1, 20))
@@ -78,7 +96,7 @@ def test_retention(warehouse: Warehouse, events: list[Event], tz: str) -> None:
         who = person(event)
         if event.is_bot or not who or event.occurred_at >= until or reference.is_suppression(event):
             continue
-        if event.event == "signup":
+        if reference.meets(event, goal):
             first.setdefault(who, event.occurred_at)
         if event.kind != "open":
             days.setdefault(who, set()).add(_day(event.occurred_at, tz))
@@ -90,10 +108,11 @@ def test_retention(warehouse: Warehouse, events: list[Event], tz: str) -> None:
                     key = (_day(at, tz), day - _day(at, tz))
                     expected[key] = expected.get(key, 0) + 1
     rows = warehouse.rows(
-        "SELECT * FROM pharos.retention(site = {site:String}, event = 'signup', since = {since:String}, "
+        "SELECT * FROM pharos.retention(site = {site:String}, event = {goal:String}, since = {since:String}, "
         "until = {until:String}, tz = {tz:String})",
         tz=tz,
         site=site,
+        goal=goal,
         since=since.strftime("%Y-%m-%d"),
         until=until.strftime("%Y-%m-%d"),
     )

@@ -67,6 +67,8 @@ def _props(draw: st.DrawFn, name: str) -> dict[str, str]:
     if name in ("refund", "correction"):
         order = draw(st.sampled_from(("", "", "o1", "o2")))
         return {"order_id": order} if order else {}
+    if name in ("purchase", "signup"):
+        return draw(st.sampled_from(({}, {}, {"plan": "pro"}, {"plan": "pro", "size": "x_l"})))
     return {}
 
 
@@ -85,7 +87,7 @@ def _event(draw: st.DrawFn, number: int, at: datetime) -> Event:
         user_id=draw(st.sampled_from(("", "", "", "u1", "u2"))),
         client_event_id=draw(st.sampled_from(("", "", "o1", "o2"))) if paid else "",
         url=draw(st.sampled_from(("", "https://shop.example/p"))) if kind == "server" else "https://shop.example/p",
-        path=draw(st.sampled_from(("", "/p", "/q"))),
+        path=draw(st.sampled_from(("", "/p", "/q", "/q/p_1"))),
         utm_content=draw(st.sampled_from(("", "blue"))),
         utm_term=draw(st.sampled_from(("", "mug"))),
         link_code=draw(st.sampled_from(("", "bio"))),
