@@ -13,10 +13,13 @@ from enricher.contract import COLUMNS, ROW_FORMAT
 from sink.settings import Settings
 
 TABLE: Final = "pharos.event_log"
+"""Where events are stored."""
+ROWS_TABLE: Final = "pharos.event_rows"
+"""What is inserted into, on the Null engine; a materialized view hands its rows on to TABLE."""
 FED_TABLES: Final = tuple(f"pharos.{name}" for name in ("names", "authenticated", "refunds", "identities", "refusals"))
 """Tables that ClickHouse fills from TABLE at each insert; each has a `received_at`."""
 PROBE_TABLE: Final = "pharos.event_probe"
-"""A copy of TABLE on the Null engine: checks rows and stores none."""
+"""A copy of ROWS_TABLE without the view: checks rows, and nothing is stored."""
 
 INSERT_SETTINGS: Final[dict[str, object]] = {
     # Older and newer enrichers write shorter and longer rows.
@@ -33,7 +36,8 @@ INSERT_SETTINGS: Final[dict[str, object]] = {
     "async_insert": 0,
     "wait_end_of_query": 1,
     "insert_deduplicate": 1,
-    # The tables fed from event_log get a repeated insert too, in case the first attempt ended before it reached them.
+    # Each table behind ROWS_TABLE decides for itself whether it has a repeated insert already: event_log, and those fed
+    # from it, which the first attempt may not have reached.
     "deduplicate_blocks_in_dependent_materialized_views": 1,
 }
 
@@ -131,20 +135,24 @@ async def connect(settings: Settings, timeout_s: float | None = None) -> Connect
     return cast("Connection", connection)
 
 
-async def insert(connection: Connection, body: bytes, token: str | None, table: str = TABLE) -> None:
+async def insert(connection: Connection, body: bytes, token: str | None, table: str = ROWS_TABLE) -> None:
     """Insert rows; returns when they are stored, by this call or by an earlier one with the same token.
 
     Raises:
         Retry, Refused, Stop: see these. After Refused and Stop nothing of `body` is stored.
     """
     settings = dict(INSERT_SETTINGS)
-    if table not in (TABLE, PROBE_TABLE):
+    if table not in (ROWS_TABLE, PROBE_TABLE):
         settings["distributed_foreground_insert"] = 1  # waits for every shard, and passes the token on
     if token is not None:
         settings["insert_deduplication_token"] = token
     try:
-        await connection.raw_insert(table, COLUMNS, io.BytesIO(body), settings, ROW_FORMAT)  # bytes would be copied
+        answer = await connection.raw_insert(table, COLUMNS, io.BytesIO(body), settings, ROW_FORMAT)  # no copy of bytes
     except Error as error:
         raise classify(error.code, str(error)) from error
     except (ClickHouseError, OSError, TimeoutError) as error:
         raise Retry(f"{type(error).__name__}: {error}") from error
+    # ClickHouse counts a row for ROWS_TABLE, which keeps none, and one for TABLE, even if that has the insert already.
+    written = int(answer.summary.get("written_rows", -1))
+    if table == ROWS_TABLE and 0 <= written < 2 * body.count(b"\n"):
+        raise Stop(f"{ROWS_TABLE}_feed did not hand the rows on to {TABLE}: make the view again, then start the sink")

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from sink import sql_text
-from sink.clickhouse import FED_TABLES, PROBE_TABLE, TABLE, Connection, Stop, connect
+from sink.clickhouse import FED_TABLES, PROBE_TABLE, ROWS_TABLE, TABLE, Connection, Stop, connect
 from sink.settings import Settings
 
 FOLDER: Final = Path(__file__).parent / "schema"
@@ -40,7 +40,7 @@ ENGINE = MergeTree
 ORDER BY number;
 """
 _AFTER: Final = f"""
-CREATE OR REPLACE TABLE {PROBE_TABLE} AS {TABLE} ENGINE = Null;
+CREATE OR REPLACE TABLE {PROBE_TABLE} AS {ROWS_TABLE} ENGINE = Null;
 """
 
 

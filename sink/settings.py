@@ -33,7 +33,7 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Consumer group: its committed offsets are the only state of the sink."""
     table: Annotated[
         str, msgspec.Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_]*\Z", description="a name of letters, digits and _")
-    ] = "event_log"
+    ] = "event_rows"
     """Table of the database `pharos` to insert into: with several shards a Distributed one, see docs/sink.md."""
     batch_rows: Count = 50_000
     """A batch with this many rows is inserted."""

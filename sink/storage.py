@@ -30,7 +30,7 @@ class Storage:
         self.producer: AIOKafkaProducer | None = None
 
     async def insert(self, body: bytes, token: str) -> None:
-        """Insert into `pharos.event_log`; raises Retry, Refused or Stop."""
+        """Insert into `pharos.event_rows`; raises Retry, Refused or Stop."""
         began = time.monotonic()
         try:
             await clickhouse.insert(self.connection, body, token, f"pharos.{self.settings.table}")

@@ -3,7 +3,7 @@
 
 -- The sink inserts, and looks at what it needs to know. Run it with PHAROS_SINK_MIGRATE=false.
 CREATE ROLE IF NOT EXISTS pharos_sink;
-GRANT INSERT ON pharos.event_log TO pharos_sink;
+GRANT INSERT ON pharos.event_rows TO pharos_sink;
 GRANT INSERT ON pharos.event_probe TO pharos_sink;
 GRANT SELECT ON pharos.migrations TO pharos_sink;
 GRANT SELECT ON pharos.reader_key TO pharos_sink;

@@ -5,8 +5,8 @@
 -- insert meets its token again on the shard that knows it, and every view of docs/sql.md gives the same rows as on a single
 -- server: on the shard of that site. Elsewhere it fails, since that shard has never stored the site. A site that is too
 -- large for one shard needs larger shards; spreading persons over shards would cut the joins over a user's visitors.
-CREATE TABLE IF NOT EXISTS pharos.event_log_everywhere ON CLUSTER '{cluster}' AS pharos.event_log
-ENGINE = Distributed('{cluster}', pharos, event_log, cityHash64(site));
+CREATE TABLE IF NOT EXISTS pharos.event_rows_everywhere ON CLUSTER '{cluster}' AS pharos.event_rows
+ENGINE = Distributed('{cluster}', pharos, event_rows, cityHash64(site));
 
 -- Which shard holds a site: SELECT site, _shard_num FROM pharos.names_everywhere GROUP BY ALL.
 CREATE TABLE IF NOT EXISTS pharos.names_everywhere ON CLUSTER '{cluster}' AS pharos.names

@@ -44,6 +44,7 @@ _SETTINGS: Final[dict[str, object]] = {
     "async_insert": 0,
     "wait_end_of_query": 1,
     "insert_deduplicate": 1,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
 }
 
 
@@ -96,7 +97,7 @@ def _straight(storage: Storage, bodies: list[tuple[int, bytes]], form: str = ROW
     def insert(first: int) -> None:  # a client inserts one body at a time
         for number in range(first, len(bodies), AT_ONCE):
             settings = _SETTINGS | {"insert_deduplication_token": f"straight-{number}"}
-            clients[first].raw_insert("pharos.event_log", COLUMNS, bodies[number][1], settings, form)
+            clients[first].raw_insert("pharos.event_rows", COLUMNS, bodies[number][1], settings, form)
 
     before, began = cpu_s(storage.program.pid), time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as threads:
@@ -155,7 +156,7 @@ def _in(storage: Storage, form: str, prepared: list[bytes]) -> list[tuple[int, b
     for start in range(0, len(prepared), BATCH_ROWS):
         part = prepared[start : start + BATCH_ROWS]
         client.command("TRUNCATE TABLE pharos.event_log")
-        client.raw_insert("pharos.event_log", COLUMNS, b"".join(part), _SETTINGS, ROW_FORMAT)
+        client.raw_insert("pharos.event_rows", COLUMNS, b"".join(part), _SETTINGS, ROW_FORMAT)
         names = ", ".join(COLUMNS)
         bodies.append((len(part), client.raw_query(f"SELECT {names} FROM pharos.event_log", fmt=form)))  # noqa: S608
     client.close()

@@ -193,12 +193,13 @@ async def test_retries_for_ever_while_clickhouse_is_away(bench: Bench) -> None:
 
 async def test_a_wrong_schema_stops_the_sink_and_empties_nothing(bench: Bench) -> None:
     client = bench.storage.client()
+    client.command("DROP VIEW pharos.event_rows_feed")  # it holds on to the columns
     for change in (
-        "ALTER TABLE pharos.event_log DROP COLUMN city",
-        "ALTER TABLE pharos.event_log ADD COLUMN city UUID AFTER region",
+        "ALTER TABLE pharos.event_rows DROP COLUMN city",
+        "ALTER TABLE pharos.event_rows ADD COLUMN city UUID AFTER region",
     ):
         client.command(change)
-        client.command("CREATE OR REPLACE TABLE pharos.event_probe AS pharos.event_log ENGINE = Null")
+        client.command("CREATE OR REPLACE TABLE pharos.event_probe AS pharos.event_rows ENGINE = Null")
         await send(bench.broker.bootstrap, bench.enriched, (row(number, city="Wien") for number in range(100)))
         sink = bench.sink(**SETTINGS)
         assert await asyncio.to_thread(sink.wait, 60) == 1

@@ -102,15 +102,20 @@ async def test_a_dead_sinks_lock_is_taken_away(storage: ClickHouse, monkeypatch:
         await one.close()
 
 
-async def test_the_table_has_the_contracts_columns_in_its_order(storage: ClickHouse) -> None:
+async def test_the_tables_have_the_contracts_columns_in_its_order(storage: ClickHouse) -> None:
     one = await connection(storage)
     try:
         await migrations.apply(one)
-        found = await one.query(
-            "SELECT name FROM system.columns WHERE database = 'pharos' AND table = 'event_log' "
-            "AND default_kind != 'MATERIALIZED'"  # they are never sent
-        )
-        assert tuple(name for (name,) in found.result_rows) == COLUMNS
+        kinds = {}
+        for table in ("event_log", "event_rows", "event_rows_feed", "event_probe"):
+            found = await one.query(
+                "SELECT name, type FROM system.columns WHERE database = 'pharos' AND table = {table:String} "
+                "AND default_kind != 'MATERIALIZED'",  # they are never sent
+                {"table": table},
+            )
+            assert tuple(name for name, _ in found.result_rows) == COLUMNS
+            kinds[table] = [kind.replace("LowCardinality(String)", "String") for _, kind in found.result_rows]
+        assert kinds["event_log"] == kinds["event_rows"] == kinds["event_rows_feed"] == kinds["event_probe"]
     finally:
         await one.close()
 

@@ -38,7 +38,7 @@ def test_clickhouse_understands_every_statement(file: Path, storage: ClickHouse)
 def test_a_site_lives_on_one_shard() -> None:
     """Otherwise copies of an event or touches of a person would lie on several, and each shard would answer in part."""
     text = (RIGHTS / "distributed.sql").read_text()
-    assert "Distributed('{cluster}', pharos, event_log, cityHash64(site))" in text
+    assert "Distributed('{cluster}', pharos, event_rows, cityHash64(site))" in text
 
 
 def test_conditions_name_the_site_and_bind_what_was_given() -> None:
@@ -201,5 +201,36 @@ async def test_a_repeated_insert_reaches_the_table_that_the_first_one_missed(fre
                 await clickhouse.insert(connection, body, f"token {table}")
             assert await count("event_log") == number
             assert await count(table) == before + 1
+    finally:
+        await connection.close()
+
+
+async def test_a_repeated_insert_adds_the_month_that_the_first_one_missed(fresh: ClickHouse) -> None:
+    connection = await clickhouse.connect(read({"PHAROS_SINK_CLICKHOUSE": fresh.url}))
+    october = b"".join(row(number, at_ms=NOVEMBER_MS - 40 * 86_400_000) for number in range(3))
+    november = b"".join(row(number) for number in range(3, 7))
+    try:
+        await clickhouse.insert(connection, october, "one token")  # as far as the first attempt came
+        for _ in range(2):
+            await clickhouse.insert(connection, october + november, "one token")
+        await clickhouse.insert(connection, october, "another token")
+        months = "SELECT toMonth(received_at) AS m, count() FROM pharos.event_log GROUP BY m ORDER BY m"
+        assert (await connection.query(months)).result_rows == [(10, 6), (11, 4)]
+    finally:
+        await connection.close()
+
+
+async def test_an_insert_that_no_view_hands_on_stops_the_sink_and_is_repeated_later(fresh: ClickHouse) -> None:
+    connection = await clickhouse.connect(read({"PHAROS_SINK_CLICKHOUSE": fresh.url}))
+    (view,) = (await connection.query("SHOW CREATE TABLE pharos.event_rows_feed")).result_rows[0]
+    body = b"".join(map(row, range(3)))
+    try:
+        await connection.command("DROP VIEW pharos.event_rows_feed")
+        with pytest.raises(clickhouse.Stop, match="event_rows_feed"):
+            await clickhouse.insert(connection, body, "a token")
+        await connection.command(view)
+        for _ in range(2):
+            await clickhouse.insert(connection, body, "a token")
+        assert (await connection.query("SELECT count() FROM pharos.event_log")).result_rows == [(3,)]
     finally:
         await connection.close()
