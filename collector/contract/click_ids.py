@@ -155,3 +155,6 @@ OWN: Final = "_pcl"
 
 PASSED_ON: Final = frozenset(network.name for network in NETWORKS if network.name != OWN) | {"gclsrc"}
 """Names, in lower case, that a link passes on. `gclsrc` (Google Ads: which kind of `gclid`) says nothing by itself."""
+
+KNOWN: Final = PASSED_ON | {OWN}
+"""All names that a link adds to its destination, in lower case."""

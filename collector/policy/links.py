@@ -6,8 +6,10 @@ before each redirect.
 
 import hmac
 import re
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import sha256
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -15,6 +17,9 @@ from collector.contract import click_ids
 from collector.policy.percent import decoded, encoded, name_of
 
 LONGEST_URL: Final = 4096
+
+
+_NO_NAMES: Final[frozenset[str]] = frozenset()
 
 
 class BadLinks(ValueError):
@@ -48,7 +53,7 @@ def wrong_with(url: str) -> str:
         return f"not a plain http or https URL (no userinfo, no space, no backslash, no control character): {url!r}"
     if found["port"] and not 0 < int(found["port"]) < 65536:
         return f"port out of range: {url!r}"
-    if any(pair.partition("=")[0] == click_ids.OWN for pair in _query_of(url).split("&")):
+    if click_ids.OWN in url and any(pair.partition("=")[0] == click_ids.OWN for pair in _query_of(url).split("&")):
         return f"the destination already carries a click id: take {click_ids.OWN} out of it"
     return ""
 
@@ -69,23 +74,52 @@ def host_of(url: str) -> str:
     return found["host"].lower() if found else ""
 
 
-def with_parameters(url: str, pairs: Iterable[tuple[str, str]]) -> str:
-    """Add parameters to a good destination, leaving its own path, query and fragment as they are, byte for byte.
+class Destination:
+    """A good destination, ready to have parameters added: its own path, query and fragment stay as they are."""
 
-    A parameter that the destination's own query holds already is not added again.
-    """
-    head, mark, fragment = url.partition("#")
-    query = head.partition("?")[2]
-    if query:
-        own = {unquote(pair.partition("=")[0]) for pair in query.split("&")}
-        pairs = [(name, text) for name, text in pairs if name not in own]
-    added = "&".join([f"{encoded(name)}={encoded(text)}" for name, text in pairs])
-    if added:
-        if "?" in head:
-            head += added if not query or query[-1] == "&" else "&" + added
+    __slots__ = ("_after", "_before", "_glue", "own")
+
+    def __init__(self, url: str, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        """Take the URL, and parameters that are always added, unless the URL's own query holds them."""
+        head, mark, fragment = url.partition("#")
+        path, asked, query = head.partition("?")
+        if asked:
+            glue = "" if not query or query[-1] == "&" else "&"
         else:
-            head += ("" if "/" in head.partition("://")[2] else "/") + "?" + added
-    return head + mark + fragment
+            glue = "?" if "/" in path.partition("://")[2] else "/?"
+        self.own: Final = _names(query)
+        """Names of the URL's own parameters: these are not added again."""
+        for name, text in pairs:
+            if name not in self.own:
+                head = f"{head}{glue}{encoded(name)}={encoded(text)}"
+                glue = "&"
+        self._before: Final = head
+        self._glue: Final = glue
+        self._after: Final = mark + fragment
+
+    def url(self, pairs: Iterable[tuple[str, str]] = ()) -> str:
+        """Return the URL with these parameters, too."""
+        parts = [self._before]
+        glue = self._glue
+        for name, text in pairs:
+            if name not in self.own:
+                parts += (glue, name if name in click_ids.KNOWN else encoded(name), "=", encoded(text))
+                glue = "&"
+        parts.append(self._after)
+        return "".join(parts)
+
+
+def _names(query: str) -> frozenset[str]:
+    """Return the names of a query's parameters, unescaped."""
+    if not query:
+        return _NO_NAMES
+    names = [pair.partition("=")[0] for pair in query.split("&")]
+    return frozenset([unquote(name) for name in names] if "%" in query else names)
+
+
+def with_parameters(url: str, pairs: Iterable[tuple[str, str]]) -> str:
+    """Add parameters to a good destination; see Destination."""
+    return Destination(url, pairs).url()
 
 
 def passed_on(query: str) -> tuple[tuple[str, str], ...]:
@@ -93,9 +127,12 @@ def passed_on(query: str) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
-        name = name_of(name)
-        if name.lower() in click_ids.PASSED_ON and 0 < len(text) <= 512:
-            found.setdefault(name, decoded(text))
+        if name not in click_ids.PASSED_ON:
+            name = name_of(name)
+            if name.lower() not in click_ids.PASSED_ON:
+                continue
+        if 0 < len(text) <= 512 and name not in found:
+            found[name] = decoded(text)
     return tuple(found.items())
 
 
@@ -115,25 +152,45 @@ def verify(query: str, keys: Iterable[bytes]) -> Target | None:
     `keys` are the present key and any earlier ones. A repeated `s`, `u` or `k` is refused; other parameters, which mail
     programs and ad platforms append, are not looked at.
     """
-    given: dict[str, str] = {}
+    given: list[str | None] = [None, None, None]
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
-        name = name_of(name)
-        if name in ("s", "u", "k"):
-            if name in given:
-                return None
-            given[name] = decoded(text)
-    if len(given) != 3:
+        at = _SIGNED.get(name, -1)
+        if at < 0 and (len(name) < 2 or (at := _SIGNED.get(name_of(name), -1)) < 0):
+            continue
+        if given[at] is not None:
+            return None
+        given[at] = decoded(text)
+    site, url, signature = given
+    if site is None or url is None or signature is None:
         return None
-    site, url, signature = given["s"], given["u"], given["k"].encode()
-    good = [hmac.compare_digest(signature, _signature(site, url, key).encode()) for key in keys]
-    return Target(site, url) if any(good) and not wrong_with(url) else None
+    good = False
+    for key in keys:
+        good |= hmac.compare_digest(signature.encode(), _signature(site, url, key).encode())
+    return Target(site, url) if good and not wrong_with(url) else None
+
+
+_SIGNED: Final = {"s": 0, "u": 1, "k": 2}
+_BLOCK_BYTES: Final = 64
+"""SHA-256's block."""
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 def _signature(site: str, url: str, key: bytes) -> str:
     """HMAC-SHA256 over site and destination, cut to 128 bits so that a QR code stays small; 22 characters."""
     signed = f"{site}\n{url}".encode("utf-8", "surrogatepass")
-    return urlsafe_b64encode(hmac.digest(key, signed, "sha256")[:16]).rstrip(b"=").decode()
+    inner, outer = _pads(key)
+    digest = sha256(outer + sha256(inner + signed).digest()).digest()
+    return b2a_base64(digest[:16], newline=False)[:22].translate(_URL_SAFE).decode("ascii")
+
+
+@lru_cache(maxsize=32)
+def _pads(key: bytes) -> tuple[bytes, bytes]:
+    """Return the two blocks that a key becomes in HMAC (RFC 2104). Costs a quarter of `hmac.digest`."""
+    block = (sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
+    return block.translate(_INNER), block.translate(_OUTER)
 
 
 def _query_of(url: str) -> str:

@@ -120,15 +120,17 @@ class Outcomes:
         """Fields that accepted events are stored without, by (site, field)."""
         self._ids: Final = ids
         self._sites_of_token: Final[dict[str, dict[str, Site]]] = _by_token(ruleset.sites)
-        self._utm: Final[dict[str, tuple[tuple[str, str], ...]]] = {}
+        self._destinations: Final[dict[str, links.Destination]] = {}
+        """Of the named links that were followed so far."""
         self._now_ms = 0
-        self._id_json = self._at_json = b""
+        self._id_time = self._id_json = self._at_json = b""
 
     def tick(self, now_ms: int) -> None:
         """Set the time of the requests that are decided next, in epoch milliseconds."""
         if now_ms != self._now_ms:
             self._now_ms = now_ms
-            self._id_json = b'{"v":%d,"id":"%012x7' % (HIT_VERSION, now_ms)
+            self._id_time = b"%012x7" % now_ms
+            self._id_json = b'{"v":%d,"id":"%b' % (HIT_VERSION, self._id_time)
             self._at_json = b'","at":%d' % now_ms
 
     def sent(self, client: Client, referer_json: bytes, cookies: Cookies, peer: str, forwarded: str) -> Sent:
@@ -291,11 +293,10 @@ class Outcomes:
         link = self.ruleset.links.get(code)
         if link is None:
             return self._refused(CLICK, Refusal.UNKNOWN_LINK, code, sent)
-        utm = self._utm.get(code)
-        if utm is None:
-            utm = self._utm[code] = link.utm
-        added = (*utm, *links.passed_on(query)) if query else utm
-        return self._click(link.site, link.to, added, code, sent, counts)
+        destination = self._destinations.get(code)
+        if destination is None:
+            destination = self._destinations[code] = links.Destination(link.to, link.utm)
+        return self._click(link.site, destination, links.passed_on(query) if query else (), code, sent, counts)
 
     def signed_click(self, query: str, sent: Sent, *, counts: bool) -> Outcome:
         """Decide a request for a link that carries its destination and a signature; `counts` as above."""
@@ -305,19 +306,25 @@ class Outcomes:
             return self._refused(CLICK, Refusal.BAD_SIGNATURE, named_site(query), sent)
         if site.redirect_hosts and links.host_of(target.url) not in site.redirect_hosts:
             return self._refused(CLICK, Refusal.BAD_SIGNATURE, target.site, sent)
-        return self._click(target.site, target.url, links.passed_on(query), "", sent, counts)
+        return self._click(target.site, links.Destination(target.url), links.passed_on(query), "", sent, counts)
 
     def _click(
-        self, site: str, url: str, added: tuple[tuple[str, str], ...], code: str, sent: Sent, counts: bool
+        self,
+        site: str,
+        destination: links.Destination,
+        added: tuple[tuple[str, str], ...],
+        code: str,
+        sent: Sent,
+        counts: bool,
     ) -> Outcome:
-        """Decide a click on a good link to `url`, with parameters to add. The redirect does not depend on the hit.
+        """Decide a click on a good link, with parameters to add. The redirect does not depend on the hit.
 
         A link takes no consent parameter: anyone may write one into a link. The click id is the hit's own id; a visitor
         who has refused gets none, for it would tie the click to the page.
         """
         outcome = Outcome(CLICK, "")
         if not counts:
-            outcome.location = links.with_parameters(url, added)
+            outcome.location = destination.url(added)
             return outcome
         verdict = self._verdict(outcome, "click", site, "", sent)
         visitor = self._visitor(sent, verdict)
@@ -326,17 +333,18 @@ class Outcomes:
         self._suppress(outcome, verdict, sent.cookies.visitor)
         if verdict.recorded:
             tail = self._ids.tail()
-            body = {"event": "click"}
+            text = b'{\\"event\\":\\"click'
             if code:
-                body["link_code"] = code
+                text += b'\\",\\"link_code\\":\\"' + code.encode()
             if verdict.consent != "refused":
-                hit_id = f"{self._now_ms:012x}7{tail.decode('ascii')}"
-                added = (*added, (click_ids.OWN, hit_id))
-                body["click_id"] = hit_id
-            body["url"] = outcome.location = links.with_parameters(url, added)
-            outcome.records.append(self._record(verdict, tail, _escaped(_json(body)), sent, visitor))
+                hit_id = self._id_time + tail
+                added = (*added, (click_ids.OWN, hit_id.decode("ascii")))
+                text += b'\\",\\"click_id\\":\\"' + hit_id
+            outcome.location = destination.url(added)
+            text = b"".join((text, b'\\",\\"url\\":\\"', _escaped(inner_json(outcome.location)), b'\\"}'))
+            outcome.records.append(self._record(verdict, tail, text, sent, visitor))
         else:
-            outcome.location = links.with_parameters(url, added)
+            outcome.location = destination.url(added)
         return outcome
 
     def sites_of(self, authorization: str) -> dict[str, Site]:

@@ -1,14 +1,33 @@
 """Links lead only where the operator listed or signed, for any text in them."""
 
+import hmac
+import os
+from base64 import urlsafe_b64encode
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.contract import click_ids
+from collector.contract import click_ids, decode
+from collector.policy.client import NO_CLIENT
+from collector.policy.cookies import NONE
+from collector.policy.ids import Ids
 from collector.policy.link_file import Link, parse
-from collector.policy.links import BadLinks, host_of, passed_on, sign, verify, with_parameters, wrong_with
+from collector.policy.links import (
+    BadLinks,
+    Destination,
+    _signature,
+    host_of,
+    passed_on,
+    sign,
+    verify,
+    with_parameters,
+    wrong_with,
+)
+from collector.policy.outcome import Outcomes, Sent
+from collector.policy.ruleset import Ruleset
 from collector.policy.sites import Site
 from tests.collector import scale
 
@@ -146,6 +165,33 @@ def test_a_redirect_never_leaves_its_destination(url: str, added: list[tuple[str
 
 
 @settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
+@given(destinations, pairs, pairs)
+def test_parameters_may_be_added_in_two_steps(
+    url: str, first: list[tuple[str, str]], second: list[tuple[str, str]]
+) -> None:
+    assert Destination(url, first).url(second) == with_parameters(url, [*first, *second])
+
+
+@settings(max_examples=scale.of(small=50, full=2_000), deadline=None)
+@given(destinations, st.sampled_from(["", "gclid=a%22b", "fbclid=%C3%BC+1&x=2"]), st.booleans())
+def test_a_click_is_stored_with_the_address_that_it_leads_to(url: str, query: str, named: bool) -> None:
+    links = {"one": Link(site="shop", to=url, source='a"b')}
+    outcomes = Outcomes(Ruleset({"shop": Site(consent="assumed")}, links=links, link_keys=(KEY,)), Ids(os.urandom))
+    outcomes.tick(1_795_334_400_000)
+    sent = Sent(NO_CLIENT, b"", NONE, "192.0.2.1")
+    if named:
+        outcome = outcomes.named_click("one", query, sent, counts=True)
+    else:
+        outcome = outcomes.signed_click(f"{sign('shop', url, KEY)}&{query}", sent, counts=True)
+    (record,) = outcome.records
+    hit = decode(record)
+    expected = {"event": "click", "click_id": hit.id, "url": outcome.location} | ({"link_code": "one"} if named else {})
+    assert msgspec.json.decode(hit.body) == expected
+    added = (*(links["one"].utm if named else ()), *passed_on(query), (click_ids.OWN, hit.id))
+    assert outcome.location == with_parameters(url, added)
+
+
+@settings(max_examples=scale.of(small=100, full=2_000), deadline=None)
 @given(destinations)
 def test_what_was_signed_leads_there(url: str) -> None:
     query = sign("shop", url, KEY)
@@ -179,9 +225,13 @@ def test_a_repeated_parameter_is_refused(repeated: str) -> None:
     assert verify(f"{repeated}&{query}", [KEY]) is None
 
 
-def test_even_a_signed_destination_is_checked_again() -> None:
-    from collector.policy.links import _signature
+@given(st.text(max_size=70), st.text(max_size=70), st.binary(max_size=130))
+def test_the_signature_is_an_hmac(site: str, url: str, key: bytes) -> None:
+    digest = hmac.digest(key, f"{site}\n{url}".encode("utf-8", "surrogatepass"), "sha256")
+    assert _signature(site, url, key) == urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
 
+
+def test_even_a_signed_destination_is_checked_again() -> None:
     url = "javascript:alert(1)"
     assert verify(f"s=shop&u={quote(url, safe='')}&k={_signature('shop', url, KEY)}", [KEY]) is None
 
