@@ -27,6 +27,7 @@ def show(report: frame.Report, console: Console) -> None:
             cells.append(f"{value}  ({row.ratio[figure]:.2f}x)" if figure in row.ratio else value)
         table.add_row(figure, *cells)
     console.print(table)
+    _show_bounds(report, console)
     floors = sorted({f"{row.name} / {row.floor}" for row in report.rows if row.floor})
     console.print(
         f"Medians of {max(1, report.options.rounds)} rounds in turn; in brackets: {', '.join(floors) or 'no ratios'}"
@@ -35,6 +36,20 @@ def show(report: frame.Report, console: Console) -> None:
         console.print(f"  skipped: {name}: {reason}", style="yellow", highlight=False)
     for name, value in {**report.facts, **report.machine}.items():
         console.print(f"  {name}: {value}", style="dim", highlight=False)
+
+
+def _show_bounds(report: frame.Report, console: Console) -> None:
+    """Print what is bounded: measured, bound and aim."""
+    table = Table("bounded", "measured", "bound", "aim", "", title_justify="left")
+    for row in report.rows:
+        for bound in row.bounds:
+            if (value := row.measured(bound)) is not None:
+                against = f" to {row.floor}" if bound.of_ratio else ""
+                verdict = "aim reached" if value <= bound.aim else "met" if value <= bound.most else "NOT met"
+                name = f"{row.name}: {bound.figure}{against}"
+                table.add_row(name, f"{value:.3g}", f"{bound.most:g}", f"{bound.aim:g}", verdict)
+    if table.row_count:
+        console.print(table)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,8 +67,17 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--miniature", action="store_true", help="a very short run that only tests the benchmark itself"
     )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="run this contestant and its floor; may be repeated (default: all)",
+    )
     given = parser.parse_args(argv)
-    options = frame.Options(rounds=0 if given.miniature else max(0, given.rounds), miniature=given.miniature)
+    options = frame.Options(
+        rounds=0 if given.miniature else max(0, given.rounds), miniature=given.miniature, only=tuple(given.only)
+    )
     news = Console(stderr=True)
     for part in frame.PARTS if "all" in given.part else given.part:
         try:
@@ -63,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
                     news.log(f"{part}: {'warm-up' if number == 0 else f'round {number}'}: {name}", highlight=False)
 
                 report = frame.run(part, options, tell)
-        except (frame.Unavailable, ModuleNotFoundError) as problem:
+        except (frame.Unavailable, frame.Unknown, ModuleNotFoundError) as problem:
             news.print(f"{part}: {problem}", style="red")
             return 2
         if given.json:

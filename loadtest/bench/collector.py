@@ -5,101 +5,87 @@ and `acks=all`. CPU is the server's process tree's own, until the last hit is in
 mix (loadtest/traffic/mix.py), 60,000 different ones, so that what is measured is the code and not a cache.
 """
 
-import hmac
 import itertools
 import os
-import re
 import tempfile
-from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import msgspec
 
 from loadtest.bench import broker, native, nginx, wrk
-from loadtest.bench.collector_process import SURFACE, Collector, collector, worker
-from loadtest.bench.frame import Bench, Contestant, Figures, Options
+from loadtest.bench.collector_process import collector, worker
+from loadtest.bench.collector_requests import DISTINCT, KINDS, LINK_KEY, TEN, Files
+from loadtest.bench.frame import Bench, Bound, Contestant, Figures, Options
 from loadtest.check.processes import Program, rss_bytes, wait_until
-from loadtest.traffic import mix
-from loadtest.traffic.request_template import Request
 
-DISTINCT: Final = 60_000
-LINK_KEY: Final = "key-of-signed-links"
-WARM: Final = 1.0
-"""Seconds of load before a round is measured."""
-
-
-def write_requests(folder: Path, options: Options) -> dict[str, Path]:
-    """Write what is sent, by name: pixels alone, and the mix."""
-    count = options.scaled(DISTINCT, 500)
-    sent = {
-        "pixel": mix.raw(1, SURFACE, count, shares={"pixel": 1}),
-        "post": mix.raw(1, SURFACE, count, shares={"tag": 1}, keep=_is_one_event),
-        "post of ten": _in_tens(mix.raw(1, SURFACE, count, shares={"tag": 1}, keep=_is_one_event)),
-        "named link": mix.raw(1, SURFACE, count, shares={"click": 1}),
-        "signed link": _signed(mix.raw(1, SURFACE, count, shares={"click": 1})),
-        "mix": mix.raw(1, SURFACE, count),
-    }
-    for name, requests in sent.items():
-        wrk.write(requests, folder / name)
-    return {name: folder / name for name in sent}
+WARM_S: Final = 1.0
+"""Load before a round is measured."""
+EVERYDAY_PER_S: Final = 2_000
+"""Requests a second of an everyday load."""
+HALF: Final = ("pixel", "mix")
+"""Kinds that are also sent at half of the collector's capacity."""
 
 
-def _is_one_event(request: Request) -> bool:
-    return request.target == "/e" and len(request.expected) == 1
+class Server(msgspec.Struct, frozen=True):
+    """A server that runs, warmed up."""
+
+    program: Program
+    port: int
+    settled: Callable[[], bool]
+    """Whether it has handed on all that it accepted."""
 
 
-def _in_tens(posts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a POST for every ten, with the head of the first and the events of all."""
-    waiting = iter(posts)
-    while ten := list(itertools.islice(waiting, 10)):
-        head = ten[0].partition(b"\r\n\r\n")[0]
-        events = [msgspec.json.decode(post.partition(b"\r\n\r\n")[2]) for post in ten]
-        body = msgspec.json.encode([event for sent in events for event in (sent if isinstance(sent, list) else [sent])])
-        head = re.sub(rb"(?i)(\r\ncontent-length: )[0-9]+", rb"\g<1>%d" % len(body), head)
-        yield head + b"\r\n\r\n" + body
-
-
-def _signed(clicks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the clicks as clicks on signed links, to ever another page, with the same click ids appended."""
-    for number, click in enumerate(clicks):
-        url = f"https://shop.example/landing?page={number}"
-        signature = hmac.digest(LINK_KEY.encode(), f"bench\n{url}".encode(), "sha256")[:16]
-        query = f"s=bench&u={quote(url, safe='')}&k={urlsafe_b64encode(signature).rstrip(b'=').decode()}&"
-        yield click.replace(b"/c/bench?", b"/c?" + query.encode(), 1)
-
-
-def _round(
-    server: Program, port: int, requests: Path, options: Options, pause_ms: int, settled: Callable[[], bool]
-) -> Figures:
+def _full(server: Server, requests: Path, options: Options, events: int) -> Figures:
+    """Send as much as the server takes; a request has `events` events."""
     os.sync()  # what others left to be written would be written now, on these two cores
-    before = server.cpu_s()
-    full = wrk.run(port, requests, options.scaled(5, 1))
-    wait_until(settled, "everything forwarded", 60)
-    cpu_s = server.cpu_s() - before
-    os.sync()
-    half = wrk.run(port, requests, options.scaled(4, 1), mean_pause_ms=pause_ms)
-    wait_until(settled, "everything forwarded", 60)
+    before = server.program.cpu_s()
+    sent = wrk.run(server.port, requests, options.scaled(4, 1))
+    wait_until(server.settled, "everything forwarded", 60)
+    cpu_us = (server.program.cpu_s() - before) * 1e6 / sent.hits
     return {
-        "cpu_us_per_request": cpu_s * 1e6 / full.hits,
-        "requests_per_s": full.hits / full.us * 1e6,
-        "p50_ms": full.p50_us / 1000,
-        "p99_ms": full.p99_us / 1000,
-        "p99_9_ms": full.p99_9_us / 1000,
-        "half_requests_per_s": half.hits / half.us * 1e6,
-        "half_p50_ms": half.p50_us / 1000,
-        "half_p99_ms": half.p99_us / 1000,
-        "half_p99_9_ms": half.p99_9_us / 1000,
-        "rss_mb": rss_bytes(worker(server.pid)) / 1e6,
+        "cpu_us_per_request": cpu_us,
+        "cpu_us_per_event": cpu_us / events,
+        "requests_per_s": sent.hits / sent.us * 1e6,
+        "p50_ms": sent.p50_us / 1000,
+        "p99_ms": sent.p99_us / 1000,
+        "p99_9_ms": sent.p99_9_us / 1000,
+    }
+
+
+def _half(server: Server, requests: Path, options: Options, pause_ms: int) -> Figures:
+    """Send half of what the collector takes."""
+    os.sync()
+    sent = wrk.run(server.port, requests, options.scaled(4, 1), mean_pause_ms=pause_ms)
+    wait_until(server.settled, "everything forwarded", 60)
+    return {
+        "half_requests_per_s": sent.hits / sent.us * 1e6,
+        "half_p50_ms": sent.p50_us / 1000,
+        "half_p99_ms": sent.p99_us / 1000,
+        "half_p99_9_ms": sent.p99_9_us / 1000,
+    }
+
+
+def _everyday(server: Server, requests: Path, options: Options) -> Figures:
+    """Send EVERYDAY_PER_S."""
+    os.sync()
+    before = server.program.cpu_s()
+    pause_ms = round(wrk.CONNECTIONS / EVERYDAY_PER_S * 1000)
+    sent = wrk.run(server.port, requests, options.scaled(6, 1), mean_pause_ms=pause_ms)
+    wait_until(server.settled, "everything forwarded", 60)
+    return {
+        "cpu_us_per_request": (server.program.cpu_s() - before) * 1e6 / sent.hits,
+        "requests_per_s": sent.hits / sent.us * 1e6,
+        "p50_ms": sent.p50_us / 1000,
+        "p99_ms": sent.p99_us / 1000,
     }
 
 
 @contextmanager
-def _with_broker(folder: Path, code: Path, requests: Path) -> Iterator[Collector]:
-    """Run a new broker and the collector whose packages are in `code`, warmed up.
+def _collector(folder: Path, code: Path, requests: Path) -> Iterator[Server]:
+    """Run a new broker and the collector whose packages are in `code`.
 
     A new one, since this broker keeps all in memory: with a gigabyte in it, it alone makes every p99 on its core five
     times as long, nginx's too.
@@ -109,71 +95,134 @@ def _with_broker(folder: Path, code: Path, requests: Path) -> Iterator[Collector
         broker.broker(folder) as kafka,
         collector(folder / "collector", code, kafka, {"PHAROS_COLLECTOR_LINK_KEY": LINK_KEY}) as running,
     ):
-        wrk.run(running.port, requests, WARM)
+        wrk.run(running.port, requests, WARM_S)
         wait_until(running.settled, "everything forwarded", 60)
-        yield running
+        yield Server(running.program, running.port, running.settled)
+
+
+class Rounds:
+    """Makes the rounds of the contestants. In miniature those of the same code share one collector."""
+
+    def __init__(self, folder: Path, floor: Server, compiled: Path, options: Options, stack: ExitStack) -> None:
+        """`floor` is nginx; `compiled` has the compiled packages; `stack` ends what is shared."""
+        self._folder: Final = folder
+        self._floor: Final = floor
+        self._compiled: Final = compiled
+        self._options: Final = options
+        self._stack: Final = stack
+        self._files: Final = Files(folder, options.scaled(DISTINCT, 500))
+        self._numbers: Final = itertools.count()
+        self._shared: Final[dict[Path, Server]] = {}
+        self.pauses_ms: Final[dict[str, int]] = {}
+        """Of each connection, by kind: at half of the collector's capacity, the same for all contestants."""
+
+    @contextmanager
+    def _running(self, code: Path, kind: str) -> Iterator[Server]:
+        new = _collector(self._folder / f"round-{next(self._numbers)}", code, self._files.path(kind))
+        if not self._options.miniature:
+            with new as server:
+                yield server
+            return
+        if code not in self._shared:
+            self._shared[code] = self._stack.enter_context(new)
+        yield self._shared[code]
+
+    def _pause_ms(self, kind: str) -> int:
+        """Return the pause at half of the compiled collector's capacity, which is found once; in miniature a guess."""
+        if self._options.miniature:
+            return 10
+        if kind not in self.pauses_ms:
+            with self._running(self._compiled, kind) as server:
+                sent = wrk.run(server.port, self._files.path(kind), 3)
+            per_s = sent.hits / sent.us * 1e6
+            self.pauses_ms[kind] = max(1, round(wrk.CONNECTIONS / (per_s / 2) * 1000))
+        return self.pauses_ms[kind]
+
+    def _one(self, server: Server, kind: str) -> Figures:
+        path = self._files.path(kind)
+        figures = dict(_full(server, path, self._options, TEN if kind == "post of ten" else 1))
+        if kind in HALF:
+            figures |= _half(server, path, self._options, self._pause_ms(kind))
+        if server is not self._floor:
+            figures["rss_mb"] = rss_bytes(worker(server.program.pid)) / 1e6
+        return figures
+
+    def collector(self, kind: str, code: Path | None = None) -> Callable[[], Figures]:
+        """Return the round of a collector, compiled unless `code` says where others are."""
+
+        def one_round() -> Figures:
+            if kind in HALF:
+                self._pause_ms(kind)  # by a collector of its own
+            with self._running(code or self._compiled, kind) as server:
+                return self._one(server, kind)
+
+        return one_round
+
+    def floor(self, kind: str) -> Callable[[], Figures]:
+        """Return nginx's round."""
+
+        def one_round() -> Figures:
+            wrk.run(self._floor.port, self._files.path(kind), WARM_S)
+            return self._one(self._floor, kind)
+
+        return one_round
+
+    def everyday(self) -> Callable[[], Figures]:
+        """Return the collector's round of pixels at an everyday rate."""
+
+        def one_round() -> Figures:
+            with self._running(self._compiled, "pixel") as server:
+                return _everyday(server, self._files.path("pixel"), self._options)
+
+        return one_round
+
+    def everyday_floor(self) -> Callable[[], Figures]:
+        """Return nginx's."""
+        return lambda: _everyday(self._floor, self._files.path("pixel"), self._options)
+
+
+def _bounds(kind: str) -> tuple[Bound, ...]:
+    match kind:
+        case "pixel":
+            return (Bound("cpu_us_per_request", 1.5, 1.2),)
+        case "post" | "named link" | "signed link":
+            return (Bound("cpu_us_per_request", 1.9, 1.4),)
+        case "post of ten":
+            return (Bound("cpu_us_per_event", 0.6, 0.4),)
+        case _:
+            return (Bound("half_p99_ms", 2, 1.5), Bound("rss_mb", 120, 80, of_ratio=False))
+
+
+def _contestants(rounds: Rounds) -> Iterator[Contestant]:
+    for kind in KINDS:
+        if kind == "post of ten":  # an event of ten is compared with a pixel
+            yield Contestant(kind, rounds.collector(kind), "pixel", _bounds(kind))
+            continue
+        yield Contestant(f"nginx {kind}", rounds.floor(kind))
+        yield Contestant(kind, rounds.collector(kind), f"nginx {kind}", _bounds(kind))
+        if kind == "pixel":
+            yield Contestant("pixel, interpreted", rounds.collector(kind, native.ROOT), f"nginx {kind}")
+    name = f"pixel at {EVERYDAY_PER_S:,}/s"
+    yield Contestant(f"nginx {name}", rounds.everyday_floor())
+    yield Contestant(name, rounds.everyday(), f"nginx {name}", (Bound("cpu_us_per_request", 2.5, 1.8),))
 
 
 @contextmanager
 def prepare(options: Options) -> Iterator[Bench]:
-    """Start nginx, find half of the collector's capacity; each round of a collector has a broker of its own.
-
-    In miniature all contestants of the same code share one collector, and the half load is a guess.
-    """
+    """Start nginx and compile the collector; each round of a collector has a broker of its own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        sent = write_requests(folder, options)
-        server, nginx_port = stack.enter_context(nginx.nginx(folder))
-        compiled = native.compiled(folder / "native")
-        numbers = itertools.count()
-        pauses_ms: dict[str, int] = dict.fromkeys(sent, 10)
-        shared: dict[Path, Collector] = {}
-
-        @contextmanager
-        def running(code: Path, name: str) -> Iterator[Collector]:
-            new = _with_broker(folder / f"round-{next(numbers)}", code, sent[name])
-            if not options.miniature:
-                with new as one:
-                    yield one
-                return
-            if code not in shared:
-                shared[code] = stack.enter_context(new)
-            yield shared[code]
-
-        def measured(code: Path, name: str) -> Callable[[], Figures]:
-            def one_round() -> Figures:
-                with running(code, name) as one:
-                    return _round(one.program, one.port, sent[name], options, pauses_ms[name], one.settled)
-
-            return one_round
-
-        def floor(name: str) -> Callable[[], Figures]:
-            return lambda: _round(server, nginx_port, sent[name], options, pauses_ms[name], lambda: True)
-
-        # Half of the collector's capacity, as pauses between the requests of each connection, the same for all.
-        for name in () if options.miniature else sent:
-            with running(compiled, name) as one:
-                capacity = wrk.run(one.port, sent[name], 3)
-            pauses_ms[name] = max(1, round(wrk.CONNECTIONS / (capacity.hits / capacity.us * 1e6 / 2) * 1000))
+        program, port = stack.enter_context(nginx.nginx(folder))
+        floor = Server(program, port, lambda: True)
+        rounds = Rounds(folder, floor, native.compiled(folder / "native"), options, stack)
         yield Bench(
             title="A request: nginx with its log, and the collector doing everything",
-            contestants=(
-                Contestant("nginx pixel", floor("pixel")),
-                Contestant("pixel", measured(compiled, "pixel"), floor="nginx pixel"),
-                Contestant("pixel, interpreted", measured(native.ROOT, "pixel"), floor="nginx pixel"),
-                *itertools.chain.from_iterable(
-                    (
-                        Contestant(f"nginx {name}", floor(name)),
-                        Contestant(name, measured(compiled, name), f"nginx {name}"),
-                    )
-                    for name in sent
-                    if name != "pixel"
-                ),
-            ),
+            contestants=tuple(_contestants(rounds)),
+            warms_up=True,
             facts={
                 "nginx": nginx.version(),
                 "client": f"wrk, {wrk.CONNECTIONS} connections, {options.scaled(DISTINCT, 500):,} different requests",
-                "half load": f"mean pauses between the requests of a connection, ms: {pauses_ms}",
+                "half load": "of the collector's capacity, by pauses of wrk's connections, the same for nginx",
                 "broker": f"{broker.name()}, a new one each round",
                 "collector": "compiled (deploy.native), 1 worker, fsync interval 100 ms, lz4, acks=all",
             },

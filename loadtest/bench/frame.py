@@ -19,9 +19,11 @@ A part is a module `loadtest/bench/NAME.py` with one function; PARTS has its nam
   not installed.
 - A contestant's `round` does one round and returns its Figures: numbers by name, the unit in the name
   ("cpu_us_per_hit", "hits_per_s", "rss_peak_mb"). Each round returns the same names.
-- The frame runs one unrecorded warm-up of each, then ours, floor, ours, floor, ... for `options.rounds` rounds, so that
-  noise of the machine meets all alike. Each figure gets its median, and its ratio to the same figure of the contestant
-  named in `floor`, as the median of the ratios round by round.
+- The frame runs one unrecorded warm-up of each, unless `Bench.warms_up`: then each round does that itself. Then ours,
+  floor, ours, floor, ... for `options.rounds` rounds, so that noise of the machine meets all alike. Each figure gets
+  its median, and its ratio to the same figure of the contestant named in `floor`: the median of the rounds' ratios.
+- `options.only` names the contestants that run; their floors run too.
+- A contestant's `bounds` are printed next to what was measured. No bound ends a run: a benchmark measures.
 - CPU time comes from the operating system (`Program.cpu_s` before and after), never from a wall clock.
 - `options.miniature` asks for the smallest round that still shows the form (well under two seconds for the part):
   the tests run it, so that a benchmark cannot rot. `options.scaled(full, small)` chooses.
@@ -51,6 +53,10 @@ class Unavailable(RuntimeError):
     """A program that the part needs is missing; the message names it and how to get it."""
 
 
+class Unknown(ValueError):
+    """No contestant has the name that was asked for."""
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asked for."""
 
@@ -58,10 +64,23 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Recorded rounds of each contestant; 0, in miniature, records the warm-up."""
     miniature: bool = False
     """The smallest run that still has the form."""
+    only: tuple[str, ...] = ()
+    """Names of the contestants that run, with their floors; empty: all."""
 
     def scaled(self, full: Number, small: Number) -> Number:
         """Return `small` in miniature, else `full`."""
         return small if self.miniature else full
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """What a figure should be at most."""
+
+    figure: str
+    most: float
+    aim: float
+    """What it should rather be."""
+    of_ratio: bool = True
+    """The bound is on the ratio to the floor; False: on the figure itself."""
 
 
 class Contestant(msgspec.Struct, frozen=True):
@@ -72,6 +91,7 @@ class Contestant(msgspec.Struct, frozen=True):
     """Does one round; the same names every time."""
     floor: str = ""
     """Name of the contestant it is compared with; empty: it is a floor itself."""
+    bounds: Sequence[Bound] = ()
 
 
 class Bench(msgspec.Struct, frozen=True):
@@ -83,6 +103,8 @@ class Bench(msgspec.Struct, frozen=True):
     """What else the reader must know: versions of programs, sizes, settings."""
     skipped: Mapping[str, str] = {}
     """Contestants that cannot take part here, each with the reason."""
+    warms_up: bool = False
+    """Each round warms its own contestant up: no round is left unrecorded."""
 
 
 class Part(Protocol):
@@ -101,6 +123,11 @@ class Row(msgspec.Struct, frozen=True):
     ratio: dict[str, float]
     """Of this contestant to its floor, each figure: the median of the rounds' ratios; empty without a floor."""
     rounds: list[dict[str, float]]
+    bounds: Sequence[Bound] = ()
+
+    def measured(self, bound: Bound) -> float | None:
+        """Return what a bound is compared with; None if it was not measured."""
+        return (self.ratio if bound.of_ratio else self.median).get(bound.figure)
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -124,20 +151,39 @@ def ratios(ours: Sequence[Figures], floor: Sequence[Figures]) -> dict[str, float
     }
 
 
+def chosen(part: str, bench: Bench, only: Sequence[str]) -> list[Contestant]:
+    """Return the contestants that `only` names, with their floors, in the bench's order; all if it names none.
+
+    Raises:
+        ValueError: two contestants of one name, or an unknown floor.
+        Unknown: no contestant has a name in `only`.
+    """
+    by_name = {contestant.name: contestant for contestant in bench.contestants}
+    if len(by_name) != len(bench.contestants):
+        raise ValueError(f"{part}: two contestants have one name: {[c.name for c in bench.contestants]}")
+    if unknown := [c.floor for c in bench.contestants if c.floor and c.floor not in by_name]:
+        raise ValueError(f"{part}: unknown floor: {unknown}")
+    if unknown := [name for name in only if name not in by_name]:
+        raise Unknown(f"{part}: no contestant called {', '.join(unknown)}; there are: {', '.join(by_name)}")
+    waiting, taken = list(only or by_name), set()
+    while waiting:
+        name = waiting.pop()
+        taken.add(name)
+        if (floor := by_name[name].floor) and floor not in taken:
+            waiting.append(floor)
+    return [contestant for contestant in bench.contestants if contestant.name in taken]
+
+
 def take_turns(part: str, bench: Bench, options: Options, on_round: Callable[[int, str], None]) -> Report:
     """Run the rounds and return the report; `on_round` is called before each (0 is the warm-up).
 
     Raises:
-        ValueError: two contestants of one name, an unknown floor, or figures that change their names.
+        ValueError: as `chosen`, or figures that change their names.
     """
-    names = [contestant.name for contestant in bench.contestants]
-    if len(set(names)) != len(names):
-        raise ValueError(f"{part}: two contestants have one name: {names}")
-    if unknown := [c.floor for c in bench.contestants if c.floor and c.floor not in names]:
-        raise ValueError(f"{part}: unknown floor: {unknown}")
-    seen: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for number in range(options.rounds + 1):
-        for contestant in bench.contestants:
+    contestants = chosen(part, bench, options.only)
+    seen: dict[str, list[dict[str, float]]] = {contestant.name: [] for contestant in contestants}
+    for number in range(1 if bench.warms_up and options.rounds else 0, options.rounds + 1):
+        for contestant in contestants:
             on_round(number, contestant.name)
             figures = dict(contestant.round())
             rounds = seen[contestant.name]
@@ -153,8 +199,9 @@ def take_turns(part: str, bench: Bench, options: Options, on_round: Callable[[in
             median={figure: statistics.median(r[figure] for r in seen[c.name]) for figure in seen[c.name][0]},
             ratio=ratios(seen[c.name], seen[c.floor]) if c.floor else {},
             rounds=seen[c.name],
+            bounds=c.bounds,
         )
-        for c in bench.contestants
+        for c in contestants
     ]
     return Report(part, bench.title, machine.facts(), dict(bench.facts), options, rows, dict(bench.skipped))
 
