@@ -91,7 +91,7 @@ class Contestant(msgspec.Struct, frozen=True):
     """Does one round; the same names every time."""
     floor: str = ""
     """Name of the contestant it is compared with; empty: it is a floor itself."""
-    bounds: Sequence[Bound] = ()
+    bounds: tuple[Bound, ...] = ()
 
 
 class Bench(msgspec.Struct, frozen=True):
@@ -123,7 +123,7 @@ class Row(msgspec.Struct, frozen=True):
     ratio: dict[str, float]
     """Of this contestant to its floor, each figure: the median of the rounds' ratios; empty without a floor."""
     rounds: list[dict[str, float]]
-    bounds: Sequence[Bound] = ()
+    bounds: tuple[Bound, ...] = ()
 
     def measured(self, bound: Bound) -> float | None:
         """Return what a bound is compared with; None if it was not measured."""

@@ -49,6 +49,39 @@ def test_the_form_is_checked() -> None:
         frame.load("nonsense")
 
 
+def test_some_contestants_run_alone_with_their_floors() -> None:
+    bench = frame.Bench(
+        "t",
+        (
+            frame.Contestant("floor", counting([2], [], "floor")),
+            frame.Contestant("other", counting([], [], "other"), floor="floor"),
+            frame.Contestant("ours", counting([3], [], "ours"), floor="floor", bounds=(frame.Bound("cpu_us", 2, 1.2),)),
+        ),
+        warms_up=True,
+    )
+    report = frame.take_turns("t", bench, frame.Options(rounds=1, only=("ours",)), lambda number, name: None)
+    assert [row.name for row in report.rows] == ["floor", "ours"]
+    assert [report.rows[1].measured(bound) for bound in report.rows[1].bounds] == [1.5]
+    with pytest.raises(frame.Unknown, match="no contestant called nobody; there are: floor, other, ours"):
+        frame.chosen("t", bench, ("nobody",))
+
+
+def test_kept_code_is_used_only_if_it_is_todays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "ROOT", tmp_path / "today")
+    monkeypatch.setenv(native.KEPT, str(tmp_path / "kept"))
+    for folder in ("today", "kept"):
+        (tmp_path / folder / "sink").mkdir(parents=True)
+        (tmp_path / folder / "sink" / "one.py").write_text("A = 1\n")
+    assert native.compiled(tmp_path / "new") == tmp_path / "kept"
+    (tmp_path / "today" / "sink" / "one.py").write_text("A = 2\n")
+    with pytest.raises(frame.Unavailable, match=r"other sources.*one\.py"):
+        native.compiled(tmp_path / "new")
+    (tmp_path / "kept" / "sink" / "one.py").unlink()
+    with pytest.raises(frame.Unavailable, match="no sources"):
+        (tmp_path / "kept" / "sink" / "two.so").touch()
+        native.compiled(tmp_path / "new")
+
+
 def test_the_machine_is_named_without_its_host() -> None:
     facts = machine.facts()
     assert {"cpu", "cores", "kernel", "python"} <= facts.keys()
