@@ -62,7 +62,7 @@ KINDS: Final[dict[str, Callable[[int], Iterator[bytes]]]] = {
     "signed link": lambda count: _signed(_of("click", count)),
     "mix": lambda count: mix.raw(1, SURFACE, count),
 }
-"""By name: what yields so many requests."""
+"""By name: what yields a given number of requests."""
 
 
 class Files:

@@ -182,6 +182,6 @@ def test_every_limit_that_can_be_changed_has_a_lower_bound() -> None:
 
 
 def test_the_sink_may_insert_and_the_analyst_may_not() -> None:
-    assert "GRANT INSERT ON pharos.event_log" in grants("pharos_sink")
+    assert "GRANT INSERT ON pharos.event_rows" in grants("pharos_sink")
     assert not any(word in one for one in grants("pharos_sink") for word in ("ALTER", "DROP", "CREATE"))
     assert [one for one in grants("pharos_analyst") if one.startswith("GRANT")] == ["GRANT SELECT ON pharos.*"]
