@@ -11,7 +11,7 @@ REPORT ?= var/load.html
 
 LOCK := -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: load chaos help setup run test unit check fmt lock bench demo native tag report
+.PHONY: load chaos help setup run test unit check fmt lock bench demo native tag report clean-data
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ unit: setup  ## Run the tests that need no process and no network: seconds (PYTE
 load: $(VENV)/.runs  ## Send traffic to what `make run` started (or start it), audit every hit, write REPORT
 	@mkdir -p $(dir $(REPORT))
 	@$(BIN)/python -m loadtest run --here --html $(REPORT) $(ARGS)
+
+clean-data: $(VENV)/.runs  ## Delete what `make run` has stored, to start over; sites, links and keys stay
+	@$(BIN)/python -m deploy.local.clean
 
 demo: $(VENV)/.runs  ## Send a month of example shop traffic, then compare the attribution models
 	@$(BIN)/python -m loadtest demo $(ARGS)

@@ -42,7 +42,7 @@ def _shared(shape: bool = True, rate: bool = True) -> argparse.ArgumentParser:
         metavar="URL",
         help="admin port of a stage; may be repeated (default: the local ones)",
     )
-    to.add_argument("--site", default="demo", help="key of the site (default %(default)s)")
+    to.add_argument("--site", default="", help="key of the site (default: load on `make run`, else demo)")
     to.add_argument("--page-origin", default="http://localhost:8088", help="origin of the pages (default %(default)s)")
     to.add_argument("--token", default="", help="the site's token for /v1/events; without it server hits are tag hits")
     to.add_argument("--link", default="", help="a code of the links file; without it clicks are page views")
@@ -170,7 +170,7 @@ def settings_of(given: argparse.Namespace, system: local_system.System) -> runni
         url=system.url,
         target=target,
         surface=profiles.Surface(
-            site=given.site,
+            site=given.site or system.site or "demo",
             host=f"{target.host}:{target.port}",
             page_origin=given.page_origin,
             token=given.token or system.token,

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from deploy.local import live_routes, page, ports, programs, report_page, settings
+from deploy.local import first_start, live_routes, page, ports, programs, report_page, settings
 from deploy.local.programs import Place
 from deploy.local.runner import NotReady, Runner, Unusable
 from deploy.local.terminal import foreground
@@ -60,16 +59,11 @@ def prepare(chosen: settings.Settings) -> Place:
         if port in found.values():
             raise Unusable(f"port {port} is given twice ({settings.variable(name)})")
         found[name] = port or ports.find(host, found.values())
-    _make_link_key(folder / programs.LINK_KEY_FILE)
-    return Place(chosen, folder, found)
-
-
-def _make_link_key(path: Path) -> None:
-    """Make the key that signs links, unless there is one; links from before a restart stay valid."""
-    with contextlib.suppress(FileExistsError):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "w") as opened:
-            opened.write(secrets.token_hex(32) + "\n")
+    place = Place(chosen, folder, found)
+    first_start.make_key(folder)
+    if not chosen.sites:
+        first_start.make_files(folder, place.url("page_port"))
+    return place
 
 
 def _banner(place: Place) -> str:
@@ -79,11 +73,13 @@ def _banner(place: Place) -> str:
             "",
             f"  Report      {place.url('page_port')}/report",
             f"  Demo page   {place.url('page_port')}/",
+            f"  Tag         {page.snippet(place)}",
             f"  Pixel       {place.url('collector_port')}/p.gif?s=demo",
-            f"  HTML        {page.snippet(place)}",
+            *((f"  Link        {link}",) if (link := page.link_url(place)) else ()),
             f"  Try         {page.pixel_curl(place)}",
             f"  Then        {page.sql_curl(place)}",
             f"  Metrics     {'  '.join(metrics.values())}",
+            f"  Sites       {place.sites}",
             f"  Data, logs  {place.folder}",
             "",
         ]

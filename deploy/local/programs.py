@@ -8,11 +8,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from deploy.local import first_start
 from deploy.local.settings import Settings
 
 HOST: Final = "127.0.0.1"
-LINK_KEY_FILE: Final = "link_key"
-"""Where the key that signs links is, in the data folder."""
 
 
 class Program(msgspec.Struct, frozen=True):
@@ -65,6 +64,11 @@ class Place(msgspec.Struct, frozen=True):
         host = "localhost" if self.settings.host in (HOST, "0.0.0.0", "::") else self.settings.host  # noqa: S104
         return f"http://{host}:{self.ports[port]}"
 
+    @property
+    def sites(self) -> Path:
+        """Path of `sites.toml`."""
+        return Path(self.settings.sites).resolve() if self.settings.sites else self.folder / first_start.SITES
+
     def metrics(self) -> dict[str, str]:
         """Return the metrics' URL of each stage."""
         return {
@@ -106,19 +110,21 @@ def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
             "PHAROS_SINK_SESSION_TIMEOUT_MS": "2000",
         }
     if "PHAROS_COLLECTOR_LINK_KEY" not in environ:
-        open_to_choice["PHAROS_COLLECTOR_LINK_KEY_FILE"] = str(place.folder / LINK_KEY_FILE)
+        open_to_choice["PHAROS_COLLECTOR_LINK_KEY_FILE"] = str(place.folder / first_start.LINK_KEY)
+    if not settings.sites:
+        open_to_choice["PHAROS_COLLECTOR_LINKS"] = str(place.folder / first_start.LINKS)
     env = {name: value for name, value in open_to_choice.items() if name not in environ}
     collector = {
         "PHAROS_COLLECTOR_KAFKA": place.kafka,
         "PHAROS_COLLECTOR_HOST": settings.host,
         "PHAROS_COLLECTOR_PORT": str(place.ports["collector_port"]),
         "PHAROS_COLLECTOR_ADMIN_PORT": str(place.ports["collector_admin_port"]),
-        "PHAROS_COLLECTOR_SITES": str(Path(settings.sites).resolve()),
+        "PHAROS_COLLECTOR_SITES": str(place.sites),
         "PHAROS_COLLECTOR_SPOOL_DIR": str(place.folder / "spool"),
     }
     enricher = {
         "PHAROS_ENRICHER_KAFKA": place.kafka,
-        "PHAROS_ENRICHER_SITES": str(Path(settings.sites).resolve()),
+        "PHAROS_ENRICHER_SITES": str(place.sites),
         "PHAROS_ENRICHER_ADMIN_PORT": str(place.ports["enricher_admin_port"]),
     }
     sink = {

@@ -9,8 +9,6 @@ import msgspec
 from stage import settings
 from stage.settings import Port, SettingError, load
 
-_HERE: Final = Path(__file__).parent
-
 OURS: Final = {
     "PHAROS_COLLECTOR_KAFKA": "PHAROS_LOCAL_KAFKA",
     "PHAROS_ENRICHER_KAFKA": "PHAROS_LOCAL_KAFKA",
@@ -34,7 +32,7 @@ class Settings(settings.Settings, frozen=True, kw_only=True, forbid_unknown_fiel
     PREFIX: ClassVar[str] = "PHAROS_LOCAL_"
 
     dir: str = "var"
-    """Folder of all data: spool, ClickHouse, logs, link key. The next start continues with it."""
+    """Folder of all data, and of keys, token, sites and links. The next start continues with it."""
     host: str = "127.0.0.1"
     """Address of the collector and the demo page; everything else listens on 127.0.0.1."""
     kafka: str = ""
@@ -45,8 +43,8 @@ class Settings(settings.Settings, frozen=True, kw_only=True, forbid_unknown_fiel
     """Password of the embedded ClickHouse's user `default`; empty: none, and only this machine may connect."""
     analyst_password: str = ""
     """Password of its read-only user `analyst`; empty: none, and only this machine may connect."""
-    sites: str = str(_HERE / "sites.toml")
-    """Path of `sites.toml`."""
+    sites: str = ""
+    """Path of `sites.toml`; empty: the folder's own, made at the first start with the sites `demo` and `load`."""
     partitions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
     """Partitions per topic."""
     spool_keep_s: Annotated[int, msgspec.Meta(ge=0)] = 3600
@@ -90,6 +88,6 @@ def read(environ: Mapping[str, str]) -> Settings:
         if name in environ:
             raise SettingError(f"{name}: `make run` sets this one; set {instead} instead")
     chosen = load(Settings, environ)
-    if not Path(chosen.sites).is_file():
+    if chosen.sites and not Path(chosen.sites).is_file():
         raise SettingError(f"{variable('sites')}: there is no file {chosen.sites}")
     return chosen

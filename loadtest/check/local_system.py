@@ -5,6 +5,7 @@ One of our own runs `python -m deploy.local` on free ports with a site, a token 
 
 import os
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,14 +37,36 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     """Data and logs of a system that was started for this run."""
     token: str = ""
     link: str = ""
+    site: str = ""
+    """Key of the site for the load; empty: the usual one."""
+    files: str = ""
+    """Folder with the `sites.toml` and `links.toml` that `make run` made for itself; empty: none, or unknown."""
 
 
-def running() -> System | None:
-    """Return the system of `make run`, when its three stages are ready on their usual ports."""
+def running(environ: Mapping[str, str] = os.environ) -> System | None:
+    """Return the system of `make run`, when its three stages are ready on their usual ports.
+
+    Its own site for the load, and its token, are those of its folder: PHAROS_LOCAL_DIR, or `var`.
+    """
     admins = tuple(f"http://127.0.0.1:{port}" for port in (9100, 9101, 9102))
     if not all(answers(f"{admin}/readyz") for admin in admins):
         return None
-    return System(url="http://127.0.0.1:8080", clickhouse="http://127.0.0.1:8123", admins=admins)
+    found = System(url="http://127.0.0.1:8080", clickhouse="http://127.0.0.1:8123", admins=admins)
+    return with_files(found, Path(environ.get("PHAROS_LOCAL_DIR", "var")))
+
+
+def with_files(system: System, folder: Path) -> System:
+    """Return the system with the token and the site for the load that are in a folder of `make run`."""
+    try:
+        token = (folder / "token").read_text().strip()
+        sites = tomllib.loads((folder / "sites.toml").read_text())["sites"]
+        own = "load" if "load" in sites else ""
+        has_link = own and LINK in tomllib.loads((folder / "links.toml").read_text())["links"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return system
+    return msgspec.structs.replace(
+        system, token=token, site=own, link=LINK if has_link else "", files=str(folder.resolve())
+    )
 
 
 @contextmanager

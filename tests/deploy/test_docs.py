@@ -13,7 +13,7 @@ BIN = Path(sys.executable).parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
-_TARGET = re.compile(r"(?:`|^)make ([a-z]+)\b", re.MULTILINE)
+_TARGET = re.compile(r"(?:`|^)make ([a-z-]+)\b", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

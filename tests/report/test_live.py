@@ -112,3 +112,25 @@ async def test_a_wrong_site_key_is_seen_fixed_and_the_events_arrive(system: Loca
 async def _stored(system: Local) -> bool:
     async with aiohttp.ClientSession() as http:
         return await system.events(http) > 0
+
+
+async def test_the_demo_page_shows_its_own_hits_as_they_become_rows(system: Local, browser: Browser) -> None:
+    page = await browser.new_page(viewport={"width": 1100, "height": 900})
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    await page.goto(f"http://localhost:{system.env['PHAROS_LOCAL_PAGE_PORT']}/?utm_source=newsletter&utm_medium=email")
+    await page.get_by_role("button", name="Buy a mug").click()
+    sale = page.locator('#hits tr[data-event="purchase"]')
+    await expect(sale).to_contain_text("a row after", timeout=ARRIVAL_MS)
+    await expect(sale).to_contain_text("19.9 EUR")
+    await expect(page.locator('#hits tr[data-event="pageview"]')).to_contain_text("Email", timeout=ARRIVAL_MS)
+    await page.get_by_role("link", name="a named link").click()
+    await page.wait_for_url("**/?utm_source=youtube&utm_medium=video&utm_campaign=launch&_pcl=*")
+    await expect(page.locator('#hits tr[data-event="pageview"]').first).to_contain_text("youtube", timeout=ARRIVAL_MS)
+    assert await page.locator('#hits tr[data-event="purchase"]').count() == 1, "the list outlives the page"
+    await picture(page, "demo")
+    await page.get_by_role("button", name="Send a wrong event").click()
+    await page.get_by_role("link", name="Live", exact=True).last.click()
+    await expect(page.locator("ol.live li.refused").first).to_contain_text("bad_event")
+    assert problems == []
+    await page.close()

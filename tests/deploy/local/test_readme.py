@@ -75,10 +75,14 @@ async def test_every_line_works_as_pasted(tmp_path: Path, start: Callable[..., P
         return "19.9" in answer and "EUR" in answer
 
     await until(answered, "the sale in the answer")
-    await shell(adding)
-    again = (tmp_path / "sites.toml").read_text()
-    assert "[sites.demo]" in again
-    assert "[sites.shop]" in again
+    assert 'data-site="shop"' in await shell(adding)
+    async with aiohttp.ClientSession() as http:
+
+        async def taken() -> bool:
+            async with http.get(f"{local.collector}/p.gif?s=shop") as answer:
+                return answer.headers["X-Pharos"] == "accepted"
+
+        await until(taken, "the new site's first hit")
 
 
 async def _sale(local: Local) -> str:

@@ -67,7 +67,7 @@ async def test_a_hit_becomes_a_row_whatever_dies(local: Local) -> None:
                 return text if "Organic Video" in text else ""
 
         await until(row, "the row of the curl line")
-        async with http.get(local.env["PHAROS_LOCAL_PAGE_PORT"].join(["http://localhost:", "/?bought=1"])) as shown:
+        async with http.get(local.env["PHAROS_LOCAL_PAGE_PORT"].join(["http://localhost:", "/"])) as shown:
             assert page.SNIPPET.split("$collector")[1].split('"')[0] in await shown.text()
 
         sent = asyncio.create_task(_traffic(http, local.collector, seconds=TRAFFIC_S))
