@@ -63,7 +63,7 @@ class Explainer:
         if isinstance(made, Refusal):
             return made
         row = decode_row(made)
-        sent = self._reader.read(hit.kind, hit.query, hit.body, hit.referer)
+        sent = self._reader.read(hit.kind, hit.query, hit.body, "" if "url" in hit.dropped else hit.referer)
         why = {
             "sent": _sent(hit, row, sent),
             "page": _page(hit, row, sent),

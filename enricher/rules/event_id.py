@@ -14,7 +14,7 @@ from collector.contract import Kind
 NAMESPACE: Final = uuid.UUID("6f1c1d0e-7a55-5b0e-9d0c-6d3f1f0f7f4a")
 """Namespace of the ids that are made of a sender's own id. Never changes: it would change the ids of events."""
 
-RULES: Final = 3
+RULES: Final = 4
 """Version of the enrichment's rules: raised with every change of a result. It becomes `enriched_by`."""
 
 _SEPARATOR: Final = "\x1f"

@@ -301,8 +301,6 @@ def _parameter(parameter: str) -> Parameter:
             return _prop(name[2:], decode_form(text))
         place = _PLACES.get(name, _OTHER)
     match name:
-        case "e":
-            pass
         case "u" | "r" | "ts":
             text = decode(text)
         case "m" | "l":
