@@ -270,10 +270,11 @@ ATTRIBUTION: Final = Dashboard(
     panels=(
         Panel(
             title="Conversions by channel",
-            says="Credited by the chosen model, from touches up to 30 days before the conversion.",
+            says="Credited by the chosen model, from touches up to 30 days before the conversion. A row a currency.",
             queries={
-                "": "SELECT channel, round(sum(conversions), 2) AS conversions, round(sum(value), 2) AS value "
-                f"FROM pharos.attribution({_VIEW}) GROUP BY channel ORDER BY conversions DESC"
+                "": "SELECT channel, currency, round(sum(conversions), 2) AS conversions, "
+                f"round(sum(value), 2) AS value FROM pharos.attribution({_VIEW}) "
+                "GROUP BY channel, currency ORDER BY conversions DESC"
             },
             kind="table",
             width=12,
@@ -282,9 +283,9 @@ ATTRIBUTION: Final = Dashboard(
             title="Campaigns",
             says="The same, by source and campaign.",
             queries={
-                "": "SELECT source, medium, campaign, round(sum(conversions), 2) AS conversions, "
+                "": "SELECT source, medium, campaign, currency, round(sum(conversions), 2) AS conversions, "
                 f"round(sum(value), 2) AS value FROM pharos.attribution({_VIEW}) "
-                "GROUP BY source, medium, campaign ORDER BY value DESC, conversions DESC LIMIT 50"
+                "GROUP BY source, medium, campaign, currency ORDER BY value DESC, conversions DESC LIMIT 50"
             },
             kind="table",
             width=12,

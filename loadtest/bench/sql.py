@@ -149,6 +149,37 @@ VIEWS: Final = {
         "floor of attribution",
         f"pharos.attribution_markov({_GIVEN}, by = 'channel', max_names = 100)",
     ),
+    "attribution_models": ("floor of attribution", f"pharos.attribution_models({_GIVEN}, half_life_days = 7)"),
+    "credits": ("floor of attribution", f"pharos.credits({_GIVEN}, model = 'position', half_life_days = 7)"),
+    "campaigns": (
+        "floor of attribution",
+        f"pharos.campaigns({_GIVEN}, model = 'position', half_life_days = 7, currency = 'EUR', others = 'leave out')",
+    ),
+    "touch_details": ("floor of attribution", f"pharos.touch_details(site = 'shop', {WINDOW})"),
+    "session_details": (
+        "floor of sessions",
+        f"pharos.session_details(site = 'shop', goals = 'signup', history_days = 0, {WINDOW})",
+    ),
+    "landing_pages": ("floor of sessions", f"pharos.landing_pages(site = 'shop', conversion = 'signup', {WINDOW})"),
+    "persons": ("floor of attribution", f"pharos.persons(site = 'shop', conversion = 'purchase', {WINDOW})"),
+    "tagging": ("", f"pharos.tagging(site = 'shop', {WINDOW})"),
+    **{
+        f"funnel_by {by or 'nothing'}": (
+            "floor of people's days",
+            "pharos.funnel_by(site = 'shop', steps = 'pageview,signup,purchase', window_hours = 24, "
+            f"by = '{by}', {WINDOW})",
+        )
+        for by in ("", "channel")
+    },
+    "funnel, pages": (
+        "",
+        f"pharos.funnel(site = 'shop', steps = 'pageview /p/1*,pageview /p/2*', window_hours = 24, {WINDOW})",
+    ),
+    "audience_where": (
+        "floor of people's days",
+        "pharos.audience_where(site = 'shop', event = 'signup', min_count = 1, without = 'purchase', min_value = 0, "
+        f"currency = '', channel = 'Email', {WINDOW})",
+    ),
     "funnel": (
         "floor of people's days",
         f"pharos.funnel(site = 'shop', steps = 'pageview,signup,purchase', window_hours = 24, {WINDOW})",

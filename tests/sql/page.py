@@ -1,4 +1,4 @@
-"""docs/sql.md as a test: `python -m tests.sql.page [--write]` runs its queries on the demo's month, compares answers.
+"""docs/sql.md and docs/questions.md as a test: `python -m tests.sql.page [--write]` runs their queries.
 
 A block ```sql``` followed by a block ```text``` must give that text; a block ```sql``` alone must run. The month
 is the demo's story (seed 1, up to 2026-11-01), through the real enricher, written straight into the table.
@@ -24,7 +24,8 @@ from loadtest.traffic import story
 from tests.clickhouse import ClickHouse
 from tests.sql.warehouse import Warehouse
 
-PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = (DOCS / "sql.md", DOCS / "questions.md")
 END = datetime(2026, 11, 1, tzinfo=UTC)
 _BLOCK = re.compile(r"```sql\n(?P<sql>.*?)```\n(?:\n```text\n(?P<answer>.*?)```\n)?", re.DOTALL)
 _NOT_IN_A_BODY = ("site", "consent", "visitor_id")
@@ -103,13 +104,14 @@ def main() -> int:
         client = endpoint.client()
         Warehouse(client).apply_schema()
         tell(client)
-        old = PAGE.read_text()
-        new = answered(client, old)
+        old = [page.read_text() for page in PAGES]
+        new = [answered(client, text) for text in old]
         endpoint.kill()
     if given.write:
-        PAGE.write_text(new)
+        for page, text in zip(PAGES, new, strict=True):
+            page.write_text(text)
     elif new != old:
-        sys.stderr.write("docs/sql.md: answers differ; look, then `python -m tests.sql.page --write`\n")
+        sys.stderr.write("docs: answers differ; look, then `python -m tests.sql.page --write`\n")
         return 1
     return 0
 

@@ -1,11 +1,25 @@
-"""docs/sql.md tells the truth: every query runs on the demo's month, and every printed answer is what it gives."""
+"""docs/sql.md and docs/questions.md: every query runs on the demo's month, and gives the answer that is printed."""
 
-from tests.sql.page import PAGE, answered, tell
+import re
+
+from tests.sql.page import PAGES, answered, tell
 from tests.sql.warehouse import Warehouse
+
+TEN = re.compile(r"## A month in ten questions\n(.*?)\n## ", re.DOTALL)
 
 
 def test_the_queries_give_the_printed_answers(warehouse: Warehouse) -> None:
     tell(warehouse.client)
-    text = PAGE.read_text()
-    assert text.count("```text") >= 10
-    assert answered(warehouse.client, text).splitlines() == text.splitlines()
+    for page in PAGES:
+        text = page.read_text()
+        assert text.count("```sql") >= 25
+        assert answered(warehouse.client, text).splitlines() == text.splitlines()
+    warehouse.empty()
+    warehouse.client.command("TRUNCATE TABLE pharos.costs")
+
+
+def test_the_page_begins_with_ten_questions_of_ten_lines_at_most() -> None:
+    (first,) = TEN.findall(PAGES[0].read_text())
+    queries = [block.strip().splitlines() for block in re.findall(r"```sql\n(SELECT.*?|WITH.*?)```", first, re.DOTALL)]
+    assert first.count("### ") == len(queries) == 10
+    assert max(map(len, queries)) <= 10
