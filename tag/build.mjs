@@ -1,20 +1,31 @@
-// Build the tag: src/base.js and src/extra.js, minified into collector/http/. `--check` compares instead of writing.
-import { readFileSync, writeFileSync } from "node:fs";
+// Build the tag: src/base.js and src/extra.js, minified into collector/http/. `--check` compares instead of writing;
+// `--package` writes the package's files into dist/ instead: the same base, started by a call.
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { transform } from "esbuild";
 
 const here = (path) => new URL(path, import.meta.url).pathname;
+const minified = async (source) => {
+  const text = readFileSync(here(source), "utf8");
+  return (await transform(text, { minify: true, target: "es2017", legalComments: "none" })).code;
+};
+
+if (process.argv.includes("--package")) {
+  mkdirSync(here("dist"), { recursive: true });
+  const base = (await minified("src/base.js")).trimEnd();
+  writeFileSync(here("dist/index.js"), `const start=()=>{${base}};\n${readFileSync(here("src/package.js"), "utf8")}`);
+  copyFileSync(here("src/package.d.ts"), here("dist/index.d.ts"));
+  copyFileSync(here("../LICENSE"), here("dist/LICENSE"));
+  process.exit();
+}
+
 const check = process.argv.includes("--check");
 let stale = false;
 for (const [source, target] of [
   ["src/base.js", "../collector/http/tag.js"],
   ["src/extra.js", "../collector/http/tag_extra.js"],
 ]) {
-  const { code: text } = await transform(readFileSync(here(source), "utf8"), {
-    minify: true,
-    target: "es2017",
-    legalComments: "none",
-  });
+  const text = await minified(source);
   if (!check) writeFileSync(here(target), text);
   else if (readFileSync(here(target), "utf8") !== text) {
     stale = true;

@@ -26,6 +26,7 @@ connection is reset before the collector has the request, or after the collector
 STUB: Final = "<script>window.pharos=window.pharos||function(){(pharos.q=pharos.q||[]).push(arguments)}</script>"
 ONLINE: Final = "<script>Object.defineProperty(Navigator.prototype,'onLine',{get:()=>true,configurable:true})</script>"
 HOSTS: Final = ("shop.localhost", "px.shop.localhost")
+FAULTY: Final = ("/e", "/p.gif", "/v1/events")
 _HOP: Final = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
 
 
@@ -37,7 +38,7 @@ class Servers:
         self.pages: dict[str, tuple[str, Mapping[str, str]]] = {}
         """HTML and headers by path."""
         self.fault: Callable[[web.Request], Fault] = lambda request: ""
-        """Decides about each request for `/e` and `/p.gif`."""
+        """Decides about each request for a path in FAULTY."""
         self.site = self.collector = ""
         self.always = ""
         """Attributes of every tag."""
@@ -100,7 +101,7 @@ async def servers(
         inner = f"http://127.0.0.1:{surface.client.port}"
 
         async def forward(request: web.Request) -> web.StreamResponse:
-            fault = found.fault(request) if request.path in ("/e", "/p.gif") else ""
+            fault = found.fault(request) if request.path in FAULTY else ""
             body = await request.read()
             if fault == "503":
                 return web.Response(status=503, headers={"Access-Control-Allow-Origin": "*", "Retry-After": "1"})
