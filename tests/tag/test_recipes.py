@@ -132,7 +132,7 @@ acts.checkout_completed({id: 'sh-3', context, data: {checkout: {order: {id: '5'}
 async def test_shopify(site: Servers, browser: Browser) -> None:
     pixel = SHOPIFY.replace("RECIPE", recipe("Shopify", site))
     site.pages["/pixel"] = pixel, {}
-    # Shopify's sandbox: scripts, and an origin that is none.
+    # Shopify's sandbox: scripts, and an opaque origin.
     site.pages["/checkout"] = '<iframe sandbox="allow-scripts allow-forms" src="/pixel"></iframe>', {}
     faults: list[Fault] = ["503"]
     site.fault = lambda request: faults.pop(0) if faults else ""
