@@ -4,9 +4,11 @@ A recipient is named by the mail service's own id, never by an e-mail address.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -26,18 +28,12 @@ class Placeholders(NamedTuple):
 
 
 SENDERS: Final[dict[str, Placeholders]] = {
-    # Source: Mailchimp, "All the merge tags": CAMPAIGN_UID, LIST:UID, UNIQID.
-    "mailchimp": Placeholders("*|CAMPAIGN_UID|*", "*|LIST:UID|*", "*|UNIQID|*"),
-    # Source: listmonk.app/docs/templating, "Template expressions".
-    "listmonk": Placeholders("{{ .Campaign.UUID }}", "", "{{ .Subscriber.UUID }}"),
-    # Source: Salesforce, "Personalization strings": jobid, listid, subscriberid.
-    "salesforce": Placeholders("%%jobid%%", "%%listid%%", "%%subscriberid%%"),
-    # Services whose templates see only the values that your program passes: pass these three.
-    "sendgrid": Placeholders("{{message_id}}", "{{list_id}}", "{{user_id}}"),
-    "ses": Placeholders("{{message_id}}", "{{list_id}}", "{{user_id}}"),
-    "postmark": Placeholders("{{message_id}}", "{{list_id}}", "{{user_id}}"),
-    "jinja": Placeholders("{{ message_id | urlencode }}", "{{ list_id | urlencode }}", "{{ user_id | urlencode }}"),
+    name: Placeholders(**texts)
+    for name, texts in json.loads(Path(__file__).with_name("mail_senders.json").read_bytes()).items()
 }
+"""By mail service; the report's form reads the same file. Sources: Mailchimp, "All the merge tags" (CAMPAIGN_UID,
+LIST:UID, UNIQID); listmonk.app/docs/templating, "Template expressions"; Salesforce, "Personalization strings" (jobid,
+listid, subscriberid). The templates of the others see only the values that your program passes: pass these three."""
 
 
 def tag(

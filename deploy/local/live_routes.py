@@ -1,4 +1,4 @@
-"""Live's two routes of `make run`: the collector's last refusals and the enricher's reasons."""
+"""Routes next to the report of `make run`: last refusals, the reasons of a row, the collector's address."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -35,7 +35,11 @@ def routes(place: Place, http: aiohttp.ClientSession) -> list[web.RouteDef]:
 
         return answer
 
+    async def config(_: web.Request) -> web.Response:
+        return web.json_response({"collector": place.url("collector_port")})
+
     return [
+        web.get("/report/config.json", config),
         web.get("/report/refused", passing("collector", "/refused")),
         web.get("/report/explain", passing("enricher", "/explain")),
     ]

@@ -21,7 +21,9 @@ const bundle = async (source) => {
   });
   return outputFiles[0].text;
 };
-const licence = `uPlot\n\n${readFileSync(here("node_modules/uplot/LICENSE"), "utf8")}`;
+const licence = [["uPlot", "uplot"], ["Lean QR", "lean-qr"]]
+  .map(([name, folder]) => `${name}\n\n${readFileSync(here(`node_modules/${folder}/LICENSE`), "utf8")}`)
+  .join("\n\n");
 const files = {
   "index.html": readFileSync(here("src/index.html"), "utf8"),
   "report.js": await bundle("src/main.js"),

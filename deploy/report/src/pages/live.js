@@ -41,7 +41,7 @@ class Live {
     this.pause = h("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: () => this.turn() }, "Pause");
     this.choices = h("div", { class: "choices", role: "group", "aria-label": "Show" });
     this.find = h("input", { type: "search", placeholder: "Event, page, source ...", "aria-label": "Find", value: context.values.find ?? "",
-      oninput: (event) => this.context.go({ find: event.target.value }) });
+      oninput: () => this.draw(), onchange: () => this.context.go({ find: this.find.value }) });
     this.list = h("ol", { class: "live", "aria-label": "What arrived, newest first" });
     this.detail = h("aside", { class: "detail", "aria-label": "Details", tabIndex: -1, hidden: true });
     this.warning = h("div", {});
@@ -120,8 +120,8 @@ class Live {
   }
 
   entries() {
-    const { show = "", find = "" } = this.context.values;
-    const wanted = find.trim().toLowerCase();
+    const { show = "" } = this.context.values;
+    const wanted = this.find.value.trim().toLowerCase();
     const kinds = { events: (one) => !one.refused, people: (one) => !one.refused && !one.is_bot, bots: (one) => one.is_bot, refused: (one) => one.refused };
     return [...(this.rows ?? []), ...this.refused()]
       .filter(kinds[show] ?? (() => true))
@@ -159,7 +159,8 @@ class Live {
   }
 
   whyEmpty() {
-    const { show = "", find = "", site } = this.context.values;
+    const { show = "", site } = this.context.values;
+    const find = this.find.value.trim();
     if (find) return `Nothing of the last ${SECONDS / 60} minutes has "${find}" in it.`;
     if (show === "refused") return "No refused hit is remembered: the collector keeps the last 100 kinds of each worker until it restarts.";
     if (!site) return "No event is stored yet. Open a page with the tag; what the collector refuses is shown here too.";
