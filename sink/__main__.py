@@ -13,6 +13,8 @@ import uvloop
 from sink import migrations, run
 from sink.clickhouse import Retry, Stop
 from sink.commands import erase, reconcile, reset_offsets, users
+from sink.forward import run as forward_run
+from sink.forward import window
 from sink.protocol import UnknownMetadata
 from sink.settings import Settings, read
 from stage import log, version
@@ -68,6 +70,25 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--since", metavar="T", type=moment, help="from this moment on: RFC 3339, UTC if it has no zone")
     start.add_argument("--earliest", action="store_true", help="from the first record that Kafka still has")
     again.add_argument("--dry-run", action="store_true", help="print the new offsets and commit nothing")
+    forward = add_command(
+        commands, "forward", "send conversions to ad platforms and webhooks, as destinations.toml says"
+    )
+    forward.add_argument(
+        "--since", metavar="T", type=moment, help="send the events from this moment on once more, and exit"
+    )
+    forward.add_argument("--until", metavar="T", type=moment, help="with --since: up to, but without, this moment")
+    forward.add_argument(
+        "--destination",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="with --since: only this one; can be repeated",
+    )
+    forward.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="with --since: print what would be sent, one request a line; send nothing",
+    )
     return made
 
 
@@ -93,13 +114,24 @@ def work(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, An
             return reconcile.command(settings, arguments.since)
         case "reset-offsets":
             return reset_offsets.command(settings, arguments.since, dry_run=arguments.dry_run)
+        case "forward" if arguments.since:
+            return window.command(
+                settings, arguments.destination, arguments.since, arguments.until, dry_run=arguments.dry_run
+            )
+        case "forward":
+            return forward_run.serve(settings)
         case _:
             return run.serve(settings)
 
 
 def main() -> int:
     """Run the sink or one of its commands; return the exit code: 0 drained, 2 wrong settings, 1 anything else."""
-    arguments = parser().parse_args()
+    made = parser()
+    arguments = made.parse_args()
+    if arguments.command == "forward" and not arguments.since:
+        for option in ("until", "destination", "dry_run"):
+            if getattr(arguments, option):
+                made.error(f"--{option.replace('_', '-')} needs --since")
     log.take_over_libraries()
     try:
         settings = read(os.environ)

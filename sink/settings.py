@@ -68,6 +68,16 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]*\Z", description="a name of letters, digits, _ and -")
     ] = ""
     """Name of a ClickHouse cluster: creates replicated tables ON CLUSTER. Empty: a single node."""
+    forward_destinations: str = ""
+    """`python -m sink forward`: path of destinations.toml."""
+    forward_sites: str = ""
+    """`python -m sink forward`: path of the collector's sites.toml, to respect each site's `gpc`."""
+    forward_group: str = "pharos-forward"
+    """Begin of the forwarder's consumer groups; each destination's name is added."""
+    forward_admin_port: Port = 9103
+    """Port of the forwarder's `/healthz`, `/readyz` and `/metrics`; 0 takes a free one and logs it."""
+    topic_forward_dead: str = "forward.dead"
+    """Topic for events that a platform refused for good."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:

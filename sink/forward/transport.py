@@ -1,0 +1,87 @@
+"""How a request leaves: over HTTPS, signed where the destination is a webhook; or printed, in a dry run."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import aiohttp
+
+from sink.forward.config import AnyDestination, WebhookDestination
+from sink.forward.platforms.base import Request
+
+TIMEOUT_S: Final = 30.0
+ANSWER_BYTES: Final = 65_536
+"""Bytes of an answer that are read."""
+SECRET: Final = "(secret)"  # noqa: S105 - a placeholder
+"""Stands for the credential in a dry run."""
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    retry_after: str
+    body: bytes
+
+
+class Unreachable(Exception):
+    """No answer: the request may have arrived or not."""
+
+
+class Transport(Protocol):
+    """Sends one request."""
+
+    async def post(self, request: Request, key: str) -> Answer:
+        """Send; `key` signs the request if it is not empty. Raises Unreachable."""
+
+
+def credential(one: AnyDestination, folder: Path) -> str:
+    """Return a destination's token, key or secret, read anew.
+
+    Raises:
+        OSError, UnicodeError: the file cannot be read.
+    """
+    return (folder / one.credential_file).read_text("utf-8").strip()
+
+
+def signing_key(one: AnyDestination, secret: str) -> str:
+    """Return the key that signs requests to this destination; empty if none does."""
+    return secret if isinstance(one, WebhookDestination) else ""
+
+
+def signature(key: str, timestamp: int, body: bytes) -> str:
+    """Return a webhook's signature: HMAC-SHA-256 in hex of the timestamp, a full stop and the body."""
+    return hmac.digest(key.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hex()
+
+
+class Http:
+    """Requests over the network, one session for all."""
+
+    def __init__(self, session: aiohttp.ClientSession, now: Callable[[], float] = time.time) -> None:
+        self._session = session
+        self._now = now
+
+    async def post(self, request: Request, key: str) -> Answer:
+        headers = dict(request.headers)
+        if key:
+            timestamp = int(self._now())
+            headers |= {
+                "Pharos-Timestamp": str(timestamp),
+                "Pharos-Signature": signature(key, timestamp, request.body),
+            }
+        try:
+            async with self._session.post(
+                request.url,
+                data=request.body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            ) as answer:
+                body = await answer.content.read(ANSWER_BYTES)
+                return Answer(answer.status, answer.headers.get("Retry-After", ""), body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # The error's own text may hold the URL, and with it the secret.
+            raise Unreachable(type(error).__name__) from None
