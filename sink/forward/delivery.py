@@ -53,6 +53,8 @@ class Delivery:
         self.brake = Brake()
         self.waiting_for = ""
         """What the destination waits for; empty: nothing."""
+        self.is_waiting: Callable[[Key], bool] = lambda _: False
+        """Whether an event is still to be sent: a refund is never sent before its order."""
         self._folder = folder
         self._warehouse = warehouse
         self._transport = transport
@@ -66,19 +68,20 @@ class Delivery:
     async def forward(self, occurred: Mapping[Key, int]) -> frozenset[Key]:
         """Bring events to their end; `occurred` has a time of each, in milliseconds.
 
-        Returns those that ClickHouse does not have yet; the others are done.
+        Returns those whose turn is later, since ClickHouse does not have them, or their order is still to be sent; the
+        others are done.
 
         Raises:
             Stopped: see there.
         """
-        conversions, missing = await self.judged(occurred)
+        conversions, later = await self.judged(occurred)
         await self.send(conversions)
-        return missing
+        return later
 
     async def judged(
         self, occurred: Mapping[Key, int], held: Counter[str] | None = None
     ) -> tuple[list[Conversion], frozenset[Key]]:
-        """Return what is to be sent, in the order of `occurred`, and what ClickHouse does not have.
+        """Return what is to be sent, in the order of `occurred`, and what is asked about again later.
 
         `held` counts what is held back, by reason.
         """
@@ -90,9 +93,15 @@ class Delivery:
             stored = await self._ask_warehouse(site, ids)
             found |= {Key(site, name): event for name, event in stored.items()}
         conversions: list[Conversion] = []
+        later: set[Key] = set()
         for key in occurred:
             event = found.get(key)
             if event is None:
+                later.add(key)
+                continue
+            order = event.order and Key(key.site, event.order.event_id)
+            if order and (order in later or (order not in occurred and self.is_waiting(order))):
+                later.add(key)
                 continue
             made = judge(event, self.one, self.platform, round(self._now() * 1000))
             if isinstance(made, Conversion):
@@ -102,7 +111,7 @@ class Delivery:
                 metrics.HELD_BACK.labels(self.name, made).inc()
                 if held is not None:
                     held[made] += 1
-        return conversions, frozenset(key for key in occurred if key not in found)
+        return conversions, frozenset(later)
 
     async def _ask_warehouse(self, site: str, ids: Mapping[str, int]) -> dict[str, StoredEvent]:
         attempt = 0

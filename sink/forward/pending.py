@@ -48,6 +48,10 @@ class Pending:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, key: Key) -> bool:
+        """Return whether an event waits."""
+        return key in self._waiting
+
     def skip(self, position: Position) -> None:
         """Note a record that is not for this destination."""
         topic, partition, offset = position

@@ -100,6 +100,7 @@ class Forwarder(ConsumerRebalanceListener):  # type: ignore[misc]
         self.delivery = delivery
         self._wanted = frozenset((*delivery.one.events, *(("refund",) if delivery.one.refunds else ())))
         self.pending = Pending(delivery.one.hold_s)
+        delivery.is_waiting = lambda key: key in self.pending
         self._consumer: AIOKafkaConsumer | None = None
         self._committed: dict[tuple[str, int], int] = {}
         self._sending: asyncio.Task[None] | None = None
@@ -191,11 +192,11 @@ class Forwarder(ConsumerRebalanceListener):  # type: ignore[misc]
         pending = self.pending
         occurred = {each.key: each.occurred_ms for each in batch}
         try:
-            missing = await self.delivery.forward(occurred)
+            later = await self.delivery.forward(occurred)
         except Stopped:
             return
         for each in batch:
-            if each.key not in missing:
+            if each.key not in later:
                 pending.done(each.key)
             elif now - each.since > NOT_STORED_S:
                 await self.delivery.bury(each.key, "not_stored", "")

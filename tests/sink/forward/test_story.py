@@ -1,4 +1,4 @@
-"""The whole way: an ad click, a purchase by browser and server, a refund, people who refused; and what arrives where."""
+"""The whole way: an ad click, a purchase by browser and server, a refund, people who refused."""
 
 import asyncio
 import json
@@ -14,7 +14,6 @@ from enricher.contract import Event, encode_row
 from enricher.rules.event_id import version
 from tests.sink.conftest import ROOT, Bench
 from tests.sink.forward.platform_server import PlatformServer, platform_server
-from tests.sink.kafka import dead as _dead  # noqa: F401
 from tests.sink.kafka import send
 from tests.waiting import until
 
@@ -95,7 +94,7 @@ STORY = [
         currency="EUR",
         props={"consent_advertising": "0"},
         **PAGE,
-    ),  # fmt: skip
+    ),
     event("signup", 52, visitor_id="a", consent="given", **PAGE),
 ]
 

@@ -1,0 +1,172 @@
+"""The mappings: hashes as the platforms publish them, requests by their rules, and what each answer means."""
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sink.forward.platforms import hashing
+from sink.forward.platforms.base import Again, ClickId, Conversion, Denied, Order, Refused, Sent, by_status
+from sink.forward.platforms.ga4 import Ga4
+from sink.forward.platforms.google_ads import GoogleAds
+from sink.forward.platforms.meta import Meta
+
+VECTORS = yaml.safe_load((Path(__file__).parent / "vectors.yml").read_text())
+CLICKS = (ClickId("fbclid", "FB1", 1_795_334_000_123), ClickId("gclid", "G1", 1_795_333_000_000))
+PURCHASE = Conversion(
+    event_id="019aa0b1-c2d3-7e4f-8a9b-acbdcedfe0f1",
+    site="shop",
+    event="purchase",
+    action="Purchase",
+    occurred_ms=1_795_334_400_123,
+    value=Decimal("199.0000"),
+    currency="EUR",
+    order_id="o1",
+    visitor_id="9f86d081884c7d659a2feaa0c55ad015",
+    url="https://shop.example/thanks",
+    user_agent="Mozilla/5.0",
+    click_ids=CLICKS,
+    user={"email": "John_Smith@gmail.com"},
+)
+META = Meta("123", endpoint="https://graph.test", version="v25.0")
+GOOGLE = GoogleAds("4711", endpoint="https://google.test")
+GA4 = Ga4("G-ABCD", endpoint="https://ga.test")
+
+
+def replaced(**fields: Any) -> Conversion:
+    return Conversion(**{name: getattr(PURCHASE, name) for name in Conversion.__struct_fields__} | fields)
+
+
+@pytest.mark.parametrize("vector", VECTORS["email"])
+def test_email(vector: dict[str, str]) -> None:
+    assert hashing.email(vector["text"]) == vector["hash"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["gmail"])
+def test_gmail(vector: dict[str, str]) -> None:
+    assert hashing.email(vector["text"], gmail=True) == hashing.hashed(vector["same_as"])
+
+
+@pytest.mark.parametrize("vector", VECTORS["phone"])
+def test_phone(vector: dict[str, str]) -> None:
+    assert hashing.phone(vector["text"], plus=False) == vector["hash"]
+
+
+@given(st.text(max_size=80))
+def test_what_leaves_is_a_hash_or_nothing(text: str) -> None:
+    for made in (
+        hashing.email(text),
+        hashing.email(text, gmail=True),
+        hashing.phone(text, plus=True),
+        hashing.phone(text, plus=False),
+        hashing.external_id(text),
+    ):
+        assert made == "" or hashing._HASHED.fullmatch(made)
+
+
+def test_meta() -> None:
+    request = META.request([PURCHASE], "a token&more")
+    assert request.url == "https://graph.test/v25.0/123/events?access_token=a%20token%26more"
+    assert json.loads(request.body) == {
+        "data": [
+            {
+                "event_name": "Purchase",
+                "event_time": 1_795_334_400,
+                "event_id": PURCHASE.event_id,
+                "action_source": "website",
+                "event_source_url": "https://shop.example/thanks",
+                "user_data": {
+                    "em": [VECTORS["email"][0]["hash"]],
+                    "fbc": "fb.1.1795334000123.FB1",
+                    "client_user_agent": "Mozilla/5.0",
+                },
+                "custom_data": {"currency": "EUR", "value": 199.0, "order_id": "o1"},
+            }
+        ]
+    }
+
+
+def test_google_restates_the_order_of_a_refund() -> None:
+    refund = replaced(
+        is_refund=True,
+        value=Decimal("50"),
+        action="99",
+        occurred_ms=PURCHASE.occurred_ms + 60_000,
+        order=Order(PURCHASE.occurred_ms, Decimal("149.00")),
+    )
+    (first, second) = json.loads(GOOGLE.request([replaced(action="99"), refund], "t").body)["events"]
+    assert first["transactionId"] == second["transactionId"] == "o1"
+    assert first["eventTimestamp"] == second["eventTimestamp"] == "2026-11-22T08:00:00.123Z"
+    assert (first["conversionValue"], second["conversionValue"]) == (199.0, 149.0)
+    assert second["lastUpdatedTimestamp"] == "2026-11-22T08:01:00.123Z"
+
+
+def test_google_names_each_action_once() -> None:
+    body = json.loads(GOOGLE.request([replaced(action="7"), replaced(action="9"), replaced(action="7")], "t").body)
+    assert [each["reference"] for each in body["destinations"]] == ["7", "9"]
+    assert [each["destinationReferences"] for each in body["events"]] == [["7"], ["9"], ["7"]]
+
+
+def test_ga4() -> None:
+    request = GA4.request([replaced(action="purchase")], "s")
+    assert request.url == "https://ga.test/mp/collect?measurement_id=G-ABCD&api_secret=s"
+    body = json.loads(request.body)
+    assert body["timestamp_micros"] == 1_795_334_400_123_000
+    assert body["events"][0]["params"]["transaction_id"] == "o1"
+
+
+@dataclass(frozen=True)
+class Lack:
+    platform: Any
+    fields: dict[str, Any]
+    need: str
+
+
+@pytest.mark.parametrize(
+    "lack",
+    [
+        Lack(META, {}, ""),
+        Lack(META, {"click_ids": (), "user": {}}, "no_user_data"),
+        Lack(META, {"url": ""}, "no_page"),
+        Lack(META, {"currency": ""}, "no_currency"),
+        Lack(GOOGLE, {}, ""),
+        Lack(GOOGLE, {"click_ids": (), "user": {}}, "no_click_id"),
+        Lack(GOOGLE, {"click_ids": ()}, ""),
+        Lack(GOOGLE, {"order_id": ""}, "no_order_id"),
+        Lack(GA4, {}, ""),
+        Lack(GA4, {"visitor_id": ""}, "no_visitor"),
+        Lack(GA4, {"is_refund": True, "order_id": ""}, "no_order_id"),
+    ],
+)
+def test_what_an_event_lacks(lack: Lack) -> None:
+    assert lack.platform.lacks(replaced(**lack.fields)) == lack.need
+
+
+@pytest.mark.parametrize(
+    ("status", "meant"),
+    [
+        *((each, Sent) for each in (200, 204)),
+        *((each, Denied) for each in (302, 401, 403, 404)),
+        *((each, Refused) for each in (400, 413)),
+        *((each, Again) for each in (408, 429, 500, 503)),
+    ],
+)
+def test_what_a_status_means(status: int, meant: type) -> None:
+    assert isinstance(by_status(status, "", b"words"), meant)
+
+
+def test_retry_after() -> None:
+    assert by_status(429, "120", b"") == Again("429", 120.0)
+    assert by_status(503, "Wed, 21 Oct 2026 07:28:00 GMT", b"") == Again("503", None)
+
+
+@pytest.mark.parametrize(("code", "meant"), [(4, Again), (190, Denied), (100, Refused)])
+def test_meta_tells_by_a_code(code: int, meant: type) -> None:
+    body = json.dumps({"error": {"message": "x", "code": code}}).encode()
+    assert isinstance(META.outcome(400, "", body, 1), meant)
