@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import collector.metrics
 import enricher.metrics
+import sink.forward.metrics
 import sink.metrics
 from stage import version
 
@@ -21,9 +22,10 @@ PAGE: Final = Path(__file__).parents[2] / "docs/metrics.md"
 _HEAD: Final = """# Metrics
 
 `make fmt` generates this page from each stage's `metrics.py`; `make check` fails if it is not current.
-Each stage serves `/metrics` on its own admin port (collector 9100, enricher 9101, sink 9102), never on the public port.
+Each stage serves `/metrics` on its own admin port (collector 9100, enricher 9101, sink 9102, forwarder 9103), never on the public port.
 The numbers of several collector workers are added up. Labels come from closed lists, `site` from `sites.toml`,
-`partition` from the topic: a visitor cannot create a time series. Only the first 200 sites of `sites.toml`, in their
+`partition` from the topic,
+`destination` from `destinations.toml`: a visitor cannot create a time series. Only the first 200 sites of `sites.toml`, in their
 order, have a label; all others share `_other`. A site keeps its label until the next start.
 
 Alerts and recording rules use these metrics: `deploy/prometheus/`. What to do about an alert: docs/runbooks.md.
@@ -65,6 +67,7 @@ def page() -> str:
         "Collector": _of_collector(),
         "Enricher": _of(vars(enricher.metrics.Metrics()).values()),
         "Sink": _of(vars(sink.metrics).values()),
+        "Forwarder": _of(vars(sink.forward.metrics).values()),
     }
     parts = [_HEAD]
     for stage, rows in stages.items():

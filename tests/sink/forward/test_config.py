@@ -1,8 +1,11 @@
 """destinations.toml: what is right, and that each fault is named with its place."""
 
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
-from sink.forward.config import ConfigError, MetaDestination, read, refusing_sites
+from sink.forward.config import AnyDestination, ConfigError, MetaDestination, read, refusing_sites
 
 META = """
 [destinations.meta-shop]
@@ -48,3 +51,8 @@ def test_a_fault_is_named(change: tuple[str, str], said: str) -> None:
 
 def test_only_sites_that_respect_gpc() -> None:
     assert refusing_sites('[sites.a]\n[sites.b]\ngpc = "ignore"\n[sites.c]\ngpc = "refuse"\n') == {"a", "c"}
+
+
+def test_the_example() -> None:
+    text = (Path(__file__).parents[3] / "deploy/destinations.example.toml").read_text()
+    assert {type(one).__name__ for one in read(text).values()} == {kind.__name__ for kind in get_args(AnyDestination)}

@@ -179,7 +179,7 @@ async def test_a_refund_waits_for_its_order(tmp_path: Path) -> None:
         async def events(*_: object) -> dict[str, StoredEvent]:
             return {"r": refund}
 
-        one.store.events = events  # type: ignore[method-assign]
+        one.store.events = events  # type: ignore[method-assign,assignment]
         one.delivery.is_waiting = {order}.__contains__
         assert await one.delivery.forward({Key("shop", "r"): NOW_MS}) == {Key("shop", "r")}
         assert one.arrived() == []
