@@ -46,9 +46,9 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     address: bool = False
     """Whether the visitor's address, as the site's policy left it, may go."""
     hold_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0
-    """An event waits so long for its copies, and for a refusal."""
+    """Seconds for which an event waits for its copies, and for a refusal."""
     lookback_days: Annotated[int, msgspec.Meta(ge=1, le=90)] = 90
-    """A click id counts for so many days."""
+    """Days for which a click id counts."""
     endpoint: str = ""
     """Another server than the platform's own, for tests: https://, or http:// on this machine."""
 

@@ -67,7 +67,7 @@ def judge(event: StoredEvent, one: Destination, platform: Platform, now_ms: int)
     """Return what is sent for an event, or why nothing is."""
     refund = is_refund(event.event, event.value)
     order = event.order if refund else None
-    # A refund is about a purchase: what the visitor said then counts. A server that sends a refund knows of no consent.
+    # The consent to the purchase counts: a server that sends a refund knows of none.
     of = order or event
     if event.is_bot or of.is_bot:
         return "bot"

@@ -1,4 +1,4 @@
-"""Which events wait to be sent, and how far each partition is done. Pure: the caller says the time.
+"""Which events wait to be sent, and how far each partition is done. The caller gives the time.
 
 An event is done when it was sent, held back or refused for good. A partition's offset moves past a record only when
 its event and all before it are done, so that a crash repeats and never loses.

@@ -16,7 +16,7 @@ TIMEOUT_S: Final = 30.0
 ANSWER_BYTES: Final = 65_536
 """Bytes of an answer that are read."""
 SECRET: Final = "(secret)"  # noqa: S105 - a placeholder
-"""Stands for the credential in a dry run."""
+"""Replaces the credential in a dry run."""
 
 
 class Answer(NamedTuple):
@@ -39,7 +39,7 @@ class Transport(Protocol):
 
 
 def credential(one: AnyDestination, folder: Path) -> str:
-    """Return a destination's token, key or secret, read anew.
+    """Return a destination's token, key or secret, read again.
 
     Raises:
         OSError, UnicodeError: the file cannot be read.

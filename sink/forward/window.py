@@ -98,7 +98,7 @@ async def _all(delivery: Delivery, occurred: Mapping[Key, int], *, dry_run: bool
 
 
 def _print(delivery: Delivery, conversions: Sequence[Conversion]) -> None:
-    """Print each request as one JSON object on a line; "(secret)" stands for the credential."""
+    """Print each request as one JSON object on a line, "(secret)" in place of the credential."""
     most = delivery.platform.limits.batch
     for start in range(0, len(conversions), most):
         request = delivery.platform.request(conversions[start : start + most], SECRET)

@@ -22,11 +22,12 @@ PAGE: Final = Path(__file__).parents[2] / "docs/metrics.md"
 _HEAD: Final = """# Metrics
 
 `make fmt` generates this page from each stage's `metrics.py`; `make check` fails if it is not current.
-Each stage serves `/metrics` on its own admin port (collector 9100, enricher 9101, sink 9102, forwarder 9103), never on the public port.
+Each stage serves `/metrics` on its own admin port, never on the public port: collector 9100, enricher 9101, sink 9102,
+forwarder 9103.
 The numbers of several collector workers are added up. Labels come from closed lists, `site` from `sites.toml`,
-`partition` from the topic,
-`destination` from `destinations.toml`: a visitor cannot create a time series. Only the first 200 sites of `sites.toml`, in their
-order, have a label; all others share `_other`. A site keeps its label until the next start.
+`partition` from the topic, `destination` from `destinations.toml`: a visitor cannot create a time series. Only the
+first 200 sites of `sites.toml`, in their order, have a label; all others share `_other`. A site keeps its label until
+the next start.
 
 Alerts and recording rules use these metrics: `deploy/prometheus/`. What to do about an alert: docs/runbooks.md.
 """

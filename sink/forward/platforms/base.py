@@ -121,7 +121,7 @@ Need = Literal["", "no_click_id", "no_user_data", "no_currency", "no_order_id", 
 
 
 class Platform(Protocol):
-    """The mapping of one platform. Pure: no clock, no network."""
+    """The mapping of one platform."""
 
     @property
     def limits(self) -> Limits:

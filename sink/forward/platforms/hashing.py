@@ -18,9 +18,9 @@ def hashed(text: str) -> str:
 
 
 def email(text: str, *, gmail: bool = False) -> str:
-    """Return the hash of an address, in lower case without spaces around; empty if it is none.
+    """Return the hash of an address, in lower case without spaces around; empty if it is no address.
 
-    With `gmail`, as Google wants it: of a Gmail address the dots and what follows a plus sign are left out.
+    With `gmail`, as Google wants it: a Gmail address loses its dots, and a plus sign with all after it.
     """
     text = text.strip()
     if _HASHED.fullmatch(text):

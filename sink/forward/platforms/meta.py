@@ -97,7 +97,7 @@ def _user_data(one: Conversion) -> dict[str, object]:
     }
     found = {name: value for name, value in found.items() if value}
     if found and one.user_agent:
-        found["client_user_agent"] = one.user_agent  # by itself it identifies nobody
+        found["client_user_agent"] = one.user_agent  # by itself it identifies no user
     return found
 
 

@@ -1,4 +1,4 @@
-"""A server of each platform: it checks each request by the platform's documented rules, and misbehaves if told to."""
+"""A server of each platform: it checks each request by the platform's documented rules, and misbehaves on demand."""
 
 import asyncio
 import contextlib

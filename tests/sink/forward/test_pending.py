@@ -1,4 +1,4 @@
-"""The offsets: whatever the order of copies, results and rebalances, nothing that is not done is ever passed."""
+"""The offsets: in any order of copies, results and rebalances, no event that is not done is passed."""
 
 from hypothesis import settings
 from hypothesis import strategies as st

@@ -82,7 +82,7 @@ STORY = [
     event("pageview", 40, visitor_id="b", consent="given", click_id_name="gclid", click_id="G2", **PAGE),
     event("purchase", 41, id="o3", visitor_id="b", consent="given", value="6", currency="EUR", **PAGE),
     event("consent", 42, visitor_id="b", consent="refused"),
-    # A bot, a visitor who consented to analytics only, an event and a site that nobody named.
+    # A bot, a visitor who consented to analytics only, an event and a site that no destination names.
     event("purchase", 50, id="o4", visitor_id="c", consent="given", is_bot=True, value="7", currency="EUR", **PAGE),
     event(
         "purchase",
