@@ -6,8 +6,8 @@
   if (early.on) return;
   // A form named "currentScript" hides the element, and a module has none.
   const current = d.currentScript;
-  // The package brings an element of its own.
-  const tag = early.tag || (current && current.src ? current : d.querySelector("script[data-site]"));
+  // The package and Tag Manager bring an element of their own.
+  const tag = w.pharosTag || (current && current.src ? current : d.querySelector("script[data-site]"));
   let set;
   let sites;
   let root;

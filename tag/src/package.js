@@ -12,7 +12,8 @@ const queue = () => {
 
 /** Start the tag, once a page; further calls do nothing. */
 export const init = (options) => {
-  if (!windowed || queue().tag) return;
+  if (!windowed || window.pharosTag) return;
+  queue();
   const tag = document.createElement("script");
   for (const [name, value] of Object.entries(options)) {
     if (name === "nonce") tag.nonce = value;
@@ -20,10 +21,8 @@ export const init = (options) => {
     else if (value === true) tag.dataset[name] = "1";
     else if (value) tag.dataset[name] = [].concat(value).join(" ");
   }
-  window.pharos.tag = tag;
+  window.pharosTag = tag;
   start();
-  // The tag's own function has replaced the queue.
-  window.pharos.tag = tag;
 };
 
 /** Send an event; before `init`, keep it. */

@@ -68,6 +68,17 @@ PAGES = {
     "/opted": page(),
     "/gpc": page(),
     "/host": page(),
+    "/opt-ins": page(
+        '<a id="mail" href="mailto:jane@shop.example">mail</a> <button id="sign" data-pharos-event="signup"'
+        ' data-pharos-plan="pro" data-pharos-value="9.90" data-pharos-currency="EUR">S</button>'
+        '<form id="news" action="/left?token=1"><button id="go">go</button></form><div style="height: 4000px"></div>',
+        more=' data-contact data-events data-forms data-scroll data-cmp="tcf" data-hosts="shop.localhost"',
+        head="<script>window.__tcfapi=(command,version,act)=>{window.tell=(consents)=>"
+        "act({eventStatus:'tcloaded',purpose:{consents}},true)}</script>",
+    ),
+    "/both-sites": page(site="free asked", more=" data-keep"),
+    "/elsewhere": page(more=' data-hosts="blog.localhost"'),
+    "/hash": page(more=" data-hash"),
 }
 
 SITES = """
@@ -350,3 +361,33 @@ async def test_an_opt_out_holds_until_it_is_undone(place: Place) -> None:
         await shown.goto(f"{place.shop}/opted?counted=1")
         (row,) = await place.rows("/opted", 1)
         assert urlsplit(row["url"]).query == "counted=1"
+
+
+async def test_opt_ins_down_to_their_rows(place: Place) -> None:
+    async with visit(place, "/elsewhere") as (shown, _):
+        await shown.evaluate("pharos('unseen')")
+        await shown.goto(place.shop + "/opt-ins")
+        await shown.wait_for_function("new Promise(done => pharos(core => done(!!core.extra)))")
+        await shown.evaluate(
+            "for (const kind of ['click', 'submit'])"
+            "document.addEventListener(kind, e => e.target.id == 'go' || e.preventDefault())"
+        )
+        await shown.evaluate("tell({1: true, 7: true, 8: true})")
+        for target in ("mail", "sign", "go"):
+            await shown.click(f"#{target}")
+        await shown.evaluate("scrollTo(0, 1e5)")
+        rows = {row["event"]: row for row in await place.rows("/opt-ins", 9)}
+        await shown.goto(place.shop + "/both-sites")
+        both = await place.rows("/both-sites", 2)
+        await shown.goto(place.shop + "/hash#/cart")
+        (cart,) = await place.rows("/hash", 1)
+    assert rows.keys() == {"pageview", "consent", "contact", "signup", "form", "scroll"}
+    assert (rows["pageview"]["consent"], rows["consent"]["consent"]) == ("assumed", "given")
+    assert rows["contact"]["props"] == {"kind": "mailto"}
+    assert (float(rows["signup"]["value"]), rows["signup"]["currency"]) == (9.9, "EUR")
+    assert rows["signup"]["props"] == {"plan": "pro"}
+    assert rows["form"]["props"] == {"form": "news", "action": place.shop + "/left"}
+    assert {row["site"] for row in both} == {"free", "asked"}
+    assert len({row["event_id"] for row in both}) == 2
+    assert cart["url"] == place.shop + "/hash#/cart"
+    assert place.system.ask("SELECT * FROM pharos.events WHERE path = '/elsewhere'") == []
