@@ -14,7 +14,7 @@ from tests.processes import Program
 from tests.waiting import until
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy/prometheus"
-SCALED: Final = {"30m": "20s", "15m": "15s", "5m": "10s", "2m": "6s", "1h": "20s", "6h": "30s"}
+SCALED: Final = {"30m": "20s", "15m": "15s", "5m": "10s", "2m": "6s", "1h": "20s", "6h": "30s", "1d": "60s"}
 """Windows of the rules in a test: Prometheus scrapes every second, so that no test waits for an hour."""
 PATIENCE: Final = ("pharos:lag:seconds > 30", "pharos:lag:seconds > 3")
 
@@ -31,9 +31,11 @@ def configuration(name: str) -> dict[str, Any]:
 def scraping(ports: Mapping[str, str | int]) -> dict[str, Any]:
     """Return prometheus.yml with the stages on these ports."""
     config = configuration("prometheus.yml")
-    for job in config["scrape_configs"]:
-        stage = job["job_name"].removeprefix("pharos-")
-        job["static_configs"] = [{"targets": [f"127.0.0.1:{ports[stage]}"]}]
+    jobs = {job["job_name"].removeprefix("pharos-"): job for job in config["scrape_configs"]}
+    config["scrape_configs"] = [jobs[stage] for stage in ports]
+    for stage, job in jobs.items():
+        if stage in ports:
+            job["static_configs"] = [{"targets": [f"127.0.0.1:{ports[stage]}"]}]
     return config
 
 
