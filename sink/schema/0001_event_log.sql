@@ -105,7 +105,8 @@ SETTINGS non_replicated_deduplication_window = 10000;
 
 -- What the sink inserts into; it stores nothing. ClickHouse reads a row's values one by one, which is dear for words with a
 -- dictionary (LowCardinality), so here they are plain texts. The view below converts whole columns: an insert costs half.
--- The columns are those of event_log that a row brings, in the row's order.
+-- The columns are those of event_log that a row brings, in the row's order. All views that feed tables run with the rights of
+-- who migrated (SQL SECURITY DEFINER): ClickHouse may silently leave out one that would run with the sink's.
 CREATE TABLE IF NOT EXISTS pharos.event_rows
 (
     event_id             UUID,
@@ -171,7 +172,7 @@ CREATE TABLE IF NOT EXISTS pharos.event_rows
 )
 ENGINE = Null;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.event_rows_feed TO pharos.event_log AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.event_rows_feed TO pharos.event_log SQL SECURITY DEFINER AS
 SELECT * FROM pharos.event_rows;
 
 -- The tables below are copies of a few columns, made by ClickHouse at each insert. All are idempotent: a row that comes
@@ -190,7 +191,7 @@ ENGINE = AggregatingMergeTree
 ORDER BY (site, event)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.names_feed TO pharos.names AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.names_feed TO pharos.names SQL SECURITY DEFINER AS
 SELECT site, event, max(kind = 'server' AND client_event_id != '') AS authenticated, max(l.received_at) AS received_at
 FROM pharos.event_log AS l
 GROUP BY site, event;
@@ -215,7 +216,7 @@ PARTITION BY tuple()
 ORDER BY (site, event, toDate(UUIDv7ToDateTime(event_id, 'UTC')), UUIDToNum(event_id))
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.authenticated_feed TO pharos.authenticated AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.authenticated_feed TO pharos.authenticated SQL SECURITY DEFINER AS
 SELECT event_id, site, event, version, value, currency, user_id, is_bot, bot_reason, received_at
 FROM pharos.event_log
 WHERE kind = 'server' AND client_event_id != '';
@@ -238,7 +239,7 @@ ENGINE = ReplacingMergeTree(version)
 ORDER BY (site, order_id, UUIDToNum(event_id))
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.refunds_feed TO pharos.refunds AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.refunds_feed TO pharos.refunds SQL SECURITY DEFINER AS
 SELECT
     event_id, site, event,
     if(props['order_id'] != '', props['order_id'], client_event_id) AS order_id,
@@ -262,7 +263,7 @@ ENGINE = AggregatingMergeTree
 ORDER BY (site, visitor_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.identities_feed TO pharos.identities AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.identities_feed TO pharos.identities SQL SECURITY DEFINER AS
 SELECT site, visitor_id, min((occurred_at, UUIDToNum(event_id), l.user_id)) AS first, max(l.received_at) AS received_at
 FROM pharos.event_log AS l
 WHERE l.user_id != '' AND visitor_id != '' AND NOT is_bot
@@ -280,7 +281,7 @@ ENGINE = AggregatingMergeTree
 ORDER BY (site, visitor_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.refusals_feed TO pharos.refusals AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.refusals_feed TO pharos.refusals SQL SECURITY DEFINER AS
 SELECT site, visitor_id, max(occurred_at) AS refused_at, max(l.received_at) AS received_at
 FROM pharos.event_log AS l
 WHERE consent = 'refused' AND visitor_id != ''

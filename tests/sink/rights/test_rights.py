@@ -88,6 +88,8 @@ async def test_each_role_does_its_work_and_no_more(tmp_path: Path, start: Callab
         for migration in migrations.load():
             for statement in migration.statements(""):
                 if "SQL SECURITY DEFINER" in statement:
+                    if made := re.search(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (\S+)", statement):
+                        client.command(f"DROP VIEW {made[1]}")
                     client.command(statement.replace("SQL SECURITY DEFINER", "DEFINER = migrator SQL SECURITY DEFINER"))
         client.close()
 
@@ -121,6 +123,8 @@ def _the_analyst_reads_within_limits(storage: LimitedClickHouse) -> None:
     client = storage.client()
     rows = client.query("SELECT site, visitor_id FROM pharos.events").result_rows
     assert rows == [("shop", "v1")]
+    # The views that feed tables run for a user who may not read them.
+    assert client.query("SELECT site, event FROM pharos.names").result_rows == [("shop", "pageview")]
     views = client.query("SELECT name FROM system.tables WHERE database = 'pharos'").result_rows
     assert len(views) > 20
     standing = "standing(site='', events='', since='', until='', tz='UTC')"
