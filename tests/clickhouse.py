@@ -20,6 +20,8 @@ class ClickHouse:
     """The user default's. Without one, only this machine may connect."""
     module: tuple[str, ...] = ("deploy.local.clickhouse",)
     """What `python -m` runs, and its first arguments."""
+    analyst_password = ""
+    """The read-only user's; without one as above."""
 
     def __init__(self, folder: Path, host: Host = LOCALHOST) -> None:
         self.host = host
@@ -41,7 +43,10 @@ class ClickHouse:
         starts = log.read_text().count(line) if log.exists() else 0
         command = [*self.host.command, sys.executable, "-m", *self.module, "--host", self.host.address]
         command += ["--port", str(self.port), "--path", str(self.folder / "data")]
-        secrets = {"PHAROS_LOCAL_CLICKHOUSE_PASSWORD": self.password} if self.password else {}
+        secrets = {
+            "PHAROS_LOCAL_CLICKHOUSE_PASSWORD": self.password,
+            "PHAROS_LOCAL_ANALYST_PASSWORD": self.analyst_password,
+        }
         program = Program(command, log=log, env=secrets, cwd=Path(__file__).parent.parent)
         self.program = program
         until_now(

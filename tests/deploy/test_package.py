@@ -53,7 +53,16 @@ def test_every_module_and_data_file_is_in_the_wheel(wheel: Path) -> None:
 
 @pytest.mark.parametrize(
     "program",
-    ["collector", "enricher", "sink", "loadtest", "loadtest.bench", "deploy.local", "deploy.local.clickhouse"],
+    [
+        "collector",
+        "enricher",
+        "sink",
+        "loadtest",
+        "loadtest.bench",
+        "deploy.local",
+        "deploy.local.clickhouse",
+        "deploy.report",
+    ],
 )
 def test_every_program_starts_from_the_wheel_and_knows_its_version(wheel: Path, program: str) -> None:
     for option, shown in (("--help", f"usage: python -m {program} "), ("--version", f"pharos {VERSION}, ")):

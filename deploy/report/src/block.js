@@ -4,8 +4,9 @@ import { h, newId } from "./dom.js";
 import { picture } from "./picture.js";
 
 /**
- * Make a block. `part`: {id, title, about, wide, needs(state), show(answers, state), sql(state)}.
- * show returns {body, columns, rows, note?} or {empty: "why"}; rows are what the SQL gives, for the exports.
+ * Make a block. `part`: {id, title, about, wide, needs(state), show(answers, state), sql(state, answers)}.
+ * show returns {body, columns, rows} or {empty: "why"}; rows are what the SQL gives, for the exports. early: the question
+ * whose answer is shown while the others are under way; show is then called with it alone and a state that is `waiting`.
  */
 export function block(part) {
   const heading = newId();
@@ -23,11 +24,18 @@ export function block(part) {
     const own = ++turn;
     section.setAttribute("aria-busy", "true");
     if (!body.childElementCount) body.replaceChildren(h("div", { class: "skeleton", role: "status", "aria-label": `${part.title}: asking` }));
-    const sql = part.sql(state);
     let shown;
     let failed = null;
+    let answers = {};
     try {
-      const answers = await answersOf(part.needs(state), clickhouse);
+      const needs = part.needs(state);
+      if (part.early && needs[part.early] && Object.keys(needs).length > 1 && !section.dataset.ready) {
+        for (const sql of Object.values(needs)) clickhouse.ask(sql).catch(() => {}); // all at once; failures come below
+        const first = await clickhouse.ask(needs[part.early]);
+        if (own !== turn) return;
+        body.replaceChildren(...[part.show({ [part.early]: first }, { ...state, waiting: true }).body ?? ""].flat());
+      }
+      answers = await answersOf(needs, clickhouse);
       if (own !== turn) return;
       shown = part.show(answers, state);
     } catch (error) {
@@ -42,7 +50,7 @@ export function block(part) {
     about.replaceChildren(...[shown?.about ?? part.about ?? ""].flat());
     about.hidden = !about.textContent;
     const exports = shown?.rows?.length ? { ...shown, title: part.title, id: part.id, state } : null;
-    tools.replaceChildren(...buttons(part, sql, exports, section));
+    tools.replaceChildren(...buttons(part, part.sql(state, answers), exports, section));
     if (failed) say(failed.message, "why");
     else if (shown.empty) say(shown.empty, "empty");
     else {

@@ -10,6 +10,7 @@ export function controls(bar, state, { values, go, saved }) {
   bar.replaceChildren(...(saved ? fixed(state) : periodControls(state, values, go)),
     conversionControl(state, go, saved),
     field("Credit by", select("model", state.model, MODELS, (model) => go({ model }), saved)),
+    currencyControl(state, go),
     saved ? "" : field("Zone", select("tz", state.tz, zones(state.tz), (tz) => go({ tz }))),
     chips(state, go, saved));
   if (focused) bar.querySelector(`[data-control="${focused}"]`)?.focus();
@@ -28,7 +29,7 @@ function periodControls(state, values, go) {
     own && h("span", { class: "dates" }, day("from", state.since), " to ", day("to", state.lastDay)),
     h("label", { class: "check" },
       h("input", { type: "checkbox", "data-control": "compare", checked: state.compare, onchange: (event) => go({ compare: event.target.checked ? "" : "0" }) }),
-      "Compare with the period before"),
+      "Compare with before"),
   ].filter(Boolean);
 }
 
@@ -39,6 +40,12 @@ function conversionControl(state, go, saved) {
   if (state.conversion) options[state.conversion] = state.conversion;
   else options[""] = "choose ...";
   return field("Conversion", select("conversion", state.conversion, options, (conversion) => go({ conversion }), saved));
+}
+
+function currencyControl({ currency, currencies }, go) {
+  const all = [...new Set([...currencies, currency])].filter(Boolean);
+  if (all.length < 2) return "";
+  return field("Currency", select("currency", currency || all[0], Object.fromEntries(all.map((one) => [one, one])), (chosen) => go({ currency: chosen === currencies[0] ? "" : chosen })));
 }
 
 function select(name, value, options, onchange, disabled = false) {

@@ -70,7 +70,7 @@ function draw() {
   const page = PAGES.find((one) => one.id === id) ?? PAGES[0];
   const names = Object.keys(sites);
   const site = values.site || saved?.site || names[0] || "";
-  const context = { clickhouse, values: { ...saved?.values, ...values, site }, go, sites, saved, signIn };
+  const context = { clickhouse, values: { ...saved?.values, ...values, site }, go, sites, saved, reload: start };
   document.title = `${page.title} · ${site || "Pharos"}`;
   const frame = `${page.id} ${site} ${clickhouse.user?.name}`;
   if (frame !== shown) {

@@ -14,6 +14,7 @@ export const MODELS = {
 };
 
 const USUAL = ["purchase", "order", "sale", "subscribe", "subscription", "signup", "sign_up", "lead", "registration"];
+const STEPS = ["pageview", "view_item", "add_to_cart", "begin_checkout", "checkout"];
 export const FILTERS = ["channel", "source", "campaign"];
 
 export const DEFAULT_MODEL = "last_non_direct";
@@ -27,6 +28,7 @@ export function state(values, events, now, ownZone) {
     tz = "UTC";
   }
   const chosen = period(values, now, tz);
+  const names = new Set(events.map(({ event }) => event));
   const conversion = values.conversion ?? USUAL.find((name) => events.some(({ event }) => event === name)) ?? "";
   return {
     ...chosen,
@@ -35,12 +37,24 @@ export function state(values, events, now, ownZone) {
     tz,
     compare: values.compare !== "0",
     conversion,
+    askable: names.has(eventOf(conversion)),
     model: values.model in MODELS ? values.model : DEFAULT_MODEL,
+    models: values.models === "1",
     currency: values.currency ?? "",
     filter: Object.fromEntries(FILTERS.filter((name) => values[name]).map((name) => [name, values[name]])),
+    steps: (values.steps ?? "").split(",").filter(Boolean).concat(values.steps ? [] : usualSteps(names, conversion)),
     events,
   };
 }
+
+/** The steps of the funnel where none are chosen: those of a usual shop that the site sends, up to the conversion. */
+function usualSteps(names, conversion) {
+  const before = STEPS.filter((name) => names.has(name) && name !== conversion);
+  return conversion && names.has(conversion) ? [...before, conversion] : before;
+}
+
+/** The event of a conversion, which may also name a page or properties: `pageview /thanks`, `purchase[plan=pro]`. */
+const eventOf = (conversion) => conversion.split(/[ []/)[0];
 
 /** Return the period in words: "the 30 days to Sat, 31 Oct". */
 export const inWords = ({ since, until, lastDay }) =>
@@ -49,7 +63,7 @@ export const inWords = ({ since, until, lastDay }) =>
 /** Return why there are no sales in the period: names the last one, or the events that there are. */
 export function whyNoSales({ conversion, events, ...rest }) {
   if (!conversion) return `Choose a conversion: the events of this site are ${list(events)}.`;
-  const known = events.find(({ event }) => event === conversion.split(/[ []/)[0]);
+  const known = events.find(({ event }) => event === eventOf(conversion));
   if (!known) return `This site never sent an event "${conversion}". It sent ${list(events)}.`;
   return `No event "${conversion}" in ${inWords(rest)}. The last one arrived on ${longDay(known.last.slice(0, 10))} ${known.last.slice(0, 4)}.`;
 }

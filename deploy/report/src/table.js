@@ -1,20 +1,37 @@
-// A table of rows: sorted by a click on a column's name, ten rows first, bars behind numbers, names that filter.
+// A table of rows: sorted by a click on a column's name, ten rows first, bars behind names, rows that open, names that filter.
 import { h } from "./dom.js";
 
 const FIRST = 10;
 
 /**
- * Return a table. columns: [{name, title, text(value, row)?, number?, bar?, pick(row)?, sub(row)?, help?}].
- * pick returns a function to call when the name is clicked, or null. sub: a second line under the name, softer.
+ * Return a table. columns: [{name, title, text(value, row)?, number?, after(row)?, pick(row)?, help?, class?}]. pick returns
+ * a function to call when the name is clicked, or null. after: a small text behind the value. bar: the column whose size is
+ * drawn behind the name. A row may have `children`, rows that are shown when it is opened.
  */
-export function table(columns, rows, { caption, first = FIRST, sort = null } = {}) {
+export function table(columns, rows, { caption, first = FIRST, sort = null, bar = "", colour = 1 } = {}) {
   let order = sort;
   let all = rows.length <= first + 2;
-  const most = Object.fromEntries(columns.filter((one) => one.bar).map((one) => [one.name, Math.max(...rows.map((row) => Math.abs(row[one.name]) || 0), 0)]));
+  const open = new Set();
+  const most = rows.reduce((found, row) => Math.max(found, row[bar] || 0), 0);
   const holder = h("div", { class: "scroll", role: "group", "aria-label": caption, tabIndex: 0 });
 
+  const ordered = (some) => (order ? [...some].sort((a, b) => order.sign * compare(a[order.name], b[order.name])) : some);
+
+  const lines = (some, depth) =>
+    ordered(some).flatMap((row) => [line(row, depth), ...(open.has(row) ? lines(row.children.slice(0, 50), depth + 1) : [])]);
+
+  function line(row, depth) {
+    const expand = row.children?.length
+      ? h("button", {
+          type: "button", class: "open", "aria-expanded": String(open.has(row)), "aria-label": `Parts of ${row.label ?? row[columns[0].name]}`,
+          onclick: () => { if (!open.delete(row)) open.add(row); draw(row); },
+        }, open.has(row) ? "▾" : "▸")
+      : null;
+    if (expand) row.button = expand;
+    return h("tr", {}, columns.map((one, i) => cell(one, row, i === 0 && { depth, part: most ? (row[bar] || 0) / most : 0, colour }, i === 0 && (expand ?? (rows.some((other) => other.children?.length) && h("span", { class: "open" }))))));
+  }
+
   function draw(focus) {
-    const sorted = order ? [...rows].sort((a, b) => order.sign * compare(a[order.name], b[order.name])) : rows;
     const head = columns.map((one) => {
       const now = order?.name === one.name ? order.sign : 0;
       const turn = () => {
@@ -25,28 +42,31 @@ export function table(columns, rows, { caption, first = FIRST, sort = null } = {
         h("button", { type: "button", "data-sort": one.name, title: one.help ?? "Sort", onclick: turn }, one.title,
           h("span", { "aria-hidden": "true", class: "order" }, now ? (now > 0 ? " ↑" : " ↓") : "")));
     });
-    const lines = (all ? sorted : sorted.slice(0, first)).map((row) =>
-      h("tr", { class: row.class ?? "" }, columns.map((one, i) => cell(one, row, i === 0, most[one.name]))));
+    const shown = all ? rows : ordered(rows).slice(0, first);
     const more = !all && h("button", { type: "button", class: "more", onclick: () => { all = true; draw(); holder.focus(); } }, `Show all ${rows.length}`);
-    holder.replaceChildren(h("table", {}, caption && h("caption", { class: "hidden" }, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, lines)), more || "");
-    if (focus) holder.querySelector(`[data-sort="${CSS.escape(focus)}"]`)?.focus();
+    holder.replaceChildren(
+      h("table", {}, caption && h("caption", { class: "hidden" }, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, lines(shown, 0))),
+      more || "");
+    if (typeof focus === "string") holder.querySelector(`[data-sort="${CSS.escape(focus)}"]`)?.focus();
+    else focus?.button?.focus();
   }
 
   draw();
   return holder;
 }
 
-function cell(column, row, isName, most) {
+function cell(column, row, name, before) {
   const value = row[column.name];
   const text = column.text ? column.text(value, row) : String(value ?? "");
   const pick = column.pick?.(row);
   const content = [
+    before,
     pick ? h("button", { type: "button", class: "pick", onclick: pick, title: "Show only this" }, text) : text,
-    column.sub?.(row) && h("small", {}, column.sub(row)),
+    column.after && column.after(row),
   ];
-  if (isName) return h("th", { scope: "row", class: column.class ?? "" }, content);
-  const bar = most ? { style: { "--part": `${((Math.abs(value) || 0) / most) * 100}%` } } : {};
-  return h("td", { class: [column.number ? "n" : "", most ? "bar" : "", column.class ?? ""].filter(Boolean).join(" "), ...bar }, content);
+  if (!name) return h("td", { class: [column.number ? "n" : "", column.class ?? ""].filter(Boolean).join(" ") }, content);
+  const bar = name.part > 0 && h("span", { class: `bar b${name.colour}`, "aria-hidden": "true", style: { "--part": `${Math.max(name.part * 100, 0.5)}%` } });
+  return h("th", { scope: "row", class: `d${name.depth}` }, h("div", { class: "name" }, bar, h("div", {}, content)));
 }
 
 function compare(a, b) {

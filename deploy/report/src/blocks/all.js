@@ -1,6 +1,15 @@
 // The questions of the report, in the order of use.
+import * as changes from "./changes.js";
 import * as channels from "./channels.js";
+import * as cohorts from "./cohorts.js";
 import * as days from "./days.js";
+import * as funnel from "./funnel.js";
 import * as headline from "./headline.js";
+import * as health from "./health.js";
+import * as journeys from "./journeys.js";
+import * as letters from "./letters.js";
+import * as models from "./models.js";
+import * as pages from "./pages.js";
+import * as posts from "./posts.js";
 
-export const BLOCKS = [headline, days, channels];
+export const BLOCKS = [headline, days, channels, models, changes, posts, letters, pages, funnel, journeys, cohorts, health];

@@ -1,36 +1,51 @@
-// Where does it come from? Channel, source, medium, campaign with visits, sales and value by the chosen model.
-import { count, money, part, share } from "../format.js";
-import { credits, visits } from "../questions.js";
+// Where does it come from? Channel, source and campaign with visits, sales and revenue by the chosen model.
+import { changeColumn, rateColumn, revenueColumn, salesColumn, visitsColumn, withChanges } from "../columns.js";
+import { bySource, byWorth, currencyOf, join, sum } from "../join.js";
+import { shown, visitsAndCredits } from "../questions.js";
+import { inWords, MODELS } from "../state.js";
 import { table } from "../table.js";
 
 export const id = "channels";
 export const title = "Where it comes from";
 export const wide = true;
 
-export const needs = (state) => (state.conversion ? { visits: visits(state), credits: credits(state) } : { visits: visits(state) });
+const LEVELS = ["channel", "source", "campaign"];
+const NUMBERS = ["visits", "sales", "revenue", "visits_before", "sales_before", "revenue_before"];
 
-export const sql = (state) => Object.values(needs(state)).join(";\n\n");
+export const needs = visitsAndCredits;
+export const sql = (state, answers) => shown("channels", state, currencyOf(answers, state));
 
 export function show(answers, state) {
-  const level = state.filter.source ? "campaign" : state.filter.channel ? "source" : "channel";
-  const by = new Map();
-  const line = (name) => by.get(name) ?? by.set(name, { name, visits: 0, sales: 0 }).get(name);
-  for (const row of answers.visits.rows) if (row.now && !row.all_sources) line(row[level]).visits += row.visits;
-  const currencies = [...new Set((answers.credits?.rows ?? []).map((row) => row.currency))].filter(Boolean).sort();
-  for (const row of answers.credits?.rows ?? []) {
-    const own = line(row[level]);
-    own.sales += row.sales;
-    if (row.currency) own[row.currency] = (own[row.currency] ?? 0) + row.revenue;
-  }
-  const rows = [...by.values()].sort((a, b) => b.visits - a.visits);
-  for (const row of rows) row.rate = row.visits ? row.sales / row.visits : 0;
-  if (!rows.length) return { empty: "No visit in this period." };
+  const currency = currencyOf(answers, state);
+  const leaves = join(answers, currency, bySource, ({ channel, source, medium, campaign }) => ({ channel, source, medium, campaign })).sort(byWorth);
+  if (!leaves.some((row) => row.visits || row.sales)) return { empty: `No visit in ${inWords(state)}.` };
+  const rows = withChanges(tree(leaves, LEVELS));
+  const compare = state.compare && leaves.some((row) => row.visits_before);
+  const pick = (row) => !state.saved && row.label && state.filter[row.level] !== row.label && (() => state.go(Object.fromEntries(row.where)));
   const columns = [
-    { name: "name", title: level, text: (name) => name || "(not set)", pick: (row) => level !== "campaign" && row.name && (() => state.go({ [level]: row.name })) },
-    { name: "visits", title: "Visits", number: true, text: count, bar: true },
-    { name: "sales", title: "Sales", number: true, text: part },
-    { name: "rate", title: "Rate", number: true, text: share },
-    ...currencies.map((currency) => ({ name: currency, title: currency, number: true, text: (value) => money(value ?? 0, currency, true) })),
+    { name: "label", title: "Channel, source, campaign", text: (label) => label || "(not set)", pick },
+    visitsColumn,
+    ...(compare ? [changeColumn("visits")] : []),
+    salesColumn,
+    rateColumn,
+    ...(currency ? [revenueColumn(currency), ...(compare ? [changeColumn("revenue")] : [])] : []),
   ];
-  return { body: table(columns, rows, { caption: title }), columns: columns.map(({ name }) => name), rows };
+  return {
+    about: `Sales are credited by "${MODELS[state.model]}". Open a row for its parts; choose a name to see only that.`,
+    body: table(columns, rows, { caption: title, first: 12, bar: currency ? "revenue" : "visits", colour: currency ? 2 : 1 }),
+    columns: ["channel", "source", "medium", "campaign", "visits", "sales", "revenue"],
+    rows: leaves.filter((row) => row.visits || row.sales || row.revenue),
+  };
+}
+
+/** Return the rows of the first level, each with its parts as `children`; a level with one nameless part has no children. */
+function tree(leaves, [level, ...deeper], where = []) {
+  const groups = new Map();
+  for (const leaf of leaves) groups.set(leaf[level], [...(groups.get(leaf[level]) ?? []), leaf]);
+  return [...groups].map(([label, own]) => {
+    const row = { label, level, where: [...where, [level, label]], ...Object.fromEntries(NUMBERS.map((name) => [name, sum(own, name)])) };
+    if (deeper.length && !(own.length === 1 && !own[0][deeper[0]])) row.children = tree(own, deeper, row.where);
+    if (row.children?.length === 1 && !row.children[0].label) delete row.children;
+    return row;
+  }).sort(byWorth);
 }

@@ -1,6 +1,8 @@
 // The report of one site: controls on top, then its questions in the order in which people ask them.
 import { BLOCKS } from "../blocks/all.js";
 import { block } from "../block.js";
+import { credits } from "../questions.js";
+import { currencies } from "../join.js";
 import { controls } from "../controls.js";
 import { h } from "../dom.js";
 import { state } from "../state.js";
@@ -16,6 +18,13 @@ const ownZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 let current = null;
 
 export function show(main, context) {
+  if (!context.values.site) {
+    current = null;
+    main.append(h("div", { class: "plain" }, h("h1", {}, "No site has sent an event yet"),
+      h("p", {}, "Open a page that carries the pixel or the tag, then look again."),
+      h("button", { type: "button", class: "primary", onclick: context.reload }, "Look again")));
+    return null;
+  }
   const bar = h("div", { class: "controls" });
   const blocks = BLOCKS.map((part) => block(part));
   const grid = h("div", { class: "blocks" }, blocks.map(({ section }) => section));
@@ -28,9 +37,20 @@ export function show(main, context) {
 }
 
 export function update(context) {
+  if (!current) return;
   const events = context.sites[context.values.site] ?? [];
   const now = context.saved ? Date.parse(context.saved.made_at) : Date.now();
   const chosen = { ...state(context.values, events, now, ownZone()), go: context.go, saved: Boolean(context.saved) };
-  controls(current.bar, chosen, context);
+  const { bar } = current;
+  const turn = (current.turn = (current.turn ?? 0) + 1);
+  controls(bar, { ...chosen, currencies: current.currencies ?? [] }, context);
+  if (chosen.askable) {
+    // The same question as the blocks' own: it is asked once.
+    context.clickhouse.ask(credits(chosen)).then((answer) => {
+      if (turn !== current.turn) return;
+      current.currencies = currencies(answer);
+      controls(bar, { ...chosen, currencies: current.currencies }, context);
+    }, () => {});
+  }
   for (const { update: again } of current.blocks) again(chosen, context.clickhouse);
 }

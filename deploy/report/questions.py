@@ -1,0 +1,40 @@
+"""The report's questions (questions/*.sql) with their values written in, exactly as the page writes them."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+FOLDER: Final = Path(__file__).parent / "questions"
+WITHOUT_CONVERSION: Final = ("visits", "letters", "cohorts", "health")
+ABOUT_CONVERSION: Final = ("credits",)
+FUNNEL: Final = "funnel"
+"""What the page asks when it is opened: always, with a conversion, with two steps or more."""
+
+_PLACE: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
+
+
+def quoted(text: str) -> str:
+    """Return a text as ClickHouse's literal."""
+    return "'" + re.sub(r"[\\']", r"\\\g<0>", text) + "'"
+
+
+def filled(name: str, values: Mapping[str, str]) -> str:
+    """Return a question's SQL. Raises KeyError if a value is missing; {filter} is left empty."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] == "filter":
+            return ""
+        return quoted(values[found[1]]) if found[2] == "String" else str(float(values[found[1]]))
+
+    return _PLACE.sub(value, (FOLDER / f"{name}.sql").read_text(encoding="utf-8").strip())
+
+
+def opened(values: Mapping[str, str]) -> list[str]:
+    """Return the SQL of every question of the page as it is opened, the list of sites first."""
+    names = ["sites", *WITHOUT_CONVERSION]
+    if values["conversion"]:
+        names += ABOUT_CONVERSION
+    if "," in values["steps"]:
+        names.append(FUNNEL)
+    return [filled(name, values) for name in names]

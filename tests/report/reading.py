@@ -1,0 +1,68 @@
+"""What a test does with a block of the report: open the page, take its CSV and its SQL, as a reader would."""
+
+import csv
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.async_api import Browser, Page, expect
+
+from tests.report.servers import PERIOD
+
+
+class Reader:
+    """One open page, with what it asked and what went wrong in it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.asked: list[str] = []
+        self.hosts: set[str] = set()
+        self.problems: list[str] = []
+        page.on("request", lambda request: self._note(request.url, request.post_data))
+        page.on("console", lambda message: self.problems.extend([message.text] if message.type == "error" else []))
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+
+    def _note(self, url: str, sql: str | None) -> None:
+        if urlsplit(url).scheme in ("http", "https"):
+            self.hosts.add(urlsplit(url).netloc)
+        if url.endswith("/query"):
+            self.asked.append(sql or "")
+
+    async def settle(self) -> None:
+        """Wait until every block has its answer."""
+        await expect(self.page.locator("section[data-ready]").first).to_be_visible(timeout=30_000)
+        await expect(self.page.locator("section[aria-busy]")).to_have_count(0, timeout=30_000)
+
+    async def sql(self, block: str) -> str:
+        """Return what the SQL button of a block shows."""
+        await self.page.locator(f"#block-{block} .tools button", has_text="SQL").click()
+        text = await self.page.locator("dialog pre").text_content()
+        await self.page.keyboard.press("Escape")
+        await expect(self.page.locator("dialog")).to_have_count(0)
+        return text or ""
+
+    async def file(self, block: str, kind: str) -> Path:
+        """Return the file that the CSV or PNG button of a block saves."""
+        async with self.page.expect_download() as download:
+            await self.page.locator(f"#block-{block} .tools button", has_text=kind).click()
+        return Path(await (await download.value).path())
+
+    async def rows(self, block: str) -> list[dict[str, str]]:
+        """Return the rows of a block's CSV."""
+        with (await self.file(block, "CSV")).open(newline="", encoding="utf-8") as opened:
+            return list(csv.DictReader(opened))
+
+
+@asynccontextmanager
+async def reading(browser: Browser, url: str, values: str = PERIOD, **form: Any) -> AsyncIterator[Reader]:
+    """Open the report of the demo in a context of its own; yields when every block has its answer."""
+    context = await browser.new_context(**form)
+    try:
+        reader = Reader(await context.new_page())
+        await reader.page.goto(f"{url}#/report?site=demo&{values}")
+        await reader.settle()
+        yield reader
+    finally:
+        await context.close()

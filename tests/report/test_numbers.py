@@ -1,0 +1,139 @@
+"""Every number of the report is what the SQL shown next to it gives, and is asked once."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from playwright.async_api import Browser, expect
+
+from tests.clickhouse import ClickHouse
+from tests.report.reading import Reader, reading
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HALF = "from=2026-10-18&to=2026-10-31&tz=UTC"
+"""The second half of the demo's month: the first is the period before."""
+BLOCKS = (
+    "headline", "days", "channels", "models", "changes", "posts", "letters", "pages", "funnel", "journeys", "cohorts",
+    "health",
+)  # fmt: skip
+
+
+def same(shown: Sequence[dict[str, str]], found: Sequence[dict[str, object]]) -> None:
+    """Compare rows in any order, by their texts; numbers may differ by a rounded cent."""
+    assert len(shown) == len(found)
+    numbers = {name for name, value in found[0].items() if isinstance(value, (int, float))}
+    assert list(shown[0]) == list(found[0])
+
+    def key(row: dict[str, object]) -> list[str]:
+        return [str(value) for name, value in row.items() if name not in numbers]
+
+    def ordered(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+        return sorted(rows, key=lambda row: (key(row), [float(str(row[name])) for name in sorted(numbers)]))
+
+    for own, other in zip(ordered([dict(row) for row in shown]), ordered(found), strict=True):
+        assert key(own) == key(other)
+        for name in numbers:
+            assert float(str(own[name])) == pytest.approx(float(str(other[name])), abs=0.011), (name, own, other)
+
+
+def asked(client: Client, sql: str) -> list[dict[str, object]]:
+    result = client.query(sql)
+    return [
+        {name: _plain(value) for name, value in zip(result.column_names, row, strict=True)}
+        for row in result.result_rows
+    ]
+
+
+def _plain(value: object) -> object:
+    if value is None:
+        return ""
+    return value if isinstance(value, (int, str)) else float(value) if hasattr(value, "__float__") else str(value)
+
+
+@pytest.mark.parametrize(
+    ("values", "blocks"),
+    [
+        (f"{HALF}&models=1", BLOCKS),
+        (f"{HALF}&model=position&channel=Organic+Video&currency=USD&models=1", ("headline", "channels", "journeys")),
+    ],
+    ids=["as opened", "filtered"],
+)
+async def test_each_block_shows_what_its_sql_gives(
+    url: str, browser: Browser, warehouse: ClickHouse, values: str, blocks: Sequence[str]
+) -> None:
+    client = warehouse.client("analyst")
+    async with reading(browser, url, values, accept_downloads=True) as reader:
+        sections = reader.page.locator("section[id^=block-]")
+        ids = [await section.get_attribute("id") for section in await sections.all()]
+        assert {str(name).removeprefix("block-") for name in ids} == set(BLOCKS)
+        for block in blocks:
+            sql = await reader.sql(block)
+            same(await reader.rows(block), asked(client, sql))
+        assert reader.problems == []
+    client.close()
+
+
+async def test_the_month_of_the_documentation(url: str, browser: Browser) -> None:
+    """The same figures as docs/sql.md, which another test keeps true."""
+    async with reading(browser, url, "from=2026-10-02&to=2026-10-31&tz=UTC&model=last") as reader:
+        tiles = reader.page.locator("#block-headline .tile b")
+        assert await tiles.all_text_contents() == ["2,756", "1,594", "220", "€6,086", "$1,310", "8.0 %"]
+        by_channel: dict[str, float] = {}
+        for row in await reader.rows("channels"):
+            by_channel[row["channel"]] = by_channel.get(row["channel"], 0) + float(row["revenue"])
+        assert by_channel["Direct"] == pytest.approx(2258.2)
+        assert by_channel["Organic Search"] == pytest.approx(1243.8)
+        assert by_channel["Unattributed"] == pytest.approx(149.4)
+        assert sum(by_channel.values()) == pytest.approx(6085.6)
+        funnel = [(row["event"], row["visitors"]) for row in await reader.rows("funnel")]
+        assert funnel[0] == ("pageview", "1498")
+
+
+async def test_no_question_is_asked_twice(url: str, browser: Browser) -> None:
+    async with reading(browser, url, HALF) as reader:
+        opened = list(reader.asked)
+        assert len(opened) == len(set(opened)) == 7, [sql[:60] for sql in opened]
+        # Each view that is dear to read is read once; `sites` is the list of names.
+        read = [view for sql in opened for view in set(re.findall(r"pharos\.(\w+)", sql))]
+        assert len(read) == len(set(read)), read
+
+        await reader.page.get_by_label("Currency").select_option("USD")
+        await expect(reader.page.locator("#block-channels thead")).to_contain_text("USD")
+        await reader.settle()
+        assert reader.asked == opened, "another currency is in the same answers"
+
+        await reader.page.get_by_label("Credit by").select_option("linear")
+        await expect(reader.page.locator("#block-channels .about")).to_contain_text("Linear")
+        await reader.settle()
+        assert len(reader.asked) == len(opened) + 1, "another model asks for its credits only"
+        await reader.page.get_by_label("Credit by").select_option("last_non_direct")
+        await reader.settle()
+        assert len(reader.asked) == len(opened) + 1, "what was answered is not asked again"
+
+
+async def test_pictures_are_pictures(url: str, browser: Browser) -> None:
+    async with reading(browser, url, HALF, accept_downloads=True) as reader:
+        for block in ("days", "channels"):
+            image = await reader.file(block, "PNG")
+            assert size(image) >= (1000, 400)
+
+
+def size(path: Path) -> tuple[int, int]:
+    head = path.read_bytes()[:24]
+    assert head.startswith(b"\x89PNG")
+    return int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+
+
+async def test_a_currency_is_never_added_to_another(url: str, browser: Browser) -> None:
+    sums: list[float] = []
+    for currency in ("EUR", "USD"):
+        async with reading(browser, url, f"{HALF}&currency={currency}") as reader:
+            sums.append(await total(reader))
+    assert sums == [pytest.approx(3641.5), pytest.approx(733.1)]
+
+
+async def total(reader: Reader) -> float:
+    return sum(float(row["revenue"]) for row in await reader.rows("channels"))
