@@ -1,0 +1,1 @@
+"""The platforms that events are forwarded to."""
