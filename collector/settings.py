@@ -86,8 +86,8 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     `/dev/shm`, for one host. Never on a disk that is backed up."""
 
     paths: str = ""
-    """Own names of paths, such as `t.js=shop.js, e=save`: t.js, x.js, e, p.gif, o.gif and c may have one. The tag uses
-    them; the standard names are served, too."""
+    """Own names of paths, such as `t.js=shop.js, e=save`: t.js, x.js, e, p.gif, o.gif, c and linker may have one. The
+    tag uses them; the standard names are served, too."""
     cookie_domain: Annotated[str, msgspec.Meta(pattern=r"\A([a-z0-9-]+\.)*[a-z0-9-]*\Z")] = ""
     """`Domain` of the cookies, such as `example.com`; empty: the collector's own host only."""
 

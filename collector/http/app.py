@@ -38,6 +38,7 @@ def build(ingest: Ingest, body_timeout_s: float = 20) -> web.Application:
         ("HEAD", "/t.js", base),
         ("GET", "/x.js", extra),
         ("HEAD", "/x.js", extra),
+        ("GET", "/linker", handlers.linker),
         ("GET", "/opt-out", opt_out.opt_out),
         ("GET", "/opt-in", opt_out.opt_in),
         ("GET", "/robots.txt", static.robots),

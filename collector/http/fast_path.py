@@ -27,7 +27,7 @@ from collector.policy.sent_event import encode
 from stage import log
 
 PATHS: Final = frozenset(
-    ("/p.gif", "/o.gif", "/e", "/v1/events", "/c", "/t.js", "/x.js", "/opt-out", "/opt-in", "/robots.txt")
+    ("/p.gif", "/o.gif", "/e", "/v1/events", "/c", "/t.js", "/x.js", "/linker", "/opt-out", "/opt-in", "/robots.txt")
 )
 """All paths except `/c/CODE`."""
 

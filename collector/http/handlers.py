@@ -64,6 +64,19 @@ async def server_post(request: web.Request) -> web.Response:
     return await accepted(request, outcome)
 
 
+async def linker(request: web.Request) -> web.Response:
+    """Answer `/linker?s=SITE&to=HOST` to a page of the collector's own site, or of an origin that the site lists."""
+    outcomes = request.app[INGEST].outcomes()
+    sent = sent_of(request, outcomes)
+    client, site = sent.client, request.query.get("s", "")
+    policy = outcomes.ruleset.sites.get(site)
+    readable = client.own_site or (policy is not None and client.origin in policy.origins)
+    text = outcomes.linker(site, request.query.get("to", "").lower(), sent) if readable else ""
+    allowed = cors.headers(client.origin, () if policy is None else (policy,), own_site=client.own_site)
+    headers = (*pixel.COUNTED_HEADERS.items(), *allowed.items(), ("Content-Type", "text/plain; charset=utf-8"))
+    return response(Answer(200 if text else 204, headers, text.encode()))
+
+
 async def _body(request: web.Request, ip: str | None) -> bytes:
     try:
         async with request.app[BODIES].read(request, ip) as raw:

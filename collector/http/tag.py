@@ -14,7 +14,7 @@ LARGEST_GZIP_BYTES: Final = {"tag.js": 2300, "tag_extra.js": 2500}
 """Maximum size of each script after gzip, in bytes."""
 
 
-_LITERALS: Final = {"e": b'("e")', "p.gif": b'"p.gif?"', "x.js": b'"x.js"'}
+_LITERALS: Final = {"e": b'("e")', "p.gif": b'"p.gif?"', "x.js": b'"x.js"', "linker": b'"linker?'}
 """How the built scripts write the names of paths; each at most once in a script."""
 
 

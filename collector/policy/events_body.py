@@ -16,6 +16,8 @@ from msgspec.structs import astuple
 from collector.contract.fields import MAX_PROPS, TABLE, epoch_ms, is_prop, is_text, is_usable, text_of
 from collector.contract.urls import is_url
 from collector.policy import sent_event
+from collector.policy.ids import without_linker
+from collector.policy.links import host_of
 from collector.policy.query import AHEAD_MS, is_excessive
 from collector.policy.refusal import Refusal
 from collector.policy.sent_event import SentEvent, decode_any, decode_events, decode_list, decode_one
@@ -68,6 +70,17 @@ class Event:
             if text and not is_url(text):
                 names.append(name)
         return names
+
+    def take_linker(self) -> tuple[str, str]:
+        """Remove the linkers of the addresses; return that of the page's URL and the URL's host, or empty strings."""
+        sent, text, host = self._sent, "", ""
+        if sent.referrer:
+            sent.referrer = without_linker(sent.referrer)[0]
+        if sent.url:
+            sent.url, text = without_linker(sent.url)
+        if text:
+            host = host_of(sent.url)
+        return text, host
 
     def remove_excess(self, max_value: int) -> tuple[str, ...]:
         """Remove the fields whose values the site does not allow; return their names."""

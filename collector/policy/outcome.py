@@ -12,7 +12,7 @@ import msgspec
 
 from collector.contract import HIT_VERSION, Kind, click_ids
 from collector.contract.fields import DEFAULT_EVENT
-from collector.policy import cors, events_body, links
+from collector.policy import cors, events_body, ids, links
 from collector.policy.client import NO_CLIENT, Client, inner_json, text_json
 from collector.policy.client_address import client_address, first_address, truncate
 from collector.policy.cookies import NONE, Cookies
@@ -26,6 +26,7 @@ from collector.policy.sites import Site, Sites
 from collector.policy.verdict import Verdict, Verdicts
 
 _MOST_ADDRESSES: Final = 4096
+_LINKER: Final = ids.LINKER.encode() + b"="
 _REFERER: Final = b',"referer":"'
 _json = msgspec.json.Encoder().encode
 
@@ -189,6 +190,7 @@ class Outcomes:
         client, sites = sent.client, self.ruleset.sites
         outcome = Outcome(EVENTS, client.origin, own_site=client.own_site)
         suppressed: set[str] = set()
+        has_linker = _LINKER in raw
         for raw_event in self._split(outcome, raw, coding, sent):
             event = self._judged(raw_event, EVENTS, sent)
             if isinstance(event, Verdict):
@@ -204,10 +206,13 @@ class Outcomes:
                 continue
             consent = "" if client.navigates else event.consent  # as for a pixel: a form on any page can post here
             verdict = self._verdict(outcome, "tag", site, consent, sent)
+            linker, host = event.take_linker() if has_linker else ("", "")
             if verdict.source == "fresh" and outcome.visitor:
                 visitor = outcome.visitor  # one for the whole batch
             else:
                 visitor = self._visitor(sent, verdict)
+                if linker and verdict.source == "fresh":
+                    visitor = self._linked(linker, host, site, sent) or visitor
                 if verdict.set_cookies and visitor:
                     outcome.visitor = visitor
             if verdict.consent == "refused" and site not in suppressed:
@@ -420,6 +425,24 @@ class Outcomes:
         if event.site not in self.ruleset.sites:
             return self._refusal(route, Refusal.UNKNOWN_SITE, event.site, sent.page)
         return event
+
+    def linker(self, site: str, host: str, sent: Sent) -> str:
+        """Return what takes the visitor's id to a page of the site on this host; empty where there is nothing to take.
+
+        There is nothing where the site's policy, the visitor's consent or signals forbid an id, where the visitor has
+        none yet, where the host is not one of the site's `hosts`, and without a link key.
+        """
+        policy, keys = self.ruleset.sites.get(site), self.ruleset.link_keys
+        if policy is None or not keys or not any(f".{host}".endswith(f".{own}") for own in policy.hosts):
+            return ""
+        if self.verdicts.find("tag", site, "", sent.client.signals, sent.cookies.state).source != "cookie":
+            return ""
+        visitor, random = sent.cookies.visitor.decode(), self._ids.visitor_digits().decode()
+        return ids.linker(visitor, site, host, sent.client.user_agent, self._now_ms, random, keys[0])
+
+    def _linked(self, linker: str, host: str, site: str, sent: Sent) -> bytes:
+        keys, agent = self.ruleset.link_keys, sent.client.user_agent
+        return ids.visitor_of(linker, site, host, agent, self._now_ms, keys).encode()
 
     def _visitor(self, sent: Sent, verdict: Verdict) -> bytes:
         """Return the visitor's id, as digits."""

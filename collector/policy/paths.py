@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-RENAMED: Final = ("t.js", "x.js", "e", "p.gif", "o.gif", "c")
-"""What may have a second name: the tag, its opt-ins, its events, the pixels, the links."""
+RENAMED: Final = ("t.js", "x.js", "e", "p.gif", "o.gif", "c", "linker")
+"""What may have a second name: the tag, its opt-ins, its events, the pixels, the links, the linker."""
 _TAKEN: Final = frozenset((*RENAMED, "v1", "opt-out", "opt-in", "robots.txt", "doctor"))
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _MOST_CHARS: Final = 64

@@ -53,8 +53,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     redirect_hosts: tuple[HostName, ...] = ()
     """Hosts that signed links may lead to; empty: any host that a good signature names."""
     hosts: tuple[HostName, ...] = ()
-    """The site's hosts, each with its subdomains, in addition to that of a page: referrers from them are internal. Read
-    by the enricher."""
+    """The site's hosts, each with its subdomains, in addition to that of a page: referrers from them are internal
+    (in the enricher), and a linker may lead to them."""
     ignored_referrers: tuple[HostName, ...] = ()
     """Hosts of others, such as payment providers, whose referrers are internal too. Read by the enricher."""
     tokens: tuple[Digest, ...] = ()

@@ -276,7 +276,7 @@
     w.addEventListener("pagehide", leave);
     w.addEventListener("online", flush);
     d.addEventListener("visibilitychange", () => (d.hidden ? leave() : tick()));
-    if (/links|contact|events|forms|scroll|notF|debug|cmp|#pharos/.test(Object.keys(set) + l.hash)) extras();
+    if (/links|contact|events|forms|scroll|notF|debug|cmp|domains|#pharos/.test(Object.keys(set) + l.hash)) extras();
   });
 
   w.pharos = api;

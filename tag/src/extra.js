@@ -156,6 +156,39 @@
       for (const entry of layer) attempt(read)(entry);
     }
 
+    // ---- data-domains: the visitor's id goes along to other domains of the site, in links followed within a minute
+    if (has("domains")) {
+      const linkers = {};
+      const other = ([node, to]) =>
+        node &&
+        /^http/.test(to.protocol) &&
+        to.hostname != l.hostname &&
+        set.domains.split(" ").some((domain) => ("." + to.hostname).endsWith("." + domain));
+      // Ask when a link is pointed at or focused: the answer is there when it is followed.
+      const ask = (e) => {
+        const found = link(e);
+        if (!other(found)) return;
+        const host = found[1].hostname;
+        if (linkers[host] && Date.now() - linkers[host].at < 6e4) return;
+        const held = (linkers[host] = { at: Date.now() });
+        fetch(core.url("linker?s=" + encodeURIComponent(set.site.split(" ")[0]) + "&to=" + host), { credentials: "include" })
+          .then((r) => r.text())
+          .then((text) => (held.text = text))
+          .catch(() => delete linkers[host]);
+      };
+      const follow = (e) => {
+        const [node, to] = link(e);
+        const held = other([node, to]) && linkers[to.hostname];
+        if (!held || !held.text || Date.now() - held.at > 6e4) return;
+        const before = node.getAttribute("href");
+        to.search += (to.search ? "&" : "?") + "_plk=" + held.text;
+        node.setAttribute("href", to);
+        setTimeout(() => node.setAttribute("href", before));
+      };
+      for (const event of ["pointerover", "pointerdown", "focusin"]) on(d, event, ask);
+      for (const event of ["click", "auxclick"]) on(d, event, follow);
+    }
+
     // ---- The page #pharos: a switch for one's own visits
     if (l.hash == "#pharos") {
       const off = localStorage.pharosOff;

@@ -23,6 +23,8 @@ export interface Options {
   scroll?: boolean;
   notFound?: boolean;
   debug?: boolean;
+  /** Other domains of the site, to which links take the visitor's id. */
+  domains?: string | string[];
   /** "tcf 1 7 8" or "gcm analytics_storage". */
   cmp?: string;
   /** Nonce of the Content Security Policy, for the second script. */

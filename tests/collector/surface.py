@@ -56,6 +56,9 @@ tokens = ["{sha256(TOKEN.encode()).hexdigest()}"]
 [sites.full]
 consent = "assumed"
 ip = "full"
+[sites.linked]
+origins = ["https://shop.example"]
+hosts = ["other.localhost", "shop.de"]
 [sites.noip]
 consent = "assumed"
 ip = "none"

@@ -78,6 +78,15 @@ class Servers:
 
         return await until(look, f"{names} of {path}", 30)
 
+    async def until_url(self, url: str, *names: str) -> list[dict[str, Any]]:
+        """Do the same for a whole URL, of any host."""
+
+        def look() -> list[dict[str, Any]]:
+            seen = {event["event"]: event for event in self.events() if event.get("url") == url}
+            return [seen[name] for name in names] if seen.keys() >= set(names) else []
+
+        return await until(look, f"{names} of {url}", 30)
+
 
 def _event(hit: Hit) -> dict[str, Any]:
     told: dict[str, Any] = {"kind": hit.kind, "consent": hit.consent, "visitor": hit.visitor_id, "props": {}}
