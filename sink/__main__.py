@@ -89,6 +89,11 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with --since: print what would be sent, one request a line; send nothing",
     )
+    forward.add_argument(
+        "--csv",
+        choices=["conversions", "adjustments"],
+        help="with --since: print a table for Google Ads' scheduled upload; send nothing",
+    )
     return made
 
 
@@ -116,7 +121,12 @@ def work(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, An
             return reset_offsets.command(settings, arguments.since, dry_run=arguments.dry_run)
         case "forward" if arguments.since:
             return window.command(
-                settings, arguments.destination, arguments.since, arguments.until, dry_run=arguments.dry_run
+                settings,
+                arguments.destination,
+                arguments.since,
+                arguments.until,
+                dry_run=arguments.dry_run,
+                csv=arguments.csv,
             )
         case "forward":
             return forward_run.serve(settings)
@@ -129,7 +139,7 @@ def main() -> int:
     made = parser()
     arguments = made.parse_args()
     if arguments.command == "forward" and not arguments.since:
-        for option in ("until", "destination", "dry_run"):
+        for option in ("until", "destination", "dry_run", "csv"):
             if getattr(arguments, option):
                 made.error(f"--{option.replace('_', '-')} needs --since")
     log.take_over_libraries()

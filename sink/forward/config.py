@@ -14,11 +14,17 @@ import msgspec
 from sink.forward.platforms.base import Platform, UserField
 from sink.forward.platforms.ga4 import Ga4
 from sink.forward.platforms.google_ads import GoogleAds
+from sink.forward.platforms.linkedin import LinkedIn
 from sink.forward.platforms.meta import Meta
+from sink.forward.platforms.microsoft import Microsoft
+from sink.forward.platforms.pinterest import Pinterest
+from sink.forward.platforms.reddit import Reddit
+from sink.forward.platforms.tiktok import TikTok
 from sink.forward.platforms.webhook import Webhook
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _EVENT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_GA4_EVENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 Digits = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,32}\Z")]
 
@@ -121,7 +127,85 @@ class Ga4Destination(Destination, frozen=True, kw_only=True, tag="ga4"):
         return Ga4(self.measurement_id, endpoint=self.server)
 
 
-AnyDestination = WebhookDestination | MetaDestination | GoogleAdsDestination | Ga4Destination
+class TikTokDestination(Destination, frozen=True, kw_only=True, tag="tiktok"):
+    """TikTok's Events API. The credential is an access token of the pixel."""
+
+    pixel: Annotated[str, msgspec.Meta(pattern=r"\A[A-Z0-9]{4,32}\Z")]
+    """Code of the pixel."""
+    test_event_code: str = ""
+    """Code of the Events Manager's tab "Test events"."""
+
+    HOST = "https://business-api.tiktok.com"
+
+    def platform(self) -> Platform:
+        return TikTok(self.pixel, endpoint=self.server, test_event_code=self.test_event_code)
+
+
+class PinterestDestination(Destination, frozen=True, kw_only=True, tag="pinterest"):
+    """Pinterest's API for Conversions. The credential is a conversion access token."""
+
+    account: Digits
+    """Id of the ad account."""
+    test: bool = False
+    """Pinterest checks the events and stores none."""
+
+    HOST = "https://api.pinterest.com"
+
+    def platform(self) -> Platform:
+        return Pinterest(self.account, endpoint=self.server, test=self.test)
+
+
+class RedditDestination(Destination, frozen=True, kw_only=True, tag="reddit"):
+    """Reddit's Conversions API. The credential is a conversion access token."""
+
+    pixel: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_]{2,64}\Z")]
+    test_id: str = ""
+    """Id of the Events Manager's test: events appear there and count for nothing."""
+
+    HOST = "https://ads-api.reddit.com"
+
+    def platform(self) -> Platform:
+        return Reddit(self.pixel, endpoint=self.server, test_id=self.test_id)
+
+
+class LinkedInDestination(Destination, frozen=True, kw_only=True, tag="linkedin"):
+    """LinkedIn's Conversions API; `events` names conversion rules by their ids. The credential is an access token."""
+
+    version: Annotated[str, msgspec.Meta(pattern=r"\A20[0-9]{4}\Z")] = "202611"
+    """Version of LinkedIn's API, year and month."""
+
+    HOST = "https://api.linkedin.com"
+
+    def platform(self) -> Platform:
+        return LinkedIn(endpoint=self.server, version=self.version)
+
+
+class MicrosoftDestination(Destination, frozen=True, kw_only=True, tag="microsoft"):
+    """Microsoft Advertising; `events` names offline conversion goals. The credential is an OAuth access token."""
+
+    developer_token: Annotated[str, msgspec.Meta(min_length=1)]
+    customer: Digits
+    account: Digits
+
+    HOST = "https://campaign.api.bingads.microsoft.com"
+
+    def platform(self) -> Platform:
+        return Microsoft(
+            endpoint=self.server, developer_token=self.developer_token, customer=self.customer, account=self.account
+        )
+
+
+AnyDestination = (
+    WebhookDestination
+    | MetaDestination
+    | GoogleAdsDestination
+    | Ga4Destination
+    | TikTokDestination
+    | PinterestDestination
+    | RedditDestination
+    | LinkedInDestination
+    | MicrosoftDestination
+)
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -170,6 +254,8 @@ def _check(name: str, one: AnyDestination) -> None:
             raise wrong(f"events: {event!r} cannot be the name of an event: 1-64 of A-Z, a-z, 0-9, _ . : -")
         if not action:
             raise wrong(f"events.{event}: name what the platform calls it")
+        if isinstance(one, Ga4Destination) and not _GA4_EVENT.fullmatch(action):
+            raise wrong(f"events.{event}: GA4 takes 1-40 letters, digits and _, a letter first")
         if event == "refund":
             raise wrong("events: refunds are sent with the events that they refund; set refunds = false to send none")
     for url in (one.endpoint, getattr(one, "url", "")):

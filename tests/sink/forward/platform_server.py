@@ -43,7 +43,7 @@ class PlatformServer:
             return web.Response(status=fault.status, headers=fault.headers, body=fault.body)
         body = json.loads(text)
         path = request.path
-        wrong = _RULES[path.rpartition("/")[2]](request, body)
+        wrong = next(rules for end, rules in _RULES.items() if path.endswith(end))(request, body)
         if wrong:
             self.wrong += wrong
             return web.json_response({"error": {"message": wrong[0], "code": 100}}, status=400)
@@ -54,7 +54,7 @@ class PlatformServer:
         if fault == "lost":
             assert request.transport is not None
             request.transport.abort()
-        return web.json_response({"events_received": len(_ids(body))})
+        return web.json_response({"events_received": len(_ids(body)), "code": 0})
 
     def events(self, path: str) -> list[dict[str, Any]]:
         """Return what came to a path, over all requests."""
@@ -63,6 +63,8 @@ class PlatformServer:
 
 def _ids(body: dict[str, Any]) -> list[Any]:
     events = body.get("data", body.get("events", []))
+    if not isinstance(events, list):
+        events = events["events"]
     return [
         each.get("event_id", each.get("transactionId", each.get("params", {}).get("transaction_id"))) for each in events
     ]
@@ -131,7 +133,80 @@ def _hook(request: web.Request, body: dict[str, Any]) -> list[str]:
     return [name for name in ("Pharos-Timestamp", "Pharos-Signature") if name not in request.headers]
 
 
-_RULES = {"events": _meta, "events:ingest": _google, "collect": _ga4, "hook": _hook}
+def _bearer(request: web.Request) -> list[str]:
+    return [] if request.headers.get("Authorization", "").startswith("Bearer ") else ["no access token"]
+
+
+def _missing(one: dict[str, Any], *names: str) -> list[str]:
+    return [f"{name} is missing" for name in names if one.get(name) in (None, "", [], {})]
+
+
+def _tiktok(request: web.Request, body: dict[str, Any]) -> list[str]:
+    wrong = _missing(dict(request.headers), "Access-Token") + _missing(body, "event_source", "event_source_id", "data")
+    for event in body["data"]:
+        wrong += _missing(event, "event", "event_time", "event_id", "user") + _missing(event["page"], "url")
+        wrong += [f"{name} is not hashed" for name in ("email", "phone", "external_id")
+                  if name in event["user"] and not HASH.fullmatch(event["user"][name])]  # fmt: skip
+    return wrong
+
+
+def _pinterest(request: web.Request, body: dict[str, Any]) -> list[str]:
+    wrong = _bearer(request)
+    for event in body["data"]:
+        wrong += _missing(event, "event_name", "action_source", "event_time", "event_id", "user_data")
+        user = event["user_data"]
+        if "em" not in user and not {"client_ip_address", "client_user_agent"} <= user.keys():
+            wrong.append("em, or an address with a user agent")
+        wrong += ["em is not hashed" for each in user.get("em", []) if not HASH.fullmatch(each)]
+        if not isinstance(event["custom_data"].get("value", ""), str):
+            wrong.append("value is a text")
+    return wrong
+
+
+def _reddit(request: web.Request, body: dict[str, Any]) -> list[str]:
+    wrong = _bearer(request)
+    for event in body["data"]["events"]:
+        wrong += _missing(event, "event_at", "action_source", "type")
+        if event["event_at"] < 10_000_000_000:
+            wrong.append("event_at is milliseconds")
+        if not event.get("click_id") and not event.get("user"):
+            wrong.append("a click id or a match key")
+    return wrong
+
+
+def _linkedin(request: web.Request, body: dict[str, Any]) -> list[str]:
+    wrong = _bearer(request) + _missing(
+        dict(request.headers), "LinkedIn-Version", "X-Restli-Protocol-Version", "X-RestLi-Method"
+    )
+    for event in body["elements"]:
+        wrong += _missing(event, "conversion", "conversionHappenedAt", "eventId") + _missing(event["user"], "userIds")
+        if not event["conversion"].startswith("urn:lla:llaPartnerConversion:") or len(event["eventId"]) > 64:
+            wrong.append("conversion is a URN, eventId at most 64 characters")
+    return wrong
+
+
+def _microsoft(request: web.Request, body: dict[str, Any]) -> list[str]:
+    wrong = _bearer(request) + _missing(dict(request.headers), "DeveloperToken", "CustomerId", "CustomerAccountId")
+    for event in body.get("OfflineConversions", body.get("OfflineConversionAdjustments", [{}])):
+        wrong += _missing(event, "MicrosoftClickId", "ConversionName", "ConversionTime")
+        if "OfflineConversionAdjustments" in body:
+            wrong += _missing(event, "AdjustmentType", "AdjustmentTime")
+    return wrong
+
+
+_RULES = {
+    "123/events": _meta,
+    "1/events": _meta,
+    "v1/events:ingest": _google,
+    "mp/collect": _ga4,
+    "/hook": _hook,
+    "event/track/": _tiktok,
+    "44/events": _pinterest,
+    "/conversion_events": _reddit,
+    "/conversionEvents": _linkedin,
+    "/Apply": _microsoft,
+}
+"""Rules by the end of the path."""
 
 
 @contextlib.asynccontextmanager

@@ -6,16 +6,25 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sink.forward.platforms import hashing
-from sink.forward.platforms.base import Again, ClickId, Conversion, Denied, Order, Refused, Sent, by_status
+from sink.forward.platforms import google_csv, hashing
+from sink.forward.platforms.base import Again, ClickId, Conversion, Denied, Order, Refused, Request, Sent, by_status
 from sink.forward.platforms.ga4 import Ga4
 from sink.forward.platforms.google_ads import GoogleAds
+from sink.forward.platforms.linkedin import LinkedIn
 from sink.forward.platforms.meta import Meta
+from sink.forward.platforms.microsoft import Microsoft
+from sink.forward.platforms.pinterest import Pinterest
+from sink.forward.platforms.reddit import Reddit
+from sink.forward.platforms.tiktok import TikTok
+from sink.forward.platforms.webhook import Webhook
+from sink.forward.transport import Http
+from tests.sink.forward.platform_server import platform_server
 
 VECTORS = yaml.safe_load((Path(__file__).parent / "vectors.yml").read_text())
 CLICKS = (ClickId("fbclid", "FB1", 1_795_334_000_123), ClickId("gclid", "G1", 1_795_333_000_000))
@@ -170,3 +179,82 @@ def test_retry_after() -> None:
 def test_meta_tells_by_a_code(code: int, meant: type) -> None:
     body = json.dumps({"error": {"message": "x", "code": code}}).encode()
     assert isinstance(META.outcome(400, "", body, 1), meant)
+
+
+MORE = (*CLICKS, *(ClickId(name, name, PURCHASE.occurred_ms) for name in ("ttclid", "epik", "rdt_cid", "li_fat_id")),
+        ClickId("msclkid", "M1", PURCHASE.occurred_ms))  # fmt: skip
+ALL: dict[str, Any] = {
+    "meta": Meta("123", endpoint="{url}", version="v25.0"),
+    "google_ads": GoogleAds("4711", endpoint="{url}"),
+    "ga4": Ga4("G-ABCD", endpoint="{url}"),
+    "webhook": Webhook("{url}/hook"),
+    "tiktok": TikTok("CABC", endpoint="{url}"),
+    "pinterest": Pinterest("44", endpoint="{url}"),
+    "reddit": Reddit("t2_1", endpoint="{url}"),
+    "linkedin": LinkedIn(endpoint="{url}", version="202611"),
+    "microsoft": Microsoft(endpoint="{url}", developer_token="d", customer="1", account="2"),
+}
+TAKES_REFUNDS = {"meta", "google_ads", "ga4", "webhook", "microsoft"}
+REFUND = replaced(
+    is_refund=True, event_id="019aa0b1-c2d3-7e4f-8a9b-acbdcedfe0f2", value=Decimal("50"), click_ids=MORE,
+    occurred_ms=PURCHASE.occurred_ms + 60_000, order=Order(PURCHASE.occurred_ms, Decimal("149.00")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_a_platform_takes_our_requests(name: str) -> None:
+    platform = ALL[name]
+    conversion = replaced(click_ids=MORE, action="purchase" if name == "ga4" else "99", ip="203.0.113.0")
+    async with platform_server() as server, aiohttp.ClientSession() as session:
+        for one in (conversion, REFUND):
+            need = platform.lacks(one)
+            if one.is_refund and name not in TAKES_REFUNDS:
+                assert need == "no_refunds"
+                continue
+            assert need == ""
+            made = platform.request([one], "a-token")
+            request = Request(made.url.replace("{url}", server.url), made.body, made.headers)
+            answer = await Http(session).post(request, "key" if name == "webhook" else "")
+            assert server.wrong == []
+            assert platform.outcome(answer.status, answer.retry_after, answer.body, 1) == Sent()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_of_a_person_leaves_unhashed(name: str) -> None:
+    one = replaced(click_ids=MORE, user={"email": "jane@shop.example", "phone": "+43 660 1234567", "external_id": "u1"})
+    made = ALL[name].request([one], "t")
+    for secret in ("jane@shop.example", "660", *(() if name == "ga4" else ('"u1"',))):
+        assert secret not in made.body.decode() + made.url
+
+
+def test_linkedin_tells_of_each_event() -> None:
+    body = json.dumps({"elements": [{"status": 201}, {"status": 422}, {"status": 201}]}).encode()
+    outcome = ALL["linkedin"].outcome(200, "", body, 3)
+    assert isinstance(outcome, Refused)
+    assert outcome.only == frozenset({1})
+
+
+@pytest.mark.parametrize(("code", "meant"), [(0, Sent), (40100, Again), (40105, Denied), (40002, Refused)])
+def test_tiktok_tells_by_a_code(code: int, meant: type) -> None:
+    assert isinstance(ALL["tiktok"].outcome(200, "", json.dumps({"code": code}).encode(), 1), meant)
+
+
+def test_microsoft_tells_by_partial_errors() -> None:
+    body = json.dumps({"PartialErrors": [{"ErrorCode": "OfflineConversionClickIdInvalid", "Message": "m"}]}).encode()
+    assert ALL["microsoft"].outcome(200, "", body, 1) == Refused("OfflineConversionClickIdInvalid m")
+
+
+def test_google_tables() -> None:
+    assert google_csv.table([PURCHASE, REFUND], "conversions") == (
+        "Parameters:TimeZone=+0000\n"
+        "Google Click ID,Conversion Name,Conversion Time,Conversion Value,Conversion Currency,Order ID\n"
+        "G1,Purchase,2026-11-22 08:00:00+0000,199.0000,EUR,o1\n"
+    )
+    assert google_csv.table([PURCHASE, REFUND], "adjustments").splitlines()[2:] == [
+        "o1,Purchase,2026-11-22 08:01:00+0000,RESTATE,149.00,EUR"
+    ]
+
+
+def test_a_table_has_no_formula() -> None:
+    text = google_csv.table([replaced(order_id="=1+1")], "conversions")
+    assert text.endswith(",'=1+1\n")
