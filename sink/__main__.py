@@ -12,7 +12,8 @@ import uvloop
 
 from sink import migrations, run
 from sink.clickhouse import Retry, Stop
-from sink.commands import erase, reconcile, reset_offsets, users
+from sink.commands import costs, erase, reconcile, reset_offsets, users
+from sink.commands.cost_tables import SOURCES
 from sink.forward import run as forward_run
 from sink.forward import window
 from sink.protocol import UnknownMetadata
@@ -94,6 +95,19 @@ def parser() -> argparse.ArgumentParser:
         choices=["conversions", "adjustments"],
         help="with --since: print a table for Google Ads' scheduled upload; send nothing",
     )
+    load = add_command(
+        commands, "costs", "load an ad manager's export into pharos.costs; a day that comes again replaces"
+    )
+    load.add_argument("path", metavar="FILE", type=Path, help="the CSV file; - reads standard input")
+    load.add_argument("--site", required=True, help="key of the site")
+    load.add_argument("--platform", required=True, choices=list(SOURCES), help="whose export it is")
+    load.add_argument("--source", default="", help="source of the visits (default: the platform's, such as google)")
+    load.add_argument("--medium", default="", help="medium of the visits (default: the platform's, such as cpc)")
+    load.add_argument("--currency", default="", help="currency of a table that names none, such as EUR")
+    load.add_argument(
+        "--dates", default="auto", choices=["auto", "day-first", "month-first"], help="what 03/04/2026 means"
+    )
+    load.add_argument("--dry-run", action="store_true", help="read the table, say what it has, load nothing")
     return made
 
 
@@ -119,6 +133,17 @@ def work(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, An
             return reconcile.command(settings, arguments.since)
         case "reset-offsets":
             return reset_offsets.command(settings, arguments.since, dry_run=arguments.dry_run)
+        case "costs":
+            table = costs.Table(
+                path=arguments.path,
+                site=arguments.site,
+                platform=arguments.platform,
+                source=arguments.source,
+                medium=arguments.medium,
+                currency=arguments.currency,
+                dates=arguments.dates,
+            )
+            return costs.command(settings, table, dry_run=arguments.dry_run)
         case "forward" if arguments.since:
             return window.command(
                 settings,

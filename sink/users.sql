@@ -61,6 +61,13 @@ CREATE ROLE IF NOT EXISTS pharos_loader;
 GRANT INSERT, SELECT ON pharos.costs TO pharos_loader;
 GRANT INSERT, SELECT ON pharos.rates TO pharos_loader;
 
+-- `python -m sink forward` reads what it sends: grant pharos_forwarder to its user. It sees addresses and user agents.
+CREATE ROLE IF NOT EXISTS pharos_forwarder;
+GRANT SELECT ON pharos.standing TO pharos_forwarder;
+GRANT SELECT ON pharos.conversions_cut TO pharos_forwarder;
+GRANT SELECT ON pharos.people TO pharos_forwarder;
+GRANT SELECT ON pharos.refusals TO pharos_forwarder;
+
 -- Erasure and the note about it: `python -m sink erase` with PHAROS_SINK_CLICKHOUSE_USER=eraser.
 CREATE ROLE IF NOT EXISTS pharos_eraser;
 GRANT SELECT (site, visitor_id, user_id, occurred_at, received_at) ON pharos.event_log TO pharos_eraser;

@@ -117,6 +117,7 @@ PURE_MODULES = (
     "sink.protocol",
     "sink.batch",
     "sink.freshness",
+    "sink.commands.cost_tables",
     "sink.forward.brake",
     "sink.forward.config",
     "sink.forward.gate",
@@ -125,7 +126,8 @@ PURE_MODULES = (
 PURE_IMPORTS = {
     "abc", "array", "base64", "binascii", "bisect", "codecs", "collections", "csv", "dataclasses", "datetime",
     "decimal", "enum", "functools", "hashlib", "hmac", "html", "io.StringIO", "ipaddress", "itertools", "json", "math",
-    "operator", "re", "string", "struct", "tomllib", "types", "typing", "unicodedata", "urllib.parse", "uuid", "zlib", "zoneinfo",
+    "operator", "re", "string", "struct", "tomllib", "types", "typing", "unicodedata", "urllib.parse", "uuid", "zlib",
+    "zoneinfo",
     "socket.AF_INET", "socket.AF_INET6", "socket.inet_ntop", "socket.inet_pton",
     "cramjam", "idna", "librt.strings", "msgspec", "multidict", "mypy_extensions", "orjson", "publicsuffixlist",
     "ua_parser", "ua_parser_rs",
