@@ -1,8 +1,8 @@
-// Build the tag: src/base.js and src/extra.js, minified into collector/http/. `--check` compares instead of writing;
+// Build the tag: src/base.js, src/extra.js and src/helper.js, minified into collector/http/. `--check` compares instead of writing;
 // `--package` writes the package's files into dist/ instead: the same base, started by a call.
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { brotliCompressSync, gzipSync } from "node:zlib";
-import { transform } from "esbuild";
+import { build, transform } from "esbuild";
 
 const here = (path) => new URL(path, import.meta.url).pathname;
 const minified = async (source) => {
@@ -19,13 +19,20 @@ if (process.argv.includes("--package")) {
   process.exit();
 }
 
+// The helper has modules; it is read by developers' browsers alone.
+const bundled = async (source) => {
+  const { outputFiles } = await build({ entryPoints: [here(source)], bundle: true, minify: true, write: false, format: "iife", target: "es2017", legalComments: "none", charset: "utf8" });
+  return outputFiles[0].text;
+};
+
 const check = process.argv.includes("--check");
 let stale = false;
-for (const [source, target] of [
-  ["src/base.js", "../collector/http/tag.js"],
-  ["src/extra.js", "../collector/http/tag_extra.js"],
+for (const [source, target, made] of [
+  ["src/base.js", "../collector/http/tag.js", minified],
+  ["src/extra.js", "../collector/http/tag_extra.js", minified],
+  ["src/helper.js", "../collector/http/tag_helper.js", bundled],
 ]) {
-  const text = await minified(source);
+  const text = await made(source);
   if (!check) writeFileSync(here(target), text);
   else if (readFileSync(here(target), "utf8") !== text) {
     stale = true;

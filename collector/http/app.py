@@ -23,6 +23,7 @@ def build(ingest: Ingest, body_timeout_s: float = 20) -> web.Application:
     app[BODIES] = body_budget.Bodies()
     names = ingest.ruleset.paths
     base, extra = static.tag_of(tag.load("tag.js", names)), static.tag_of(tag.load("tag_extra.js", names))
+    helper = static.tag_of(tag.load("tag_helper.js"))
     routes: list[tuple[str, str, Handler]] = [
         ("GET", "/p.gif", handlers.page_pixel),
         ("HEAD", "/p.gif", handlers.page_pixel),
@@ -39,6 +40,7 @@ def build(ingest: Ingest, body_timeout_s: float = 20) -> web.Application:
         ("GET", "/x.js", extra),
         ("HEAD", "/x.js", extra),
         ("GET", "/linker", handlers.linker),
+        ("GET", "/pharos-helper.js", helper),
         ("GET", "/opt-out", opt_out.opt_out),
         ("GET", "/opt-in", opt_out.opt_in),
         ("GET", "/robots.txt", static.robots),

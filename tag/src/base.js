@@ -96,7 +96,8 @@
   const post = (batch, body) =>
     fetch(at("e"), { method: "POST", body, keepalive: body.length < 2e4, credentials }).then(
       (r) => {
-        answered = 1;
+        // The helper, which comes later, shows it.
+        answered = core.answer = r;
         // What is refused for good is as done as what is stored.
         for (const item of batch) item.ok = !/408|429|5../.test(r.status);
         finish(batch);
@@ -276,7 +277,7 @@
     w.addEventListener("pagehide", leave);
     w.addEventListener("online", flush);
     d.addEventListener("visibilitychange", () => (d.hidden ? leave() : tick()));
-    if (/links|contact|events|forms|scroll|notF|debug|cmp|domains|#pharos/.test(Object.keys(set) + l.hash)) extras();
+    if (/links|contact|events|forms|scroll|notF|debug|cmp|domains|#pharos/.test(Object.keys(set) + l.hash + /pharos-debug/.exec(l.search))) extras();
   });
 
   w.pharos = api;

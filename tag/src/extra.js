@@ -120,6 +120,13 @@
       };
     }
 
+    // ---- ?pharos-debug, #pharos-debug: the helper's overlay
+    if (/pharos-debug/.test(l.search + l.hash)) {
+      const s = d.createElement("script");
+      s.src = core.url("pharos-helper.js");
+      d.head.append(s);
+    }
+
     // ---- data-cmp: consent as a consent platform has it
     const [platform, ...needed] = (set.cmp || "").split(/[ ,]+/);
 

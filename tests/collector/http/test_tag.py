@@ -79,7 +79,7 @@ def test_the_base_changes_nothing_in_local_storage() -> None:
 
 def test_the_page_about_the_tag_gives_these_sizes() -> None:
     text = (Path(__file__).parents[3] / "docs" / "tag.md").read_text()
-    for name, path in (("tag.js", "/t.js"), ("tag_extra.js", "/x.js")):
+    for name, path in (("tag.js", "/t.js"), ("tag_extra.js", "/x.js"), ("tag_helper.js", "/pharos-helper.js")):
         bodies = load(name).bodies
         row = next(line for line in text.splitlines() if line.startswith(f"| `{path}`"))
         assert f"| {len(bodies['gzip']):,} bytes | {len(bodies['br']):,} | {LARGEST_GZIP_BYTES[name]:,} |" in row
