@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sql import reference
+from tests.sql.asked import QUESTIONS
 from tests.sql.harness import LONG_AGO, WINDOWS, add_up, stored, thorough
 from tests.sql.reference import Event
 from tests.sql.warehouse import Warehouse, text
@@ -258,43 +259,6 @@ def test_rule_models(
     add_up(rows, found)
 
 
-_PATHS = {
-    "conversion": "purchase",
-    "lookback_days": "30",
-    "since": "2026-09-01",
-    "until": "2026-09-02",
-    "tz": "UTC",
-    "restart": "1",
-    "touch_kinds": "arrival,click",
-    "ignore": "",
-}
-_ASKED = {"since": "2026-09-01", "until": "2026-09-02", "tz": "UTC"}
-QUESTIONS = {
-    "attribution": _PATHS | {"model": "linear", "half_life_days": "7"},
-    "attribution_models": _PATHS | {"half_life_days": "7"},
-    "credits": _PATHS | {"model": "linear", "half_life_days": "7"},
-    "attribution_shapley": _PATHS | {"by": "medium"},
-    "attribution_markov": _PATHS | {"by": "campaign", "max_names": "100"},
-    "journeys": _PATHS,
-    "conversions": _ASKED | {"event": "purchase"},
-    "sessions_between": _ASKED,
-    "touches_between": _ASKED,
-    "funnel": _ASKED | {"steps": "pageview,purchase", "window_hours": "1"},
-    "retention": _ASKED | {"event": "purchase"},
-    "mail_opens": _ASKED,
-    "audience": _ASKED | {"event": "purchase", "min_count": "1"},
-    "top_pages": _ASKED,
-    "realtime": {"at": "2026-09-01", "tz": "UTC"},
-    "touch_details": _ASKED,
-    "session_details": _ASKED | {"goals": "purchase", "history_days": "1"},
-    "landing_pages": _ASKED | {"conversion": "purchase"},
-    "persons": _ASKED | {"conversion": "purchase"},
-    "campaigns": _PATHS | {"model": "linear", "half_life_days": "7", "currency": "EUR", "others": "leave out"},
-    "funnel_by": _ASKED | {"steps": "pageview,purchase", "window_hours": "1", "by": "channel"},
-    "audience_where": _ASKED
-    | {"event": "purchase", "min_count": "1", "without": "", "min_value": "0", "currency": "", "channel": ""},
-    "tagging": _ASKED,
-}
 REFUSED = (
     ("attribution", {"model": "lineer"}, "model: first, last"),
     ("attribution", {"model": "first,last"}, "model: first, last"),

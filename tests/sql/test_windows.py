@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.sql.asked import QUESTIONS
 from tests.sql.harness import stored, thorough
 from tests.sql.reference import Event
-from tests.sql.test_definitions import QUESTIONS
 from tests.sql.warehouse import Warehouse, text
 from tests.sql.worlds import START
 
