@@ -70,7 +70,7 @@ check: setup  ## Check format, lint, types, dependencies, spelling, words, rooms
 	$(BIN)/python -m tests.report.built
 	$(BIN)/python -m tests.deploy.metrics_page
 	$(BIN)/python -m tests.deploy.settings_page
-	$(BIN)/python -m tests.sql.columns
+	$(BIN)/python -m tests.sql.docs.columns
 	$(BIN)/python -m deploy.grafana.dashboards
 
 tag: setup  ## Build the tag's scripts from tag/src; needs Node
@@ -84,7 +84,7 @@ fmt: setup  ## Fix what can be fixed automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m tests.deploy.metrics_page --write
 	$(BIN)/python -m tests.deploy.settings_page --write
-	$(BIN)/python -m tests.sql.columns --write
+	$(BIN)/python -m tests.sql.docs.columns --write
 	$(BIN)/python -m deploy.grafana.dashboards --write
 
 lock: setup  ## Pin every dependency with hashes; keeps the pins that still fit

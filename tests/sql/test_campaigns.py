@@ -160,3 +160,28 @@ def test_money_without_a_rate_is_an_error(warehouse: Warehouse, chosen: dict[str
     assert (row["visits"], row["conversions"], row["value"], row["roas"]) == (1, 1, 1, None)
     with pytest.raises(DatabaseError, match=message):
         warehouse.rows(f"SELECT * FROM pharos.campaigns({ASKED})", **(asked | chosen))
+
+
+def test_a_rate_applies_from_its_day_on(warehouse: Warehouse) -> None:
+    for day, rate in (("2026-09-02", 3), ("2026-09-04", 5)):
+        warehouse.client.command(
+            f"INSERT INTO pharos.rates (day, currency, into, rate) SELECT '{day}', 'NOK', 'DKK', {rate}"
+        )
+    site, _ = stored(
+        warehouse,
+        [
+            Event(
+                event_id=UUID(int=day + 1),
+                occurred_at=START + timedelta(days=day, hours=23),
+                event="purchase",
+                visitor_id="a",
+                value=10_000,
+                currency="NOK",
+            )
+            for day in (1, 2, 3)
+        ],
+    )
+    asked = {"site": site, "model": "linear", "since": "2026-09-02", "currency": "DKK", "others": "convert"}
+    for until, value in (("2026-09-03", 3), ("2026-09-04", 6), ("2026-09-05", 11)):
+        rows = warehouse.rows(f"SELECT * FROM pharos.campaigns({ASKED})", **asked, until=until)
+        assert sum(row["value"] for row in rows) == pytest.approx(value)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -151,3 +152,23 @@ def test_audience_where(
     expected = {(row["visitor_id"], row["user_id"], row["times"]) for row in everyone if wanted(of(row))}
     assert {(row["visitor_id"], row["user_id"], row["times"]) for row in rows} == expected
     assert all(row["person"] == of(row) and int(row["value"] * 10_000) == worth[of(row)] for row in rows)
+
+
+def test_each_step_counts_at_its_earliest_in_the_chain_that_began_last(warehouse: Warehouse) -> None:
+    """Two chains get as far; of the one that began last, the first purchase counts and not the second."""
+    story = ((0, "pageview", "tv"), (60, "purchase", "tv"), (600, "pageview", "desktop"), (630, "purchase", "tv"))
+    events = [
+        Event(
+            event_id=UUID(int=n), occurred_at=START + timedelta(seconds=at), event=name, visitor_id="a", device=device
+        )
+        for n, (at, name, device) in enumerate((*story, (700, "purchase", "tv")), 1)
+    ]
+    site, _ = stored(warehouse, events)
+    rows = warehouse.rows(
+        f"SELECT * FROM pharos.funnel_by({ASKED}, steps = 'pageview,purchase', window_hours = 1, by = 'device')",
+        site=site,
+        since="2026-09-01",
+        until="2026-09-02",
+    )
+    expected = [(1, "pageview", "desktop", 1, 1.0, None), (2, "purchase", "desktop", 1, 1.0, 30.0)]
+    assert [tuple(row.values()) for row in rows] == expected

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,3 +143,30 @@ def test_tagging(warehouse: Warehouse, events: list[Event]) -> None:
         since=text(START),
     )
     assert Counter(tuple(tuple(v) if isinstance(v, list) else v for v in row.values()) for row in rows) == expected
+
+
+@pytest.mark.parametrize(
+    ("often", "name", "times", "near"),
+    [
+        ("newsletter", "newsleter", 5, "newsletter"),
+        ("newsletter", "newsleter", 4, ""),
+        ("newsletter", "newsltr", 9, ""),  # three letters
+        ("letter-2026-10-06", "letter-2026-10-13", 9, ""),  # numbers are no letters
+        ("letter-2026-10-06", "leter-2026-10-13", 9, "letter-2026-10-06"),
+        ("mugs", "mug", 9, ""),  # short
+    ],
+)
+def test_a_near_twin_is_much_more_frequent_and_differs_in_one_or_two_letters(
+    warehouse: Warehouse, often: str, name: str, times: int, near: str
+) -> None:
+    events = [
+        Event(event_id=UUID(int=n), occurred_at=START, utm_source=source, source=source, medium="email", visitor_id="a")
+        for n, source in enumerate([name, *[often] * times], 1)
+    ]
+    site, _ = stored(warehouse, events)
+    rows = warehouse.rows(
+        "SELECT source, near_source FROM pharos.tagging(site = {site:String}, since = '2026-09-01', "
+        "until = '2026-09-02', tz = 'UTC')",
+        site=site,
+    )
+    assert {row["source"]: row["near_source"] for row in rows} == {name: near, often: ""}

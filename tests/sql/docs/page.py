@@ -1,4 +1,4 @@
-"""docs/sql.md and docs/questions.md as a test: `python -m tests.sql.page [--write]` runs their queries.
+"""docs/sql.md and docs/questions.md as a test: `python -m tests.sql.docs.page [--write]` runs their queries.
 
 A block ```sql``` followed by a block ```text``` must give that text; a block ```sql``` alone must run. The month
 is the demo's story (seed 1, up to 2026-11-01), through the real enricher, written straight into the table.
@@ -24,7 +24,7 @@ from loadtest.traffic import story
 from tests.clickhouse import ClickHouse
 from tests.sql.warehouse import Warehouse
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 PAGES = (DOCS / "sql.md", DOCS / "questions.md")
 END = datetime(2026, 11, 1, tzinfo=UTC)
 _BLOCK = re.compile(r"```sql\n(?P<sql>.*?)```\n(?:\n```text\n(?P<answer>.*?)```\n)?", re.DOTALL)
@@ -111,7 +111,7 @@ def main() -> int:
         for page, text in zip(PAGES, new, strict=True):
             page.write_text(text)
     elif new != old:
-        sys.stderr.write("docs: answers differ; look, then `python -m tests.sql.page --write`\n")
+        sys.stderr.write("docs: answers differ; look, then `python -m tests.sql.docs.page --write`\n")
         return 1
     return 0
 

@@ -9,7 +9,7 @@ from typing import Any
 from tests.sql.harness import stored
 from tests.sql.warehouse import Warehouse
 
-PAGE = Path(__file__).parents[2] / "docs" / "connect.md"
+PAGE = Path(__file__).parents[3] / "docs" / "connect.md"
 
 
 def _block(language: str, warehouse: Warehouse) -> str:

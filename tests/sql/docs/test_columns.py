@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sql.columns import Dictionary
+from tests.sql.docs.columns import Dictionary
 from tests.sql.warehouse import Warehouse
 
 WHERE = "WHERE database = 'pharos' AND NOT startsWith(table, 'migration') AND NOT startsWith(table, '.')"

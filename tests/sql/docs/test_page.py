@@ -2,7 +2,7 @@
 
 import re
 
-from tests.sql.page import PAGES, answered, tell
+from tests.sql.docs.page import PAGES, answered, tell
 from tests.sql.warehouse import Warehouse
 
 TEN = re.compile(r"## A month in ten questions\n(.*?)\n## ", re.DOTALL)

@@ -1,4 +1,4 @@
-"""The dictionary of columns: `python -m tests.sql.columns [--write]` compares it with ClickHouse, or makes it again.
+"""The dictionary of columns: `python -m tests.sql.docs.columns [--write]` compares it with ClickHouse, or makes it.
 
 sink/schema/columns.toml says what views and columns are. Of it are made docs/columns.md, with the types that DESCRIBE
 gives, and the last migration, which puts the texts into ClickHouse as comments. ClickHouse keeps no columns of a view
@@ -15,7 +15,7 @@ import chdb
 from sink.sql_text import split
 from tests.sql.asked import QUESTIONS
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[3]
 SCHEMA: Final = ROOT / "sink" / "schema"
 PAGE: Final = ROOT / "docs" / "columns.md"
 MIGRATION: Final = "_comments.sql"
