@@ -13,7 +13,7 @@ from deploy.local import report_page
 from deploy.local.programs import Place
 from deploy.local.settings import Settings
 from tests.clickhouse import ClickHouse
-from tests.sql import page as month
+from tests.sql.docs import page as month
 from tests.sql.warehouse import Warehouse
 
 PERIOD = "from=2026-10-02&to=2026-10-31&tz=UTC"
