@@ -14,8 +14,8 @@ from sink import migrations, run
 from sink.clickhouse import Retry, Stop
 from sink.commands import costs, erase, reconcile, reset_offsets, users
 from sink.commands.cost_tables import SOURCES
+from sink.forward import audience, window
 from sink.forward import run as forward_run
-from sink.forward import window
 from sink.protocol import UnknownMetadata
 from sink.settings import Settings, read
 from stage import log, version
@@ -108,6 +108,13 @@ def parser() -> argparse.ArgumentParser:
         "--dates", default="auto", choices=["auto", "day-first", "month-first"], help="what 03/04/2026 means"
     )
     load.add_argument("--dry-run", action="store_true", help="read the table, say what it has, load nothing")
+    listed = add_command(commands, "audience", "write who is new in an audience, and who is gone, for an ad platform")
+    listed.add_argument("--site", required=True, help="key of the site")
+    listed.add_argument("--definition", required=True, metavar="FILE", type=Path, help="a TOML file: docs/forward.md")
+    listed.add_argument("--to", required=True, choices=["csv", "webhook"], help="files, or a signed POST")
+    listed.add_argument(
+        "--out", required=True, metavar="PATH", type=Path, help="begin of the names of the files, and of the state"
+    )
     return made
 
 
@@ -133,6 +140,8 @@ def work(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, An
             return reconcile.command(settings, arguments.since)
         case "reset-offsets":
             return reset_offsets.command(settings, arguments.since, dry_run=arguments.dry_run)
+        case "audience":
+            return audience.command(settings, arguments.site, arguments.definition, arguments.to, arguments.out)
         case "costs":
             table = costs.Table(
                 path=arguments.path,

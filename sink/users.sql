@@ -61,12 +61,15 @@ CREATE ROLE IF NOT EXISTS pharos_loader;
 GRANT INSERT, SELECT ON pharos.costs TO pharos_loader;
 GRANT INSERT, SELECT ON pharos.rates TO pharos_loader;
 
--- `python -m sink forward` reads what it sends: grant pharos_forwarder to its user. It sees addresses and user agents.
+-- `python -m sink forward` and `audience` read what they send: grant pharos_forwarder to their user. It sees addresses and
+-- user agents.
 CREATE ROLE IF NOT EXISTS pharos_forwarder;
 GRANT SELECT ON pharos.standing TO pharos_forwarder;
 GRANT SELECT ON pharos.conversions_cut TO pharos_forwarder;
 GRANT SELECT ON pharos.people TO pharos_forwarder;
 GRANT SELECT ON pharos.refusals TO pharos_forwarder;
+GRANT SELECT ON pharos.audience_where TO pharos_forwarder;
+GRANT INSERT ON pharos.audience_exports TO pharos_forwarder;
 
 -- Erasure and the note about it: `python -m sink erase` with PHAROS_SINK_CLICKHOUSE_USER=eraser.
 CREATE ROLE IF NOT EXISTS pharos_eraser;

@@ -118,6 +118,7 @@ PURE_MODULES = (
     "sink.batch",
     "sink.freshness",
     "sink.commands.cost_tables",
+    "sink.forward.audience_files",
     "sink.forward.brake",
     "sink.forward.config",
     "sink.forward.gate",

@@ -16,7 +16,7 @@ Held = (
 """Why an event is held back: a closed list, also the metric's label. The second half is what a platform needs."""
 HELD: Final[tuple[str, ...]] = tuple(each for part in get_args(Held) for each in get_args(part))
 
-_GRANTED: Final = frozenset({"1", "true", "yes", "granted", "given"})
+GRANTED: Final = frozenset({"1", "true", "yes", "granted", "given"})
 _PROPS: Final[Mapping[UserField, tuple[str, ...]]] = {
     "email": ("email", "email_sha256"),
     "phone": ("phone", "phone_sha256"),
@@ -80,7 +80,7 @@ def judge(event: StoredEvent, one: Destination, platform: Platform, now_ms: int)
     if of.consent != "given":
         return "consent"
     purpose = of.props.get(f"consent_{one.purpose}")
-    if purpose is not None and purpose.lower() not in _GRANTED:
+    if purpose is not None and purpose.lower() not in GRANTED:
         return "purpose"
     if max(event.refused_ms, of.refused_ms) >= of.occurred_ms:
         return "refused_since"
