@@ -42,7 +42,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     currency: str = ""
     channel: str = ""
     days: Annotated[int, msgspec.Meta(ge=1, le=730)] = 30
-    """The last so many days."""
+    """Days up to now that count."""
     tz: str = "UTC"
     form: Form
     """Whose columns the files have."""

@@ -78,7 +78,7 @@ async def test_only_what_changed_and_who_consents(
 
     assert await run() == (sorted([",".join(A), ",".join(C)]), [])
     assert await run() == ([], [])
-    # One buys, one refuses, one comes anew.
+    # One refuses, one is new.
     await stored(
         storage,
         row(20, "consent", "a", consent="refused"),

@@ -13,6 +13,19 @@ ALTER TABLE pharos.attribution_shapley MODIFY COMMENT 'Conversions in [since, un
 
 ALTER TABLE pharos.audience MODIFY COMMENT 'Visitor ids of people who met the goal at least min_count times, without those who refused. Call it as audience(site, since, until, tz, event, min_count). Columns: visitor_id, user_id, last_seen, times.';
 
+ALTER TABLE pharos.audience_exports MODIFY COMMENT 'Audiences that were exported, without a word of who was in them. A table.';
+
+ALTER TABLE pharos.audience_exports
+    COMMENT COLUMN at 'When.',
+    COMMENT COLUMN site 'Site key.',
+    COMMENT COLUMN audience 'Name of the definition.',
+    COMMENT COLUMN target 'csv or webhook.',
+    COMMENT COLUMN form 'Whose columns the list had: meta, google, tiktok or own.',
+    COMMENT COLUMN members 'People in the audience then.',
+    COMMENT COLUMN added 'Of them new since the last run.',
+    COMMENT COLUMN gone 'Not in it any more.',
+    COMMENT COLUMN done_by 'User of ClickHouse.';
+
 ALTER TABLE pharos.audience_where MODIFY COMMENT '`audience` with more conditions: another goal not met, value, channel. Call it as audience_where(site, since, until, tz, event, min_count, without, min_value, currency, channel). Columns: visitor_id, user_id, person, last_seen, times, value.';
 
 ALTER TABLE pharos.authenticated MODIFY COMMENT 'A part of other views; it may change.';
