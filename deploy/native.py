@@ -52,6 +52,7 @@ INTERPRETED: Final = {
     "collector.http.target": "one call per request that leaves the fast path",
     "collector.metrics": "dictionaries of counters, read once a second",
     "collector.policy.link_file": "read once per file",
+    "collector.policy.paths": "read once at the start",
     "collector.policy.refusal": "an enumeration",
     "collector.policy.ruleset": "read once per file",
     "collector.policy.sent_event": "msgspec structs, whose code is C",
