@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import random
+import secrets
 import threading
 import time
 import uuid
@@ -112,8 +113,9 @@ class Client:
         one: Event = {"event": event, **fields}
         if self._site:
             one.setdefault("site", self._site)
-        one.setdefault("id", str(uuid.uuid4()))
-        one.setdefault("time", int(time.time() * 1000))
+        now_ms = int(time.time() * 1000)
+        one.setdefault("id", _uuid7(now_ms))
+        one.setdefault("time", now_ms)
         waiting = _Waiting(one)
         if len(waiting.text) > MOST_BYTES:
             raise ValueError(f"the event has {len(waiting.text)} bytes, more than {MOST_BYTES}")
@@ -251,6 +253,12 @@ class Client:
         """Wait; new events do not shorten it, closing does."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing, seconds)
+
+
+def _uuid7(ms: int) -> str:
+    """Return a UUID of version 7 (RFC 9562) for the given epoch milliseconds."""
+    random_bits = secrets.randbits(74)
+    return str(uuid.UUID(int=ms << 80 | 7 << 76 | (random_bits >> 62) << 64 | 2 << 62 | random_bits & (1 << 62) - 1))
 
 
 def _jitter() -> float:

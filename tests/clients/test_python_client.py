@@ -5,12 +5,16 @@ import itertools
 import json
 import os
 import queue
+import shutil
+import subprocess
 import sys
+import zipfile
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from email.utils import formatdate
 from pathlib import Path
 from random import Random
+from uuid import UUID
 
 import pharos_client
 import pytest
@@ -123,6 +127,7 @@ async def test_a_failed_request_is_sent_again(front: Front, fault: str) -> None:
     front.fault = lambda: next(faults, "")
     client = client_of(front)
     sent = client.send("sale")
+    assert UUID(sent).version == 7, "event ids follow time"
     assert await asyncio.to_thread(client.flush)
     assert {body["id"] for body in front.stored()} == {sent}
     assert len(front.sizes) == 3
@@ -216,6 +221,7 @@ async def test_a_with_block_that_cannot_send(front: Front, monkeypatch: pytest.M
 
 LAST = """
 import sys
+import zipfile
 from pharos_client import Client
 Client(sys.argv[1], token=sys.argv[2], site="demo").send("last")
 """
@@ -270,3 +276,16 @@ def test_a_field_that_json_cannot_write() -> None:
     client = Client("https://px.example.com", token="x")
     with pytest.raises(ValueError, match="JSON"):
         client.send("sale", value=float("nan"))
+
+
+def test_it_is_a_package_of_one_module(tmp_path: Path) -> None:
+    folder = tmp_path / "client"
+    shutil.copytree(Path(pharos_client.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    options = ["--no-build-isolation", "--no-deps", "--no-index", "-q", "-w", str(tmp_path), str(folder)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options], check=True, timeout=120)
+    (wheel,) = tmp_path.glob("pharos_client-*-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        modules = [name for name in archive.namelist() if ".dist-info/" not in name]
+        (meta,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA"))
+    assert modules == ["pharos_client.py"]
+    assert "Requires-Dist" not in meta

@@ -79,11 +79,16 @@ PAGES = {
     "/both-sites": page(site="free asked", more=" data-keep"),
     "/elsewhere": page(more=' data-hosts="blog.localhost"'),
     "/hash": page(more=" data-hash"),
+    "/cross": page(
+        '<a id="on" href="http://blog.localhost:PORT/crossed">on</a>', more=' data-domains="blog.localhost"'
+    ),
+    "/crossed": page().replace("COLLECTOR", "OTHER_COLLECTOR"),
 }
 
 SITES = """
 [sites.free]
 consent = "assumed"
+hosts = ["blog.localhost"]
 [sites.asked]
 [sites.listed]
 consent = "assumed"
@@ -132,6 +137,7 @@ class _System(System):
         found = super().environment(stage)
         if stage == "collector":
             found["PHAROS_COLLECTOR_LINKS"] = str(self.folder / "links.toml")
+            found["PHAROS_COLLECTOR_LINK_KEY"] = "the key of this test"
         if stage == "sink":
             found |= {"PHAROS_SINK_BATCH_AGE_MS": "100", "PHAROS_SINK_INSERTS_PER_S": "20"}
         return found
@@ -150,6 +156,7 @@ async def place(
         (folder / "links.toml").write_text(LINKS.replace("PORT", str(port)))
         found = Place(system, browser, port)
         for path, html in PAGES.items():
+            html = html.replace("OTHER_COLLECTOR", found.collector.replace("shop", "blog"))
             contents[path] = html.replace("COLLECTOR", found.collector).replace("PORT", str(port))
         system.ask("DROP DATABASE IF EXISTS pharos SYNC")
         try:
@@ -391,3 +398,17 @@ async def test_opt_ins_down_to_their_rows(place: Place) -> None:
     assert len({row["event_id"] for row in both}) == 2
     assert cart["url"] == place.shop + "/hash#/cart"
     assert place.system.ask("SELECT * FROM pharos.events WHERE path = '/elsewhere'") == []
+
+
+async def test_a_visitor_keeps_the_id_on_another_domain_of_the_site(place: Place) -> None:
+    async with visit(place, "/cross") as (shown, _):
+        (first,) = await place.rows("/cross", 1)
+        await shown.wait_for_function("new Promise(done => pharos(core => done(!!core.extra)))")
+        async with shown.expect_response("**/linker?*") as asked:
+            await shown.hover("#on")
+        await (await asked.value).finished()
+        await shown.click("#on")
+        (second,) = await place.rows("/crossed", 1)
+    assert (second["visitor_id"], second["visitor_kind"]) == (first["visitor_id"], "cookie")
+    assert second["visitor_id"] != ""
+    assert second["url"] == place.blog + "/crossed"

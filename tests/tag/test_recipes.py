@@ -106,8 +106,8 @@ async def test_woocommerce(site: Servers, browser: Browser, tmp_path: Path) -> N
     assert (paid["kind"], paid["value"], paid["currency"]) == ("server", "19.90", "EUR")
 
     (tmp_path / "thanks.php").write_text(f"{WORDPRESS} require 'plugin.php'; do_action('woocommerce_thankyou', 4711);")
-    thanks = await run(php, str(tmp_path / "thanks.php"), ORDER="77</script>")
-    assert thanks.count("</script>") == 1
+    thanks = await run(php, str(tmp_path / "thanks.php"), ORDER="77<!--<script>")
+    assert "<!--" not in thanks
     thanks = await run(php, str(tmp_path / "thanks.php"), ORDER="77")
     site.pages["/thanks"] = f"<title>Thanks</title>{site.tag(site='shop')}{thanks}", {}
     async with visit(browser, site.site + "/thanks"):
