@@ -1,5 +1,6 @@
 // Build the tag: src/base.js, src/extra.js and src/helper.js, minified into collector/http/. `--check` compares instead of writing;
-// `--package` writes the package's files into dist/ instead: the same base, started by a call.
+// `--package` writes the package's files into dist/ instead: the same base, started by a call; `--sizes` only prints what
+// each opt-in adds to the second script.
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { build, transform } from "esbuild";
@@ -24,6 +25,23 @@ const bundled = async (source) => {
   const { outputFiles } = await build({ entryPoints: [here(source)], bundle: true, minify: true, write: false, format: "iife", target: "es2017", legalComments: "none", charset: "utf8" });
   return outputFiles[0].text;
 };
+
+if (process.argv.includes("--sizes")) {
+  // What each opt-in adds to the second script after gzip: its size less that of the script without it.
+  const text = readFileSync(here("src/extra.js"), "utf8");
+  const close = text.lastIndexOf("  });\n})(");
+  const sections = text.slice(0, close).split(/^(?= {4}\/\/ ---- )/m);
+  const size = async (parts) =>
+    gzipSync((await transform(parts.join("") + text.slice(close), { minify: true, target: "es2017", legalComments: "none" })).code, { level: 9 }).length;
+  const whole = await size(sections);
+  const found = {};
+  for (const section of sections.slice(1)) {
+    const title = section.match(/---- (.*)/)[1].split(":")[0];
+    found[title] = whole - (await size(sections.filter((other) => other !== section)));
+  }
+  console.log(JSON.stringify(found));
+  process.exit();
+}
 
 const check = process.argv.includes("--check");
 let stale = false;

@@ -74,6 +74,11 @@
       }
     };
 
+    if (has("links") || has("contact")) {
+      on(d, "click", click);
+      on(d, "auxclick", click);
+    }
+
     // ---- data-events: data-pharos-event="signup" on an element, data-pharos-NAME for its properties
     const named = (e) => {
       for (const node of e.composedPath()) {
@@ -91,6 +96,21 @@
       }
     };
 
+    if (has("events")) {
+      on(d, "click", named);
+      on(d, "submit", named);
+    }
+
+    // ---- data-forms: a form is submitted
+    if (has("forms"))
+      on(d, "submit", (e) => {
+        const form = e.target;
+        // An input of that name hides the form's own property.
+        const text = (name) => Element.prototype.getAttribute.call(form, name) || "";
+        const to = new URL(text("action"), d.baseURI);
+        send("form", { form: text("id") || text("name"), action: to.origin + to.pathname });
+      });
+
     // ---- data-scroll: a quarter, half, three quarters and nine tenths of a page were seen, each once
     let view;
     let deepest;
@@ -101,6 +121,14 @@
       for (const percent of [25, 50, 75, 90])
         if (seen >= percent && deepest < percent) w.pharos("scroll", { props: { percent: (deepest = percent) } });
     };
+
+    if (has("scroll")) on(w, "scroll", scroll);
+
+    // ---- data-not-found: the page was answered with 404
+    if (has("notFound")) {
+      const [load] = performance.getEntriesByType("navigation");
+      if (load && load.responseStatus == 404) w.pharos("not_found");
+    }
 
     // ---- data-debug: the console shows each request of the tag, and what the collector answered
     if (has("debug")) {
@@ -201,28 +229,6 @@
       const off = localStorage.pharosOff;
       const text = `${l.host}: visits with this browser are ${off ? "not " : ""}counted. Change this from the next page on?`;
       if (confirm(text)) off ? delete localStorage.pharosOff : (localStorage.pharosOff = 1);
-    }
-
-    if (has("links") || has("contact")) {
-      on(d, "click", click);
-      on(d, "auxclick", click);
-    }
-    if (has("events")) {
-      on(d, "click", named);
-      on(d, "submit", named);
-    }
-    if (has("forms"))
-      on(d, "submit", (e) => {
-        const form = e.target;
-        // An input of that name hides the form's own property.
-        const text = (name) => Element.prototype.getAttribute.call(form, name) || "";
-        const to = new URL(text("action"), d.baseURI);
-        send("form", { form: text("id") || text("name"), action: to.origin + to.pathname });
-      });
-    if (has("scroll")) on(w, "scroll", scroll);
-    if (has("notFound")) {
-      const [load] = performance.getEntriesByType("navigation");
-      if (load && load.responseStatus == 404) w.pharos("not_found");
     }
   });
 })(window, document, location);

@@ -5,6 +5,7 @@ Vite always; Next.js and Astro, some 500 MB from the registry, with PHAROS_TEST_
 
 import asyncio
 import json
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -61,6 +62,18 @@ def test_what_is_in_it(unpacked: Path) -> None:
     assert meta["exports"]["."] == {"types": "./dist/index.d.ts", "default": "./dist/index.js"}
     code = (built.FOLDER.parent / "collector/http/tag.js").read_text().strip()
     assert code in (unpacked / "dist/index.js").read_text(), "the same code as /t.js"
+
+
+@in_loop
+async def test_the_page_about_the_tag_says_what_each_opt_in_adds(unpacked: Path) -> None:
+    sizes = json.loads(await run("node", "build.mjs", "--sizes", folder=built.FOLDER))
+    rows = re.findall(
+        r"^\| `(data-[a-z-]+)` .*\| (\d+)[^|]*\|$", (built.FOLDER.parent / "docs/tag.md").read_text(), re.M
+    )
+    named = {title.partition(",")[0]: size for title, size in sizes.items() if title.startswith("data-")}
+    assert {name for name, _ in rows} == named.keys()
+    for name, size in rows:
+        assert abs(int(size) - named[name]) <= 15, f"{name} adds {named[name]} bytes"
 
 
 @in_loop
