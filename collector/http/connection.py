@@ -194,11 +194,9 @@ class Connection(Recipient):
         if self._state == _READING and not self._held and not self._stuck and not self._ended:
             # Mostly one whole request comes at a time.
             if data[0] == _POST:
-                end = data.find(_END) + 4
-                length = len(data) - end
-                whole = 4 <= end <= REQUEST_LINE_BYTES and length <= _SMALL_BODY_BYTES
-                whole = whole and length == content_length(data[:end])
-                if whole and self._answer(data[:end], data[end:]):
+                head, end, body = data.partition(_END)
+                bounded = len(head) + 4 <= REQUEST_LINE_BYTES and len(body) <= _SMALL_BODY_BYTES
+                if bounded and end and self._answer(head + end, body):
                     return
             elif data[-4:] == _END and len(data) <= REQUEST_LINE_BYTES and self._answer(data, b""):
                 return

@@ -121,6 +121,8 @@ class Outcomes:
         """Fields that accepted events are stored without, by (site, field)."""
         self._ids: Final = ids
         self._sites_of_token: Final[dict[str, dict[str, Site]]] = _by_token(ruleset.sites)
+        self._peers: Final[dict[str, str]] = {}
+        """Addresses of connections' other ends in canonical text."""
         self._destinations: Final[dict[str, links.Destination]] = {}
         """Of the named links that were followed so far."""
         self._now_ms = 0
@@ -140,6 +142,13 @@ class Outcomes:
         `peer` is the connection's other end, `forwarded` the header in which a proxy gives the client's address, empty
         if not sent.
         """
+        if not forwarded:
+            ip = self._peers.get(peer)
+            if ip is None:
+                if len(self._peers) >= _MOST_ADDRESSES:
+                    self._peers.clear()
+                ip = self._peers[peer] = client_address(peer, "", self.ruleset.trusted).ip
+            return Sent(client, referer_json, cookies, ip)
         address = client_address(peer, forwarded, self.ruleset.trusted)
         if address.fault:
             self.address_faults[address.fault] = self.address_faults.get(address.fault, 0) + 1

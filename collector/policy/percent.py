@@ -13,6 +13,8 @@ _BYTES: Final = {
     for first in "0123456789abcdefABCDEF"
     for second in "0123456789abcdefABCDEF"
 }
+_OF_URLS: Final = (("%3A", ":"), ("%2F", "/"), ("%3F", "?"), ("%3D", "="), ("%26", "&"))
+"""Escapes of an address in a parameter, mostly the only ones. No character of these makes another escape."""
 
 
 def decoded(text: str) -> str:
@@ -21,6 +23,11 @@ def decoded(text: str) -> str:
         text = text.replace("+", " ")
     if "%" not in text:
         return text
+    if text.isascii():
+        for escape, character in _OF_URLS:
+            text = text.replace(escape, character)
+        if "%" not in text:
+            return text
     parts = text.encode("utf-8", "replace").split(b"%")
     made = [parts[0]]
     for part in parts[1:]:

@@ -9,7 +9,10 @@ from collector.policy.percent import decoded, encoded
 from enricher.rules.url import decode_form
 from tests.collector import scale
 
-TEXTS = st.text(max_size=20) | st.text(alphabet="%+aF09C3A49f é&=", max_size=20)
+ESCAPES = st.lists(
+    st.sampled_from(["%", "%3A", "%2F", "%3F", "%3D", "%26", "%25", "3A", "2", "F", "%2f", "a"]), max_size=9
+)
+TEXTS = ESCAPES.map("".join) | st.text(max_size=20) | st.text(alphabet="%+aF09C3A49f é&=", max_size=20)
 
 
 @settings(max_examples=scale.of(small=300, full=20_000), deadline=None)
