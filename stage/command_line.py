@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from stage import version
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -11,5 +13,7 @@ if TYPE_CHECKING:
 def add_command(
     commands: "Commands", name: str, text: str, parents: Sequence[argparse.ArgumentParser] = ()
 ) -> argparse.ArgumentParser:
-    """Add a command. `text` says what it does: in the list of commands, and as a sentence in the command's own help."""
-    return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=parents)
+    """Add a command with `--version`. `text` says what it does: in the list, and as a sentence in the command's help."""
+    made = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=parents)
+    version.add_option(made)
+    return made

@@ -38,15 +38,15 @@ resource "cloudflare_ruleset" "cache" {
   rules = [
     {
       description = "Hits, links, switches: never cached"
-      expression  = "(http.host eq \"${var.name}\" and http.request.uri.path ne \"/t.js\")"
+      expression  = "(http.host eq \"${var.name}\" and not http.request.uri.path in {\"/t.js\" \"/x.js\"})"
       action      = "set_cache_settings"
       action_parameters = {
         cache = false
       }
     },
     {
-      description = "The tag: for as long as it says"
-      expression  = "(http.host eq \"${var.name}\" and http.request.uri.path eq \"/t.js\")"
+      description = "The tag and its second script: for as long as it says"
+      expression  = "(http.host eq \"${var.name}\" and http.request.uri.path in {\"/t.js\" \"/x.js\"})"
       action      = "set_cache_settings"
       action_parameters = {
         cache       = true

@@ -31,7 +31,7 @@ sub vcl_recv {
 
 #FASTLY recv
 
-  if (req.url.path == "/t.js" && (req.method == "GET" || req.method == "HEAD")) {
+  if (req.url.path ~ "^/[tx]\.js$" && (req.method == "GET" || req.method == "HEAD")) {
     unset req.http.Cookie;
     return(lookup);
   }
@@ -42,7 +42,7 @@ sub vcl_recv {
 sub vcl_fetch {
 #FASTLY fetch
 
-  if (req.url.path == "/t.js" && beresp.status == 200) {
+  if (req.url.path ~ "^/[tx]\.js$" && beresp.status == 200) {
     unset beresp.http.Set-Cookie;
     set beresp.stale_if_error = 86400s;
     return(deliver);

@@ -45,7 +45,7 @@ sub vcl_recv {
         }
     }
 
-    if (req.url ~ "^/t\.js(\?|$)" && (req.method == "GET" || req.method == "HEAD")) {
+    if (req.url ~ "^/[tx]\.js(\?|$)" && (req.method == "GET" || req.method == "HEAD")) {
         unset req.http.Cookie;
         return (hash);
     }
@@ -54,7 +54,7 @@ sub vcl_recv {
 }
 
 sub vcl_backend_response {
-    if (bereq.url ~ "^/t\.js(\?|$)" && beresp.status == 200) {
+    if (bereq.url ~ "^/[tx]\.js(\?|$)" && beresp.status == 200) {
         unset beresp.http.Set-Cookie;
         # Serve it a day longer than it is fresh while collectors are away.
         set beresp.grace = 24h;

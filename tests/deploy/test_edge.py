@@ -35,7 +35,7 @@ class Upstream:
 
     async def answer(self, request: web.Request) -> web.Response:
         self.seen.append(request)
-        if request.path == "/t.js":
+        if request.path in ("/t.js", "/x.js"):
             return web.Response(text="tag", headers={"Cache-Control": "public, max-age=3600", "ETag": '"1"'})
         headers = {"Set-Cookie": "_pid=1; Path=/", "Cache-Control": "no-store"}
         return web.Response(text="pixel", headers=headers)
@@ -149,7 +149,14 @@ async def test_a_client_of_http_1_0_without_host_is_served(edge: tuple[str, str]
 async def test_hits_are_never_cached_and_the_tag_is(edge: tuple[str, str], upstream: Upstream) -> None:
     url, _ = edge
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-        for path, most in (("/p.gif?s=demo", 3), ("/o.gif?s=demo", 3), ("/c/yt", 3), ("/opt-out", 3), ("/t.js", 1)):
+        for path, most in (
+            ("/p.gif?s=demo", 3),
+            ("/o.gif?s=demo", 3),
+            ("/c/yt", 3),
+            ("/opt-out", 3),
+            ("/t.js", 1),
+            ("/x.js", 1),
+        ):
             upstream.seen.clear()
             for _ in range(3):
                 async with http.get(url + path, headers={"Cookie": FOREIGN}, allow_redirects=False) as answer:

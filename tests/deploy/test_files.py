@@ -274,19 +274,21 @@ def test_cloudflare_would_take_the_resources_and_each_path_has_one_rule() -> Non
         jsonschema.validate(given, {"$defs": schema["$defs"], **schema[kind]})
         for rule in given.get("rules", ()):
             condition = re.fullmatch(
-                r'\(http\.host eq "\$\{var\.name\}" and http\.request\.uri\.path (eq|ne) "([^"]+)"\)',
+                r'\(http\.host eq "\$\{var\.name\}" and (not )?http\.request\.uri\.path '
+                r'(?:(eq|ne) "([^"]+)"|in \{([^}]+)\})\)',
                 rule["expression"],
             )
             assert condition is not None, rule["expression"]
-            for path in ("/p.gif", "/o.gif", "/e", "/v1/events", "/c/x", "/opt-out", "/t.js"):
-                if (path == condition[2]) == (condition[1] == "eq"):
+            named = re.findall(r'"([^"]+)"', condition[4]) if condition[4] else [condition[3]]
+            for path in ("/p.gif", "/o.gif", "/e", "/v1/events", "/c/x", "/opt-out", "/t.js", "/x.js"):
+                if (path in named) != (condition[1] is not None or condition[2] == "ne"):
                     rules.setdefault(path, []).append((given["phase"], rule["action_parameters"]))
     for path, chosen in rules.items():
         cached = [parameters["cache"] for phase, parameters in chosen if phase == "http_request_cache_settings"]
-        assert cached == [path == "/t.js"]
+        assert cached == [path in ("/t.js", "/x.js")]
         dropped = any("Authorization" in parameters.get("headers", {}) for _, parameters in chosen)
         assert dropped == (path != "/v1/events")
-    assert len(rules) == 7
+    assert len(rules) == 8
 
 
 @pytest.mark.parametrize("stage", ["collector", "enricher", "sink"])

@@ -72,7 +72,20 @@ def test_every_program_starts_from_the_wheel_and_knows_its_version(wheel: Path, 
         assert done.stdout.startswith(shown)
 
 
-@pytest.mark.parametrize("command", ["collector link", "collector mail-pixel", "collector salt", "loadtest demo"])
+COMMANDS = (
+    "collector link",
+    "collector mail-pixel",
+    "collector salt",
+    "collector spool list",
+    "enricher explain",
+    "sink erase",
+    "sink users",
+    "loadtest demo",
+    "loadtest chaos",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_knows_its_version(command: str) -> None:
     asked = [sys.executable, "-m", *command.split(), "--version"]
     assert subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout == f"{version.LINE}\n"
