@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def add_command(
     commands: "Commands", name: str, text: str, parents: Sequence[argparse.ArgumentParser] = ()
 ) -> argparse.ArgumentParser:
-    """Add a command with `--version`. `text` says what it does: in the list, and as a sentence in the command's help."""
+    """Add a command with `--version`. `text` says what it does: in the list, and as a sentence in its help."""
     made = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=parents)
     version.add_option(made)
     return made
