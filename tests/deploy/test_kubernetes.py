@@ -85,7 +85,7 @@ def test_managed_services_get_tls_passwords_and_a_way_out(tmp_path: Path) -> Non
     found = built(tmp_path)
     text = yaml.safe_dump_all(found)
     (tmp_path / "all.yaml").write_text(text)
-    validate = [KUBECTL.parent / "kubernetes-validate", "--strict", "--quiet", tmp_path / "all.yaml"]
+    validate = [str(KUBECTL.parent / "kubernetes-validate"), "--strict", "--quiet", str(tmp_path / "all.yaml")]
     subprocess.run(validate, check=True, timeout=60)
     (settings,) = (
         one["data"] for one in found if one["kind"] == "ConfigMap" and "pharos-settings" in one["metadata"]["name"]
