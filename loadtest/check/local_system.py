@@ -44,14 +44,19 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def running(environ: Mapping[str, str] = os.environ) -> System | None:
-    """Return the system of `make run`, when its three stages are ready on their usual ports.
+    """Return the system of `make run`, when its three stages are ready on their usual ports, or on those of `environ`.
 
     Its own site for the load, and its token, are those of its folder: PHAROS_LOCAL_DIR, or `var`.
     """
-    admins = tuple(f"http://127.0.0.1:{port}" for port in (9100, 9101, 9102))
+
+    def url(name: str, usual: int) -> str:
+        return f"http://127.0.0.1:{environ.get(f'PHAROS_LOCAL_{name}_PORT', usual)}"
+
+    usual = (("COLLECTOR_ADMIN", 9100), ("ENRICHER_ADMIN", 9101), ("SINK_ADMIN", 9102))
+    admins = tuple(url(name, port) for name, port in usual)
     if not all(answers(f"{admin}/readyz") for admin in admins):
         return None
-    found = System(url="http://127.0.0.1:8080", clickhouse="http://127.0.0.1:8123", admins=admins)
+    found = System(url=url("COLLECTOR", 8080), clickhouse=url("CLICKHOUSE", 8123), admins=admins)
     return with_files(found, Path(environ.get("PHAROS_LOCAL_DIR", "var")))
 
 

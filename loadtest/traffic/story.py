@@ -83,7 +83,7 @@ def month(seed: int, end: datetime, *, site: str = "demo", visitors: int = 1500)
             if sending.at < end - _VISIT:
                 yield sending
     luck = random.Random(f"{seed} faults")
-    for fault in ({"event": "no spaces, please"}, {"value": "nineteen"}, {"user_id": "ann@example.com"}):
+    for fault in ({"event": "no spaces, please"}, {"event": "straße"}, {"price": "19.90"}):
         at = begin + timedelta(seconds=luck.uniform(0, DAYS * 86_400 - 60))
         page = {"event": "pageview", "url": SHOP + "/", **fault}
         yield visit(site, [(at, page)], BROWSERS[0], f"{luck.getrandbits(128):032x}", refused=True)

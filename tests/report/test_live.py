@@ -1,8 +1,12 @@
 """Live, as a developer uses it: a wrong site key is seen with its fix; fixed, the page's events are seen to arrive."""
 
+import asyncio
 import os
+import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import pytest
@@ -10,7 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser import pages
-from tests.deploy.local.running import Local
+from tests.deploy.local.running import ROOT, Local
 from tests.processes import Program
 from tests.waiting import until
 
@@ -107,6 +111,108 @@ async def test_a_wrong_site_key_is_seen_fixed_and_the_events_arrive(system: Loca
         await picture(live, "live-row")
         await developer.close()
         await live.close()
+
+
+async def test_demo_and_load_use_what_the_first_start_made(system: Local) -> None:
+    """The demo has the shop's server and clicks on links; the load goes to a site of its own."""
+    env = os.environ | system.env
+
+    async def run(*argv: str) -> str:
+        command = [sys.executable, "-m", "loadtest", *argv]
+        child = await asyncio.create_subprocess_exec(
+            *command, env=env, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        output, _ = await child.communicate()
+        assert child.returncode == 0, output.decode()
+        return output.decode()
+
+    told = await run("demo", "--visitors", "20")
+    assert "Without" not in told
+    assert re.search(r"of which [1-9]\d* clicks and [1-9]\d* second copies", told), told
+    origin = f"http://localhost:{system.env['PHAROS_LOCAL_PAGE_PORT']}"
+    before = await _sites(system)
+    await run("run", "--here", "--rate", "40", "--duration", "3", "--page-origin", origin, "--late-bound-ms", "60000")
+    after = await _sites(system)
+    assert after["load"] > 60
+    assert {**after, "load": 0} == {**before, "load": 0}, "nothing of the load is in another site"
+
+
+async def _sites(system: Local) -> dict[str, int]:
+    sql = "SELECT site, toInt32(count()) FROM pharos.event_log GROUP BY site FORMAT JSONCompactColumns"
+    async with aiohttp.ClientSession() as http, http.post(system.clickhouse, data=sql) as answer:
+        return dict(zip(*(await answer.json(content_type=None)), strict=True))
+
+
+AXE = ROOT / "deploy" / "report" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("where", ["live", "links", "demo"])
+async def test_the_pages_are_accessible_and_fit_a_phone(
+    system: Local, browser: Browser, where: str, scheme: Literal["light", "dark"]
+) -> None:
+    """axe finds nothing; at 390 px nothing is wider than the screen."""
+    await until(lambda: _stored(system), "the first row")
+    context = await browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = await context.new_page()
+    origin = report(system).removesuffix("report/")
+    filled = "&url=https://shop.example/&code=yt&source=youtube&medium=video"
+    await page.goto(
+        {"live": f"{origin}report/#/live?site=demo", "links": f"{origin}report/#/links?site=demo{filled}"}.get(
+            where, origin
+        )
+    )
+    shown = {"live": "ol.live li .entry", "links": ".qr img", "demo": "#hits tr"}[where]
+    await expect(page.locator(shown).first).to_be_visible()
+    if where == "live":
+        await page.locator(shown).first.click()
+        await expect(page.locator(".detail")).to_be_visible()
+        await expect(page.locator(".detail .skeleton")).to_have_count(0, timeout=ARRIVAL_MS)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+    await page.evaluate(AXE.read_text())
+    found = await page.evaluate(
+        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})"
+    )
+    wrong = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
+    await picture(page, f"{where}-{scheme}-390")
+    assert wrong == []
+    await context.close()
+
+
+async def test_live_by_keyboard(system: Local, browser: Browser) -> None:
+    await until(lambda: _stored(system), "the first row")
+    page = await browser.new_page()
+    await page.goto(f"{report(system)}#/live?site=demo")
+    entry = page.locator("ol.live li .entry").first
+    await expect(entry).to_be_visible()
+    await entry.focus()
+    await page.keyboard.press("Enter")
+    detail = page.locator(".detail")
+    await expect(detail).to_be_focused()
+    await page.keyboard.press("Tab")
+    await expect(detail.get_by_role("button", name="Close")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(detail).to_be_hidden()
+    await expect(page.locator("ol.live li .entry:focus")).to_have_count(1)
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.get_by_role("status").first).to_have_text("Paused")
+    await page.close()
+
+
+async def test_live_says_what_is_away(system: Local, browser: Browser) -> None:
+    page = await browser.new_page()
+    await page.route(
+        "**/report/refused", lambda route: route.fulfill(status=502, json={"problem": "the collector is away"})
+    )
+    await page.route("**/report/query", lambda route: route.abort())
+    await page.goto(f"{report(system)}#/live?site=demo")
+    await expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    await page.unroute("**/report/query")
+    await page.reload()
+    await expect(page.get_by_role("alert")).to_contain_text("Refused hits cannot be shown: the collector is away")
+    await page.unroute("**/report/refused")
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    await page.close()
 
 
 async def _stored(system: Local) -> bool:
