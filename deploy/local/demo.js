@@ -47,7 +47,8 @@ async function look() {
   const waiting = hits.filter(({ row, sent }) => !row && Date.now() - sent < 600_000);
   if (waiting.length && !document.hidden) {
     const ids = waiting.map(({ id }) => `'${id.replace(/[^\w-]/g, "")}'`).join(", ");
-    const sql = `SELECT client_event_id, channel, source, campaign, toString(value), currency
+    const sql = `SELECT client_event_id, if(referrer_kind = 'internal' AND channel = 'Direct', 'Internal', channel),
+        if(referrer_kind = 'internal' AND channel = 'Direct', '(internal)', source), campaign, toString(value), currency
       FROM pharos.recent(site = 'demo', seconds = 900) WHERE client_event_id IN (${ids}) FORMAT JSONCompact`;
     try {
       const answer = await fetch("/report/query", { method: "POST", body: sql, cache: "no-store" });

@@ -215,7 +215,7 @@ class Live {
   }
 }
 
-const SEARCHED = ["event", "url", "title", "source", "campaign", "channel", "reason", "name", "origin", "bot_reason", "link_code"];
+const SEARCHED = ["event", "url", "title", "campaign", "way", "reason", "name", "origin", "bot_reason", "link_code"];
 
 /** Write an entry's line; only what changed is touched, so that a reader of the list keeps the place. */
 function refresh(item, one, now, sites) {
@@ -234,7 +234,7 @@ function line(row) {
   return [
     h("span", { class: "what" }, h("b", {}, row.event), row.value ? h("span", { class: "value" }, money(row.value, row.currency)) : "", row.dropped.length > 0 && h("span", { class: "tag warn" }, `dropped: ${row.dropped.join(", ")}`)),
     h("span", { class: "where" }, row.path || row.link_code || row.message_id || "no page", row.title && h("small", {}, row.title)),
-    h("span", { class: "from" }, row.channel, h("small", {}, row.source)),
+    h("span", { class: "from" }, row.way, h("small", {}, [row.origin, row.campaign].filter(Boolean).join(", "))),
     h("span", { class: "who" }, [row.device, row.country].filter(Boolean).join(", ") || row.kind, h("small", {}, `${who}, consent ${row.consent}`)),
     h("span", { class: "props" }, Object.entries(row.props).slice(0, 3).map(([name, value]) => `${name}=${value}`).join(" ")),
   ];
