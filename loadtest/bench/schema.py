@@ -143,7 +143,7 @@ def compare_ids(client: Any, rows: int, rounds: int, console: Console) -> None:
     for all_random in (True, False):
         create(client, sorted(FOLDER.glob("*.sql")))
         fill(client, rows, all_random=all_random)
-        found.setdefault("table on disk, MB", []).append(f"{stored_bytes(client, 'event_log') / 1e6:.0f}")
+        found.setdefault("table on disk, MB", []).append(f"{stored_bytes(client, 'event_log') / 1e6:.1f}")
         for name, sql in SHORT_QUESTIONS.items():
             found.setdefault(f"{name}, CPU s", []).append(f"{cpu_s(client, sql, rounds):.3f}")
     for name, both in found.items():
@@ -165,7 +165,7 @@ def compare_sizes(client: Any, console: Console) -> None:
         table = f"pharos.bench_{name}_ids"
         client.command(f"CREATE OR REPLACE TABLE {table} AS pharos.event_log")
         try:
-            chosen = f"SELECT {event_id}, {listed} FROM pharos.events"  # noqa: S608  names of columns
+            chosen = f"SELECT {event_id}, {listed} FROM pharos.event_log FINAL"  # noqa: S608  names of columns
             client.command(f"INSERT INTO {table} (event_id, {listed}) {chosen}")
             client.command(f"OPTIMIZE TABLE {table} FINAL")
             sizes[name] = stored_bytes(client, f"bench_{name}_ids")
