@@ -11,7 +11,7 @@ REPORT ?= var/load.html
 
 LOCK := -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: load chaos help setup run test unit check fmt lock bench demo native tag report clean-data
+.PHONY: load chaos sbom help setup run test unit check fmt lock bench demo native tag report clean-data
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,10 @@ fmt: setup  ## Fix what can be fixed automatically
 	$(BIN)/python -m tests.deploy.settings_page --write
 	$(BIN)/python -m tests.sql.docs.columns --write
 	$(BIN)/python -m deploy.grafana.dashboards --write
+
+sbom: setup  ## List what is installed where the programs run, as CycloneDX, in var/sbom.json
+	@mkdir -p var
+	@$(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements.lock --output-format JSON -o var/sbom.json
 
 lock: setup  ## Pin every dependency with hashes; keeps the pins that still fit
 	@$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.lock

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import hcl2
 import jsonschema
@@ -54,6 +55,25 @@ def test_everything_the_compose_file_mounts_is_there_and_every_image_is_pinned()
         assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, name
     plugins = compose["services"]["grafana"]["environment"]["GF_PLUGINS_PREINSTALL"].split(",")
     assert all(re.fullmatch(r"[a-z-]+@\d+\.\d+\.\d+", plugin) for plugin in plugins)
+
+
+def test_the_small_host_keeps_within_its_memory() -> None:
+    """compose.small.yaml: limits of all that runs on, also with compose.live.yaml, under 3.6 of 4 GiB."""
+    small = yaml.safe_load((DEPLOY / "compose.small.yaml").read_text())["services"]
+    run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.small.yaml")
+    once = {"secrets", "topics", "users", "migrate", "erase"}
+    total = 0
+    for name, service in composed()["services"].items():
+        if name not in once:
+            limit = small.get(name, service)["deploy"]["resources"]["limits"]["memory"]
+            total += int(limit.removesuffix("M"))
+    total += 128  # the service `certificate` of compose.live.yaml
+    assert total <= 3.6 * 1024
+    heap = small["kafka"]["environment"]["KAFKA_HEAP_OPTS"]
+    assert int(re.findall(r"-Xmx(\d+)m", heap)[0]) * 2 <= 640
+    server = ElementTree.parse(DEPLOY / "clickhouse/small.xml").getroot()
+    limit = int(small["clickhouse"]["deploy"]["resources"]["limits"]["memory"].removesuffix("M")) << 20
+    assert int(server.findtext("max_server_memory_usage") or 0) < 0.9 * limit
 
 
 def composed() -> dict[str, Any]:
