@@ -61,8 +61,8 @@ CREATE ROLE IF NOT EXISTS pharos_loader;
 GRANT INSERT, SELECT ON pharos.costs TO pharos_loader;
 GRANT INSERT, SELECT ON pharos.rates TO pharos_loader;
 
--- `python -m sink forward` and `audience` read what they send: grant pharos_forwarder to their user. It sees addresses and
--- user agents.
+-- `python -m sink forward` and `audience` read what they send: with PHAROS_SINK_CLICKHOUSE_USER=forwarder.
+-- It sees addresses and user agents.
 CREATE ROLE IF NOT EXISTS pharos_forwarder;
 GRANT SELECT ON pharos.standing TO pharos_forwarder;
 GRANT SELECT ON pharos.conversions_cut TO pharos_forwarder;
@@ -70,6 +70,9 @@ GRANT SELECT ON pharos.people TO pharos_forwarder;
 GRANT SELECT ON pharos.refusals TO pharos_forwarder;
 GRANT SELECT ON pharos.audience_where TO pharos_forwarder;
 GRANT INSERT ON pharos.audience_exports TO pharos_forwarder;
+CREATE USER IF NOT EXISTS forwarder IDENTIFIED WITH sha256_password BY {forwarder_password:String};
+ALTER USER forwarder IDENTIFIED WITH sha256_password BY {forwarder_password:String};
+GRANT pharos_forwarder TO forwarder;
 
 -- Erasure and the note about it: `python -m sink erase` with PHAROS_SINK_CLICKHOUSE_USER=eraser.
 CREATE ROLE IF NOT EXISTS pharos_eraser;

@@ -154,6 +154,20 @@ PIPELINE: Final = Dashboard(
             queries={"{{alertname}} ({{severity}})": 'sum by (alertname, severity) (ALERTS{alertstate="firing"})'},
             kind="table",
         ),
+        Panel(
+            title="Conversions sent",
+            says="Events an hour that went to ad platforms and webhooks, by destination and result.",
+            queries={
+                "{{destination}} {{result}}": "sum by (destination, result) (increase(pharos_forward_events_total[1h])) > 0"
+            },
+        ),
+        Panel(
+            title="Conversions held back",
+            says="Events an hour, by reason: docs/forward.md. `consent`: the visitors did not agree.",
+            queries={
+                "{{destination}} {{reason}}": "sum by (destination, reason) (increase(pharos_forward_held_total[1h])) > 0"
+            },
+        ),
     ),
 )
 

@@ -15,7 +15,7 @@ from sink.clickhouse import Stop, classify, connect
 from sink.settings import Settings
 
 FILE: Final = Path(__file__).parent.parent / "users.sql"
-USERS: Final = ("sink", "migrator", "analyst", "eraser")
+USERS: Final = ("sink", "migrator", "analyst", "eraser", "forwarder")
 _PASSWORD: Final = re.compile(r"sha256_password BY \{(\w+)_password:String\}")
 _USER: Final = re.compile(r"^(?:CREATE USER IF NOT EXISTS|ALTER USER|GRANT \w+ TO|REVOKE \w+ FROM) (\w+)\b")
 _ON_CLUSTER: Final = re.compile(r"^(GRANT|REVOKE)\b")

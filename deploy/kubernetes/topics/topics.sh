@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make Pharos's three topics where they are missing: `KAFKA=broker:9092 sh topics.sh`. Apache Kafka's kafka-topics.sh must be in
+# Make Pharos's four topics where they are missing: `KAFKA=broker:9092 sh topics.sh`. Apache Kafka's kafka-topics.sh must be in
 # PATH, or in TOOLS. COMMAND_CONFIG names a properties file with TLS and SASL. Existing topics stay as they are.
 #
 # acks=all waits for the copies in sync. With 3 copies and at least 2 of them in sync, one broker may be lost, or restarted,
@@ -17,3 +17,4 @@ make() {
 make hits.raw "$PARTITIONS" 604800000       # 7 days: how far back a replay can reach
 make hits.enriched "$PARTITIONS" 259200000  # 3 days: how long ClickHouse may be away
 make hits.dead 3 2592000000                 # 30 days
+make forward.dead 3 2592000000
