@@ -154,20 +154,6 @@ PIPELINE: Final = Dashboard(
             queries={"{{alertname}} ({{severity}})": 'sum by (alertname, severity) (ALERTS{alertstate="firing"})'},
             kind="table",
         ),
-        Panel(
-            title="Conversions sent",
-            says="Events an hour that went to ad platforms and webhooks, by destination and result.",
-            queries={
-                "{{destination}} {{result}}": "sum by (destination, result) (increase(pharos_forward_events_total[1h])) > 0"
-            },
-        ),
-        Panel(
-            title="Conversions held back",
-            says="Events an hour, by reason: docs/forward.md. `consent`: the visitors did not agree.",
-            queries={
-                "{{destination}} {{reason}}": "sum by (destination, reason) (increase(pharos_forward_held_total[1h])) > 0"
-            },
-        ),
     ),
 )
 
@@ -268,6 +254,44 @@ COLLECTOR: Final = Dashboard(
     ),
 )
 
+FORWARD: Final = Dashboard(
+    uid="pharos-forward",
+    title="Pharos: conversions sent",
+    source="prometheus",
+    panels=(
+        Panel(
+            title="Conversions sent",
+            says="Events an hour that went to ad platforms and webhooks, by destination and result.",
+            queries={
+                "{{destination}} {{result}}": "sum by (destination, result) "
+                "(increase(pharos_forward_events_total[1h])) > 0"
+            },
+        ),
+        Panel(
+            title="Conversions held back",
+            says="Events an hour, by reason: docs/forward.md. `consent`: the visitors did not agree.",
+            queries={
+                "{{destination}} {{reason}}": "sum by (destination, reason) "
+                "(increase(pharos_forward_held_total[1h])) > 0"
+            },
+        ),
+        Panel(
+            title="Requests",
+            says="`denied`: the credential or the account; `again`: the platform is busy or away.",
+            queries={
+                "{{destination}} {{result}}": "sum by (destination, result) (rate(pharos_forward_requests_total[5m]))"
+            },
+            unit="reqps",
+        ),
+        Panel(
+            title="Waiting",
+            says="Seconds for which the oldest event waits beyond its hold time.",
+            queries={"{{destination}}": "max by (destination) (pharos_forward_lag_seconds)"},
+            unit="s",
+        ),
+    ),
+)
+
 _MOMENT: Final = "toString(toDateTime64({0} / 1000, 3, 'UTC'))"
 _PERIOD: Final = f"since = {_MOMENT.format('$__from')}, until = {_MOMENT.format('$__to')}, tz = 'UTC'"
 _VIEW: Final = (
@@ -337,7 +361,7 @@ ATTRIBUTION: Final = Dashboard(
     ),
 )
 
-DASHBOARDS: Final = (PIPELINE, COLLECTOR, ATTRIBUTION)
+DASHBOARDS: Final = (PIPELINE, COLLECTOR, FORWARD, ATTRIBUTION)
 
 _VARIABLES: Final = {
     "site": "SELECT DISTINCT site FROM pharos.names ORDER BY site",
