@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from collector.http import request_id
 from stage import log
 
 REQUEST_LINE_BYTES: Final = 8 << 10
@@ -58,7 +59,7 @@ class Lent(web.RequestHandler):
             self.refused(str(status))
         else:
             log.line("error", "a request failed", problem=type(exc).__name__, where=log.where(exc) if exc else "")
-        answer = Refusal(status=status)
+        answer = Refusal(status=status, headers={request_id.HEADER: request_id.fresh()})
         answer.force_close()
         return answer
 

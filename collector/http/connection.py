@@ -18,12 +18,14 @@ from typing import Final, cast
 
 from aiohttp import web
 
+from collector.http import pixel, request_id
 from collector.http.aiohttp_bridge import REQUEST_LINE_BYTES, Lent, lend
 from collector.http.fast_path import FastPath, content_length
 from collector.http.framing import body_bytes, may_grow, too_long
 from collector.http.ingest import Ingest
 from collector.http.outbox import Outbox, Recipient, drop
 from collector.http.target import plain
+from collector.policy.client_address import believed, canonical, truncate
 from collector.policy.paths import standard_by_own
 
 BODY_BYTES: Final = 1 << 20
@@ -35,6 +37,10 @@ _MOST_AT_ONCE: Final = 64
 _STUCK_S: Final = 60.0
 """How long a client may not read, or aiohttp have the connection."""
 _LINGER_S: Final = 2.0
+_SLOW_S: Final = 1.0
+"""A request that is not whole after this time is slow."""
+MOST_SLOW_OF_ADDRESS: Final = 256
+"""Slow requests of one address that a worker waits for."""
 _END: Final = b"\r\n\r\n"
 _POST: Final = 80
 """The first byte of "POST"."""
@@ -122,6 +128,21 @@ class Connections:
         self.now = now = self.loop.time()
         for connection in list(self.open):
             connection.expire(now, self._head_timeout_s, self._body_timeout_s, self._keepalive_s)
+        self._bound_slow(now)
+
+    def _bound_slow(self, now: float) -> None:
+        """Refuse the oldest slow requests of an address that has too many. A trusted proxy bounds its own clients."""
+        slow: dict[str, list[Connection]] = {}
+        trusted = self.fast.ruleset.trusted
+        for connection in self.open:
+            if connection.is_slow(now) and not believed(connection.peer, trusted):
+                slow.setdefault(_network(connection.peer), []).append(connection)
+        for some in slow.values():
+            excess = len(some) - MOST_SLOW_OF_ADDRESS
+            if excess > 0:
+                some.sort(key=Connection.begun_at)
+                for connection in some[:excess]:
+                    connection.refuse_slow()
 
 
 class Connection(Recipient):
@@ -136,19 +157,20 @@ class Connection(Recipient):
         "_lent_at",
         "_need",
         "_paused",
-        "_peer",
         "_since",
         "_state",
         "_stuck",
         "_transport",
         "_used",
+        "peer",
     )
 
     def __init__(self, connections: Connections) -> None:
         super().__init__()
         self._all: Final = connections
         self._transport: asyncio.Transport
-        self._peer = ""
+        self.peer = ""
+        """The other end's address."""
         self._state = _READING
         self._held = b""
         """What has come and is not yet worked on."""
@@ -179,7 +201,7 @@ class Connection(Recipient):
             return
         self.write = self._transport.write
         peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        self.peer = peer[0] if isinstance(peer, tuple) else ""
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._state = _CLOSED
@@ -242,7 +264,7 @@ class Connection(Recipient):
             connections.begin()
         fast = connections.fast
         try:
-            reply = fast.decide(head, body, self._peer)
+            reply = fast.decide(head, body, self.peer)
         except Exception as problem:  # noqa: BLE001  any error concerns this request only
             reply = fast.failed(problem)
         if reply is None:
@@ -343,7 +365,7 @@ class Connection(Recipient):
                 self._fail("400 Bad Request")
                 return
             if length > BODY_BYTES:
-                self._fail("413 Content Too Large")
+                self._refuse_body(head)
                 return
         self._used = True
         self._since = self._all.now
@@ -408,11 +430,24 @@ class Connection(Recipient):
 
     # Endings.
 
-    def _fail(self, status: str) -> None:
-        """Answer a protocol error and close."""
+    def _fail(self, status: str, *more: str) -> None:
+        """Answer a protocol error, with `more` header lines, and close."""
         self._all.ingest.tally.add("request_errors_total", status[:3])
-        date = formatdate(usegmt=True)
-        self.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nDate: {date}\r\nConnection: close\r\n\r\n".encode())
+        lines = (f"HTTP/1.1 {status}", "Content-Length: 0", f"Date: {formatdate(usegmt=True)}", "Connection: close")
+        identity = f"{request_id.HEADER}: {request_id.fresh()}"
+        self.write("\r\n".join((*lines, identity, *more, "", "")).encode())
+        self._linger()
+
+    def _refuse_body(self, head: bytes) -> None:
+        """Refuse a request whose body is said to be too long, and close."""
+        if self._all.outbox.turn != self._all.commit.turn:
+            self._all.begin()
+        reply = self._all.fast.too_large(head, self.peer)
+        if reply is None:
+            self._fail("413 Content Too Large")
+            return
+        self._all.ingest.tally.add("request_errors_total", "413")
+        self.write(reply.answer)
         self._linger()
 
     def _linger(self) -> None:
@@ -434,6 +469,26 @@ class Connection(Recipient):
         if self._state == _READING and not (self.due or self._held):
             self._close()
 
+    def is_slow(self, now: float) -> bool:
+        """Tell whether the client takes long to send its request, or its first."""
+        if now - self._since <= _SLOW_S or self._stuck or self.due:
+            return False
+        if self._state == _LENT:
+            return self._body_left > 0
+        return self._state in (_HEAD, _BODY, _GIVEN) or (self._state == _READING and not self._used)
+
+    def begun_at(self) -> float:
+        """Return when the present state began."""
+        return self._since
+
+    def refuse_slow(self) -> None:
+        """Close the connection: its address has too many slow requests."""
+        if self._state in (_LENT, _GIVEN):
+            self._all.ingest.tally.add("request_errors_total", "429")
+            self._transport.abort()
+        else:
+            self._fail("429 Too Many Requests", f"Retry-After: {pixel.RETRY_AFTER_S}")
+
     def expire(self, now: float, head_timeout_s: float, body_timeout_s: float, keepalive_s: float) -> None:
         """Close what has taken too long by `now`."""
         took = now - self._since
@@ -453,3 +508,11 @@ class Connection(Recipient):
                 self._fail("408 Request Timeout")
         elif took > keepalive_s:
             self._close()
+
+
+def _network(peer: str) -> str:
+    """Return an IPv4 address, or the /48 of an IPv6 one."""
+    address = canonical(peer)
+    if address is None:
+        return peer
+    return truncate(address, "truncate") if ":" in address else address

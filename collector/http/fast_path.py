@@ -15,11 +15,12 @@ from collector.http import request_id
 from collector.http.answer import Answer
 from collector.http.header_block import Blocks
 from collector.policy import cookies
+from collector.policy.client import NO_CLIENT
 from collector.policy.client_address import believed
 from collector.policy.consent import VISITOR
 from collector.policy.cookies import HAS_ID, NONE, SENT_ID, Cookies
 from collector.policy.ids import Ids
-from collector.policy.outcome import SERVER_EVENTS, Outcome, Outcomes, Sent
+from collector.policy.outcome import EVENTS, SERVER_EVENTS, Outcome, Outcomes, Sent
 from collector.policy.refusal import Refusal
 from collector.policy.refused_hits import RefusedHits
 from collector.policy.ruleset import Ruleset
@@ -47,6 +48,7 @@ _CLICK: Final = re.compile(rb"(GET|HEAD) /c(?:/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})
 _PREFLIGHT: Final = re.compile(rb"OPTIONS (/[!$-\[\]-~]*) HTTP/1\.1\r")
 _POST: Final = b"POST /e HTTP/1.1\r"
 _SERVER_POST: Final = b"POST /v1/events HTTP/1.1\r"
+_EVENTS: Final = re.compile(rb"POST /(e|v1/events)(?:\?[!-~]*)? HTTP/1\.1\r")
 _BODY: Final = 1
 _TOKEN: Final = 2
 _MOST_ANSWERS: Final = 1000
@@ -156,6 +158,24 @@ class FastPath:
         if first == 79 and not body:  # "O" of OPTIONS
             return self._preflight(head, peer)
         return None
+
+    def too_large(self, head: bytes, peer: str) -> Reply | None:
+        """Refuse a POST of events by its Content-Length; None for any other request. The connection is to be closed."""
+        found = _EVENTS.match(head)
+        if found is None:
+            return None
+        sent = self._read(head, found.end() - 1, peer, _BODY + _TOKEN)
+        client = NO_CLIENT if sent is None else sent.client
+        if found[1] == b"e":
+            outcome = self.outcomes.unread(EVENTS, Refusal.TOO_LARGE, "body", client)
+        else:
+            allowed = self.outcomes.sites_of(self._authorization.decode("ascii"))
+            refusal = Refusal.TOO_LARGE if allowed else Refusal.UNAUTHORIZED
+            outcome = self.outcomes.unread(SERVER_EVENTS, refusal, "body" if allowed else "")
+        self.replies += 1
+        answer = answers.of(outcome, self.ruleset)
+        closing = answer._replace(headers=(*answer.headers, ("Connection", "close")))
+        return Reply(outcome, self._answered(closing, b"", True))
 
     def failed(self, problem: Exception) -> Reply:
         """Log a fault of ours, with the id that the answer carries and nothing else of the request; return the 500."""

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final, cast
 
-from collector.http import pixel
+from collector.http import pixel, request_id
 
 _ANSWER: Final = (
     "HTTP/1.1 503 Service Unavailable\r\n"
@@ -12,8 +12,8 @@ _ANSWER: Final = (
     "Access-Control-Allow-Origin: *\r\n"
     "X-Pharos: refused; spool\r\n"
     "Content-Length: 0\r\n"
-    "Connection: close\r\n\r\n"
-).encode()
+    "Connection: close\r\n"
+)
 _MOST_HEAD_BYTES: Final = 24 << 10
 """A request line and headers at their longest; more is answered as it is."""
 _LINGER_S: Final = 2.0
@@ -39,6 +39,6 @@ class Closed(asyncio.Protocol):
         self._head += data
         if b"\r\n\r\n" in self._head or len(self._head) > _MOST_HEAD_BYTES:
             self._answered, self._head = True, b""
-            self._transport.write(_ANSWER)
+            self._transport.write(f"{_ANSWER}{request_id.HEADER}: {request_id.fresh()}\r\n\r\n".encode())
             self._transport.write_eof()
             asyncio.get_running_loop().call_later(_LINGER_S, self._transport.abort)

@@ -1,14 +1,20 @@
 """Times and bounds of a connection, by a clock that the test moves: no client holds memory or a connection for long."""
 
 import asyncio
+import contextlib
+import json
+import re
 import socket
 import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.collector.http.both_paths import One, both
+from collector.http import connection as connections
+from collector.policy.client_address import Trusted
+from tests.collector.http.both_paths import RULESET, TOKEN, One, both
 from tests.waiting import until
 
 GIF_END = b"\x02D\x01\x00;"
@@ -35,6 +41,13 @@ async def opened(one: One, *sent: bytes) -> tuple[asyncio.StreamReader, asyncio.
     await until(lambda: one.connections.open, "the connection is taken")
     await asyncio.sleep(0.05)
     return reader, writer
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close a connection in the middle of everything."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.close()
 
 
 def later(one: One, seconds: float) -> None:
@@ -213,9 +226,7 @@ def test_a_reset_in_the_middle_of_a_body_writes_no_log_line(
         writer.write(begun)
         await writer.drain()
         await until(lambda: any(c._used or c._held for c in one.connections.open), "the request has begun")
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        writer.close()
+        reset(writer)
         await until(lambda: not one.connections.open, "the connection is gone")
         await until(lambda: asyncio.all_tasks() <= before, "the handler has ended")
 
@@ -224,3 +235,112 @@ def test_a_reset_in_the_middle_of_a_body_writes_no_log_line(
             one.loop.run_until_complete(leave(one))
     assert caplog.records == []
     assert capfd.readouterr().err == ""
+
+
+BEGUN = {
+    "nothing": b"",
+    "a head": b"GET /p.gif?s=demo HTTP/1.1\r\n",
+    "a small body": b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
+    "a large body": b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n{",
+    "chunks": b"POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{",
+}
+
+
+def _open(one: One, count: int) -> bool:
+    return len(one.connections.open) == count
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("begun", BEGUN)
+def test_slow_requests_of_one_address_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: str, trusted: bool
+) -> None:
+    """The oldest are refused, those that others send are not; a trusted proxy bounds its own clients."""
+    monkeypatch.setattr(connections, "MOST_SLOW_OF_ADDRESS", 3)
+
+    async def run(one: One) -> tuple[list[bytes], int]:
+        slow = []
+        for number in range(5):
+            one.connections.now += number / 1000  # the clock of a turn
+            slow.append(await asyncio.open_connection("127.0.0.1", one.port))
+            slow[-1][1].write(BEGUN[begun])
+            await until(partial(_open, one, number + 1), "it is taken")
+        await until(lambda: not BEGUN[begun] or all(c._used or c._held for c in one.connections.open), "it has begun")
+        one.connections._bound_slow(one.loop.time() + 0.5)
+        assert len(one.connections.open) == 5, "none is slow yet"
+        one.connections._bound_slow(one.loop.time() + 1.5)
+        kept = 0 if trusted else 2
+        answers = []
+        for reader, _ in slow[:kept]:
+            async with asyncio.timeout(5):
+                with contextlib.suppress(ConnectionError):
+                    answers.append(await reader.read())
+        quick, out = await asyncio.open_connection("127.0.0.1", one.port)
+        out.write(PIXEL)
+        async with asyncio.timeout(5):
+            assert (await quick.readuntil(GIF_END)).startswith(b"HTTP/1.1 200 ")
+        waiting = sum(connection.is_slow(one.loop.time() + 1.5) for connection in one.connections.open)
+        for _, writer in (*slow, (quick, out)):
+            reset(writer)
+        await until(lambda: not one.connections.open, "all are gone")
+        return answers, waiting
+
+    proxies = ["127.0.0.0/8"] if trusted else []
+    with both(tmp_path, RULESET._replace(trusted=Trusted(proxies)), body_timeout_s=60) as (one, _):
+        answers, waiting = one.loop.run_until_complete(run(one))
+    assert waiting == (5 if trusted else 3)
+    if not trusted and begun not in ("a large body", "chunks"):  # these are cut: aiohttp has the connection
+        assert [answer[:13] for answer in answers] == [b"HTTP/1.1 429 "] * 2
+        assert b"\r\nRetry-After: " in answers[0]
+    assert one.tally.values.get(("request_errors_total", "429"), 0) == (0 if trusted else 2)
+
+
+ERRORS = {
+    b"414": b"GET /p.gif?" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"431": b"GET /p.gif HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 17_000 + b"\r\n\r\n",
+    b"413": b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n",
+    b"400": b"G@T / HTTP/1.1\r\nHost: a\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("status", ERRORS)
+def test_a_protocol_error_has_a_request_id(one: One, status: bytes) -> None:
+    answers, _ = one.ask(ERRORS[status], wait_s=2)
+    assert [answer.status for answer in answers] == [int(status)]
+    assert answers[0].header("x-request-id") == "(made)"
+
+
+@pytest.mark.parametrize("sent", [PIXEL[:20], b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{"])
+def test_a_request_that_does_not_come_in_time_has_a_request_id(lanes: tuple[One, One], sent: bytes) -> None:
+    answer = status_after(lanes[0], sent, seconds=21)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert re.search(rb"\r\nX-Request-Id: [0-9a-f]{16}\r\n", answer)
+
+
+BEARER = b"Authorization: Bearer " + TOKEN.encode() + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "lines", "status", "reason"),
+    [
+        (b"/e", b"Origin: https://shop.example\r\n", 413, "too_large"),
+        (b"/e?x=1", b"X: \xe9\r\n", 413, "too_large"),
+        (b"/v1/events", BEARER, 413, "too_large"),
+        (b"/v1/events", b"", 401, "unauthorized"),
+    ],
+)
+def test_a_body_that_is_said_to_be_too_long_is_refused_as_one_that_is(
+    one: One, target: bytes, lines: bytes, status: int, reason: str
+) -> None:
+    head = b"POST " + target + b" HTTP/1.1\r\nHost: a\r\n" + lines
+    answers, _ = one.ask(head + b"Content-Length: 1048577\r\n\r\n[", wait_s=2)
+    assert [answer.status for answer in answers] == [status]
+    assert answers[0].header("connection") == "close"
+    (answer,) = answers
+    assert answer.header("x-pharos") == f"refused; {reason}"
+    assert answer.header("x-request-id") == "(made)"
+    assert json.loads(answer.body)["reason"] == reason
+    if target == b"/e":
+        assert answer.header("access-control-allow-origin") == "*"
+    one.connections.count()
+    assert one.tally.values["hits_total", "", reason] == 1
