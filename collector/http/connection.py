@@ -439,7 +439,7 @@ class Connection(Recipient):
         self._linger()
 
     def _refuse_body(self, head: bytes) -> None:
-        """Refuse a request whose body is said to be too long, and close."""
+        """Refuse a request whose body has too large a Content-Length, and close."""
         if self._all.outbox.turn != self._all.commit.turn:
             self._all.begin()
         reply = self._all.fast.too_large(head, self.peer)

@@ -329,6 +329,16 @@ def test_the_collectors_salt_outlives_a_restart_and_stays_in_memory() -> None:
     assert "Environment=PHAROS_COLLECTOR_SALT_DIR=%t/pharos-collector/salt" in lines
 
 
+@pytest.mark.parametrize(
+    "path", ["compose.yaml", "kubernetes/base/enricher.yaml", "systemd/pharos-enricher.service", "local/programs.py"]
+)
+def test_every_way_to_deploy_gives_the_enricher_the_sites(path: str) -> None:
+    """Without them a payment page starts a new visit, and nothing tells why."""
+    assert re.search(
+        r"PHAROS_ENRICHER_SITES\W+(?:value: )?(?:/etc/pharos/sites\.toml|str)", (DEPLOY / path).read_text()
+    )
+
+
 DROP_INS = sorted(DEPLOY.glob("systemd/*.service.d/*.conf"))
 
 
