@@ -106,13 +106,13 @@ def _single(v: Visitors, kind: RequestKind) -> Request:
             return Request(kind=kind, target=f"/c/{v.surface.link_code}?gclid={ID_SLOT}", headers=headers, status=302)
         case "refused":
             target = _pixel(v, page, "", "pageview", "x.lt")
-            wrong = v.rng.choice(("site", "event", "mail"))
+            wrong = v.rng.choice(("site", "event", "id"))
             if wrong == "site":
                 target = target.replace(f"s={v.surface.site}&", "s=no-such-site&")
             elif wrong == "event":
                 target = target.replace("e=pageview", "e=%3Cscript%3E")
             else:
-                target += "&uid=ann%40example.org"
+                target += f"&id={'9' * 257}"
             return Request(kind=kind, target=target, headers=headers, expected=(False,))
         case "nonsense":
             target = v.rng.choice(("/wp-login.php?lt=", "/.env?lt=", "/p.gif/../../etc/passwd?lt=", "/favicon.ico?lt="))

@@ -1,4 +1,4 @@
-"""A refusal goes the whole way: whoever refuses is in no audience any more, however they refuse."""
+"""A refusal goes the whole way: a visitor who refuses, in any of three ways, is in no audience any more."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
