@@ -1,8 +1,8 @@
-"""Every text step of the enricher takes linear time: for any filler the cost grows no faster than the text."""
+"""Every text step that a hit passes takes linear time: for any filler the cost grows no faster than the text."""
 
 import pytest
 
-from tests.enricher.growth import MOST_GROWTH, growths, steps
+from tests.growth import MOST_GROWTH, growths, steps
 
 pytestmark = pytest.mark.slow
 
