@@ -17,6 +17,7 @@ import pytest
 from tests.clickhouse import ClickHouse
 from tests.faults.cluster import Cluster, Node
 from tests.faults.pipeline import PARTITIONS, Load, Pipeline
+from tests.processes import Program
 from tests.waiting import until
 
 FULL_S = 100 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 0
@@ -36,10 +37,21 @@ EACH: list[Fault] = [
 ]
 
 
-def took_over(lines: list[str]) -> bool:
-    """Return whether log lines say that a stage has all partitions now."""
-    assigned = [one for line in lines if '"partitions assigned"' in line for one in [json.loads(line)["partitions"]]]
-    return bool(assigned) and len(re.findall(r"\d+", str(assigned[-1]))) == PARTITIONS
+def assigned(lines: list[str]) -> set[str]:
+    """Return the partitions that a process has by its log lines; none after its start."""
+    last: set[str] = set()
+    for line in lines:
+        if '"starting"' in line:
+            last = set()
+        elif '"partitions assigned"' in line:
+            last = set(re.findall(r"\d+", str(json.loads(line)["partitions"])))
+    return last
+
+
+def shared(one: Program, other: Program) -> bool:
+    """Return whether each of two processes has its part of the partitions."""
+    mine, others = (assigned(each.output().splitlines()) for each in (one, other))
+    return bool(mine and others) and not mine & others and len(mine | others) == PARTITIONS
 
 
 class Faults:
@@ -55,6 +67,11 @@ class Faults:
         node = self._pipeline.cluster.nodes[number] if kind == "broker" else None
         target = node or self._pipeline.programs[kind, number]
         other = None if kind in ("broker", "collector") else self._pipeline.programs[kind, 1 - number]
+        if other:
+            # A fault on a process that has nothing yet, since it has just started, would move nothing to the other.
+            own = self._pipeline.programs[kind, number]
+            await until(lambda: shared(own, other), f"both {kind}s have partitions")
+            began = time.monotonic()
         lines = other.output().count("\n") if other else 0
         if what == "kill":
             await asyncio.to_thread(target.kill)
@@ -63,7 +80,10 @@ class Faults:
         try:
             if other:
                 # As long as it takes the group to give all partitions to the other one: what wakes up is a zombie.
-                await until(lambda: took_over(other.output().splitlines()[lines:]), "the other has all partitions")
+                await until(
+                    lambda: len(assigned(other.output().splitlines()[lines:])) == PARTITIONS,
+                    "the other has all partitions",
+                )
             await self._coped(began, node)
         finally:
             if what == "freeze":
