@@ -86,6 +86,27 @@ async def test_hits_accepted_before_kafka_is_there_arrive_later(broker: Broker, 
     await until(arrived, "all hits are in Kafka")
 
 
+async def test_health_is_answered_however_long_a_worker_is_at_work(collector: Make) -> None:
+    """The supervisor answers it, and no request of a stranger reaches the supervisor."""
+    running = collector(kafka="127.0.0.1:1", drain_s=0.1)
+    await running.start()
+    assert await send(running.url, range(1)) == ["0"]
+    (worker,) = running.worker_pids()
+    os.kill(worker, signal.SIGSTOP)  # no work of a worker can take longer
+    try:
+        async with aiohttp.ClientSession() as session:
+            hit = asyncio.create_task(session.get(f"{running.url}/p.gif?s=demo"))
+            for _ in range(3):
+                async with asyncio.timeout(30), session.get(f"{running.admin}/healthz") as answer:
+                    assert answer.status == 200
+            assert not hit.done()
+            os.kill(worker, signal.SIGCONT)
+            async with asyncio.timeout(30), await hit as answer:
+                assert answer.status == 200
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
 async def test_a_killed_worker_is_replaced_and_nobody_is_refused_meanwhile(tansu: Tansu, collector: Make) -> None:
     topic = unique("hits.raw")
     await tansu.create_topics(topic)
