@@ -19,7 +19,7 @@ from enricher.stream.record_batch import BatchWriter
 _STEP_S: Final = 0.002
 """A step ends after this many seconds, so that others get their turn."""
 _CLOCK_EVERY: Final = 8
-"""Hits between two looks at the clock. The longest hit takes less than 2 ms (tests/growth.py)."""
+"""Hits between two looks at the clock. The longest hit takes less than 2 ms (python -m tests.growth)."""
 _NEW_HITS: Final = 500
 _NEW_CHARACTERS: Final = 150_000
 """New clients are read this many at a time, by number or by the length of their user agents: 5 ms either way."""

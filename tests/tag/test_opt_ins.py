@@ -102,6 +102,8 @@ async def test_debug_shows_what_the_collector_answered(site: Servers, browser: B
         page.on("console", lambda line: lines.append(line.text))
         await page.evaluate("pharos('two words')")
         await until(lambda: any("bad_event" in line for line in lines), "why the event is refused")
+        await page.evaluate("pharos('sale', {currency: 'euros'})")
+        await until(lambda: any('"fields":["currency"]' in line for line in lines), "what an event is stored without")
         site.fault = lambda request: "502"
         await page.evaluate("pharos('signup')")
         await until(lambda: any("no answer" in line for line in lines), "that there is no answer")

@@ -268,7 +268,9 @@ def test_slow_requests_of_one_address_are_bounded(
         await until(lambda: not BEGUN[begun] or all(c._used or c._held for c in one.connections.open), "it has begun")
         one.connections._bound_slow(one.loop.time() + 0.5)
         assert len(one.connections.open) == 5, "none is slow yet"
-        one.connections._bound_slow(one.loop.time() + 1.5)
+        monkeypatch.setattr(connections, "_SLOW_S", -1.0)
+        one.connections.sweep()
+        monkeypatch.undo()
         kept = 0 if trusted else 2
         answers = []
         for reader, _ in slow[:kept]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.growth import MOST_GROWTH, growths, steps
+from tests.growth.steps import MOST_GROWTH, growths, steps
 
 pytestmark = pytest.mark.slow
 

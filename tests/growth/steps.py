@@ -1,19 +1,16 @@
-"""`python -m tests.growth`: how the cost of each text step of a hit grows with its text, for texts made to be slow.
+"""How the cost of each text step of a hit grows with its text, for texts made to be slow.
 
 Each step gets texts of SHORT and of LONG characters, made of one filler that a pattern of the step is made of. Linear
 work costs FACTOR times as much for the long text; quadratic work costs FACTOR squared. The table shows the slowest
 filler of each step, by its growth and by its milliseconds.
 """
 
-import sys
 import time
 from collections.abc import Callable
 from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from collector.contract import Hit, Kind
 from collector.http.fast_path import FastPath
@@ -204,23 +201,3 @@ def growths(step: str) -> list[Growth]:
         return _cost(run, (filler * size)[:size])
 
     return [Growth(step, filler, of(filler, SHORT), of(filler, LONG)) for filler in FILLERS]
-
-
-def main() -> int:
-    """Print the table; return 1 if a step grows faster than linear work."""
-    table = Table("step", "steepest", "growth", "slowest", f"ms for {LONG:,} characters")
-    worst = 0.0
-    for step in steps():
-        measured = growths(step)
-        steepest = max(measured, key=lambda each: each.factor)
-        slowest = max(measured, key=lambda each: each.long_s)
-        worst = max(worst, steepest.factor)
-        table.add_row(
-            step, repr(steepest.filler), f"{steepest.factor:.1f}", repr(slowest.filler), f"{slowest.long_s * 1e3:.2f}"
-        )
-    Console(width=120).print(table)
-    return 0 if worst <= MOST_GROWTH else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
