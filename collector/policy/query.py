@@ -48,6 +48,8 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
     """Parameters that cannot be used: fields, and `x.NAME`."""
     events: list[str] = []
     for pair in query.split("&"):
+        if not pair:
+            continue
         name, _, text = pair.partition("=")
         name = name_of(name)
         if name in ("u", "r", "t", ""):
@@ -103,6 +105,8 @@ def judge(query: str, sites: Sites, now_ms: int, back_ms: int = BACK_MS) -> Aske
 def named_site(query: str) -> str:
     """Return the site that a query names, as `judge` reads it; empty if none."""
     for pair in query.split("&"):
+        if not pair:
+            continue
         name, _, text = pair.partition("=")
         if name_of(name) == "s":
             return decoded(text)
@@ -125,4 +129,6 @@ def without_user_id(query: bytes) -> bytes:
 def without(query: bytes, name: str) -> bytes:
     """Return the query without a parameter, however its name is written."""
     pairs = query.split(b"&")
-    return b"&".join([pair for pair in pairs if name_of(pair.partition(b"=")[0].decode("utf-8", "replace")) != name])
+    return b"&".join(
+        [pair for pair in pairs if not pair or name_of(pair.partition(b"=")[0].decode("utf-8", "replace")) != name]
+    )

@@ -164,7 +164,9 @@ def steps() -> dict[str, Callable[[str], object]]:
         "language": primary,
         "referrer": referrers.classify,
         "source": lambda text: campaigns.normal("source", text),
-        "campaign": lambda text: campaigns.read((("utm_source", text), ("utm_campaign", text))),
+        "campaign": lambda text: campaigns.read(
+            (("utm_source", text[: len(text) // 2]), ("utm_campaign", text[len(text) // 2 :]))
+        ),
         "channel": lambda text: channels.of(text[:512], "other", text[:512], text[:512]),
         "bots": robots.reason,
         "mail": lambda text: mail.opened_by(text, ""),
