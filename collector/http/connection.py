@@ -365,7 +365,7 @@ class Connection(Recipient):
                 self._fail("400 Bad Request")
                 return
             if length > BODY_BYTES:
-                self._refuse_body(head)
+                self._refuse_body(head, length)
                 return
         self._used = True
         self._since = self._all.now
@@ -438,11 +438,11 @@ class Connection(Recipient):
         self.write("\r\n".join((*lines, identity, *more, "", "")).encode())
         self._linger()
 
-    def _refuse_body(self, head: bytes) -> None:
+    def _refuse_body(self, head: bytes, length: int) -> None:
         """Refuse a request whose body has too large a Content-Length, and close."""
         if self._all.outbox.turn != self._all.commit.turn:
             self._all.begin()
-        reply = self._all.fast.too_large(head, self.peer)
+        reply = self._all.fast.too_large(head, length, self.peer)
         if reply is None:
             self._fail("413 Content Too Large")
             return

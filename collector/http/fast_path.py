@@ -159,19 +159,20 @@ class FastPath:
             return self._preflight(head, peer)
         return None
 
-    def too_large(self, head: bytes, peer: str) -> Reply | None:
+    def too_large(self, head: bytes, body_bytes: int, peer: str) -> Reply | None:
         """Refuse a POST of events by its Content-Length; None for any other request. The connection is to be closed."""
         found = _EVENTS.match(head)
         if found is None:
             return None
-        sent = self._read(head, found.end() - 1, peer, _BODY + _TOKEN)
+        sent = self._read(head, found.end() - 1, peer, _BODY + _TOKEN, body_bytes)
         client = NO_CLIENT if sent is None else sent.client
         if found[1] == b"e":
             outcome = self.outcomes.unread(EVENTS, Refusal.TOO_LARGE, "body", client)
         else:
-            allowed = self.outcomes.sites_of(self._authorization.decode("ascii"))
-            refusal = Refusal.TOO_LARGE if allowed else Refusal.UNAUTHORIZED
-            outcome = self.outcomes.unread(SERVER_EVENTS, refusal, "body" if allowed else "")
+            # A head that only aiohttp can read says nothing of a token.
+            known = sent is None or bool(self.outcomes.sites_of(self._authorization.decode("ascii")))
+            refusal = Refusal.TOO_LARGE if known else Refusal.UNAUTHORIZED
+            outcome = self.outcomes.unread(SERVER_EVENTS, refusal, "body" if known else "")
         self.replies += 1
         answer = answers.of(outcome, self.ruleset)
         closing = answer._replace(headers=(*answer.headers, ("Connection", "close")))
