@@ -260,12 +260,15 @@ def test_slow_requests_of_one_address_are_bounded(
 
     async def run(one: One) -> tuple[list[bytes], int]:
         slow = []
+        taken: list[connections.Connection] = []
         for number in range(5):
-            one.connections.now += number / 1000  # the clock of a turn
             slow.append(await asyncio.open_connection("127.0.0.1", one.port))
             slow[-1][1].write(BEGUN[begun])
             await until(partial(_open, one, number + 1), "it is taken")
+            taken += one.connections.open - {*taken}
         await until(lambda: not BEGUN[begun] or all(c._used or c._held for c in one.connections.open), "it has begun")
+        for number, connection in enumerate(taken):
+            connection._since = one.loop.time() + number / 1000
         one.connections._bound_slow(one.loop.time() + 0.5)
         assert len(one.connections.open) == 5, "none is slow yet"
         monkeypatch.setattr(connections, "_SLOW_S", -1.0)
