@@ -102,7 +102,7 @@ def client_of(front: Front, **options: object) -> Client:
 async def test_every_event_counts_once_through_faults(front: Front) -> None:
     random = Random(EVENTS)
     front.fault = lambda: random.choice(FAULTS)
-    client = client_of(front, linger_s=0)
+    client = client_of(front, linger_s=0, most_waiting=4 * EVENTS)
     numbers = itertools.count()
 
     def produce() -> list[str]:
