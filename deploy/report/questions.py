@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).parent / "questions"
-WITHOUT_CONVERSION: Final = ("visits", "letters", "cohorts", "health")
-ABOUT_CONVERSION: Final = ("credits",)
+WITHOUT_CONVERSION: Final = ("visits", "costs", "letters", "cohorts", "health", "tagging")
+ABOUT_CONVERSION: Final = ("credits", "visitors")
 FUNNEL: Final = "funnel"
 """What the page asks when it is opened: always, with a conversion, with two steps or more."""
 

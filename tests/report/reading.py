@@ -58,7 +58,11 @@ class Reader:
 @asynccontextmanager
 async def reading(browser: Browser, url: str, values: str = PERIOD, **form: Any) -> AsyncIterator[Reader]:
     """Open the report of the demo in a context of its own; yields when every block has its answer."""
-    context = await browser.new_context(**form)
+    # As high as the whole page, for a block asks when it is near the screen.
+    view = {"viewport": {"width": 1240, "height": 6000}}
+    if "viewport" in form:
+        view = {"viewport": {**form.pop("viewport"), "height": 9000}}
+    context = await browser.new_context(**view, **form)
     try:
         reader = Reader(await context.new_page())
         await reader.page.goto(f"{url}#/report?site=demo&{values}")

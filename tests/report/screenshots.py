@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.browser import chromium
-from tests.report.servers import PERIOD, clickhouse, served
+from tests.report.servers import HALF, clickhouse, served
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "images"
-SHOTS: Final[dict[str, tuple[dict[str, Any], bool]]] = {
-    "report": ({"viewport": {"width": 1240, "height": 1180}}, False),
-    "report-dark": ({"viewport": {"width": 1240, "height": 1180}, "color_scheme": "dark"}, False),
-    "report-phone": ({"viewport": {"width": 390, "height": 844}, "is_mobile": True}, False),
-    "report-whole": ({"viewport": {"width": 1240, "height": 1180}}, True),
+SHOTS: Final[dict[str, tuple[int, int, dict[str, Any]]]] = {
+    "report": (1240, 1180, {}),
+    "report-dark": (1240, 1180, {"color_scheme": "dark"}),
+    "report-phone": (390, 844, {}),
+    "report-whole": (1240, 0, {}),
 }
-"""Name -> the browser's form, and whether the whole page is shown."""
+"""Name -> width and height in pixels (0: the whole page), and the browser's form."""
+TALL: Final = 9000
+"""A block asks when it is near the screen: so high, all of them do."""
 
 
 async def take(folder: Path) -> None:
@@ -31,14 +33,13 @@ async def take(folder: Path) -> None:
 
 async def _take(clickhouse_url: str, folder: Path) -> None:
     async with served(clickhouse_url) as url, chromium() as browser:
-        for name, (form, whole) in SHOTS.items():
-            context = await browser.new_context(**form)
+        for name, (width, height, form) in SHOTS.items():
+            context = await browser.new_context(viewport={"width": width, "height": TALL}, **form)
             page = await context.new_page()
-            page.on("console", lambda message: print(message.text))
-            page.on("pageerror", lambda error: print(error))
-            await page.goto(f"{url}#/report?site=demo&{PERIOD}")
+            await page.goto(f"{url}#/report?site=demo&{HALF}")
             await page.locator(".blocks:not(:has(section[aria-busy]))").wait_for()
-            await page.screenshot(path=folder / f"{name}.png", full_page=whole)
+            await page.set_viewport_size({"width": width, "height": height or 900})
+            await page.screenshot(path=folder / f"{name}.png", full_page=not height)
             await context.close()
 
 

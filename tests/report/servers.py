@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import aiohttp
 import msgspec
@@ -18,15 +19,26 @@ from tests.sql.warehouse import Warehouse
 
 PERIOD = "from=2026-10-02&to=2026-10-31&tz=UTC"
 """The demo's month, as the page's address has it."""
+HALF = "from=2026-10-18&to=2026-10-31&tz=UTC"
+"""Its second half: the first is the period before."""
+
+
+COSTS: Final = """
+INSERT INTO pharos.costs (site, day, source, medium, campaign, cost, currency, clicks, impressions)
+SELECT 'demo', toDate('2026-10-02') + number, ad.1, ad.2, ad.3, ad.4, 'EUR', 12, 900
+FROM numbers(30) ARRAY JOIN [('google', 'cpc', 'mugs', 12.5), ('facebook', 'paid_social', 'gifts', 4.25)] AS ad
+"""
+"""What the demo's two advertised campaigns cost: made up, since the demo has no costs."""
 
 
 def clickhouse(folder: Path) -> ClickHouse:
-    """Start a ClickHouse with our schema and the demo's month."""
+    """Start a ClickHouse with our schema, the demo's month and costs of two campaigns."""
     found = ClickHouse(folder)
     found.start()
     client = found.client()
     Warehouse(client).apply_schema()
     month.tell(client)
+    client.command(COSTS)
     client.close()
     return found
 

@@ -10,14 +10,13 @@ from playwright.async_api import Browser, expect
 
 from tests.clickhouse import ClickHouse
 from tests.report.reading import Reader, reading
+from tests.report.servers import HALF
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-HALF = "from=2026-10-18&to=2026-10-31&tz=UTC"
-"""The second half of the demo's month: the first is the period before."""
 BLOCKS = (
-    "headline", "days", "channels", "models", "changes", "posts", "letters", "pages", "funnel", "journeys", "cohorts",
-    "health",
+    "headline", "days", "channels", "models", "posts", "changes", "returns", "letters", "pages", "funnel", "journeys",
+    "visitors", "cohorts", "health",
 )  # fmt: skip
 
 
@@ -31,12 +30,17 @@ def same(shown: Sequence[dict[str, str]], found: Sequence[dict[str, object]]) ->
         return [str(value) for name, value in row.items() if name not in numbers]
 
     def ordered(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
-        return sorted(rows, key=lambda row: (key(row), [float(str(row[name])) for name in sorted(numbers)]))
+        return sorted(rows, key=lambda row: (key(row), [number(row[name]) for name in sorted(numbers)]))
 
     for own, other in zip(ordered([dict(row) for row in shown]), ordered(found), strict=True):
         assert key(own) == key(other)
         for name in numbers:
-            assert float(str(own[name])) == pytest.approx(float(str(other[name])), abs=0.011), (name, own, other)
+            assert number(own[name]) == pytest.approx(number(other[name]), abs=0.011), (name, own, other)
+
+
+def number(value: object) -> float:
+    """Return a cell as a number; NULL, an empty text, is below every other."""
+    return float("-inf") if value == "" else float(str(value))
 
 
 def asked(client: Client, sql: str) -> list[dict[str, object]]:
@@ -88,14 +92,16 @@ async def test_the_month_of_the_documentation(url: str, browser: Browser) -> Non
         assert by_channel["Organic Search"] == pytest.approx(1243.8)
         assert by_channel["Unattributed"] == pytest.approx(149.4)
         assert sum(by_channel.values()) == pytest.approx(6085.6)
-        funnel = [(row["event"], row["visitors"]) for row in await reader.rows("funnel")]
-        assert funnel[0] == ("pageview", "1498")
+        funnel = await reader.rows("funnel")
+        assert sum(int(row["visitors"]) for row in funnel if row["goal"] == "pageview") == 1498
+        spent = {row["campaign"]: (row["cost"], round(float(row["roas"]), 2)) for row in await reader.rows("returns")}
+        assert spent == {"mugs": ("375", round(736.6 / 375, 2)), "gifts": ("127.5", 0)}
 
 
 async def test_no_question_is_asked_twice(url: str, browser: Browser) -> None:
     async with reading(browser, url, HALF) as reader:
         opened = list(reader.asked)
-        assert len(opened) == len(set(opened)) == 7, [sql[:60] for sql in opened]
+        assert len(opened) == len(set(opened)) == 10, [sql[:60] for sql in opened]
         # Each view that is dear to read is read once; `sites` is the list of names.
         read = [view for sql in opened for view in set(re.findall(r"pharos\.(\w+)", sql))]
         assert len(read) == len(set(read)), read
@@ -112,6 +118,20 @@ async def test_no_question_is_asked_twice(url: str, browser: Browser) -> None:
         await reader.page.get_by_label("Credit by").select_option("last_non_direct")
         await reader.settle()
         assert len(reader.asked) == len(opened) + 1, "what was answered is not asked again"
+
+
+async def test_the_head_alone_asks_little(url: str, browser: Browser) -> None:
+    """A block asks when it is near the screen."""
+    page = await browser.new_page(viewport={"width": 1240, "height": 700})
+    reader = Reader(page)
+    await page.goto(f"{url}#/report?site=demo&{HALF}")
+    await expect(page.locator("#block-channels[data-ready]")).to_be_visible(timeout=30_000)
+    await page.wait_for_load_state("networkidle")
+    views = {view for sql in reader.asked for view in re.findall(r"pharos\.(\w+)", sql)}
+    assert views == {"names", "sessions_between", "credits", "costs"}
+    await page.locator("#block-health").scroll_into_view_if_needed()
+    await expect(page.locator("#block-health[data-ready]")).to_be_visible(timeout=30_000)
+    await page.close()
 
 
 async def test_pictures_are_pictures(url: str, browser: Browser) -> None:

@@ -12,13 +12,12 @@ from deploy.report.__main__ import main as save
 from tests.clickhouse import ClickHouse
 from tests.report.built import FOLDER
 from tests.report.reading import Reader, reading
-from tests.report.servers import served
+from tests.report.servers import HALF, served
 from tests.sql.warehouse import Warehouse
 from tests.tag.built import install
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-HALF = "from=2026-10-18&to=2026-10-31&tz=UTC"
 PHONE = {"viewport": {"width": 390, "height": 844}}
 
 

@@ -1,5 +1,5 @@
-SELECT source, medium, campaign, currency, sum(cost) AS cost
+SELECT lower(trimBoth(source)) AS source, lower(trimBoth(medium)) AS medium, lower(trimBoth(campaign)) AS campaign, currency, sum(cost) AS cost
 FROM pharos.costs FINAL
 WHERE site = {site:String} AND day >= {since:String} AND day < {until:String}
-GROUP BY source, medium, campaign, currency
+GROUP BY ALL
 ORDER BY cost DESC

@@ -1,4 +1,4 @@
-SELECT step, event, visitors, rate
-FROM pharos.funnel(site = {site:String}, steps = {steps:String}, window_hours = 168,
+SELECT step, goal, name AS device, visitors, round(rate, 4) AS rate, round(ifNull(median_s, 0)) AS median_s
+FROM pharos.funnel_by(site = {site:String}, steps = {steps:String}, window_hours = 168, by = 'device',
     since = {since:String}, until = {until:String}, tz = {tz:String})
-ORDER BY step
+ORDER BY step, visitors DESC, device

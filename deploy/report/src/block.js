@@ -10,7 +10,7 @@ import { picture } from "./picture.js";
  */
 export function block(part) {
   const heading = newId();
-  const body = h("div", { class: "body" });
+  const body = h("div", { class: "body" }, h("div", { class: "skeleton", role: "status", "aria-label": `${part.title}: no answer yet` }));
   const about = h("p", { class: "about" });
   const tools = h("div", { class: "tools" });
   const section = h("section", { class: part.wide ? "wide" : "", "aria-labelledby": heading, id: `block-${part.id}`, "aria-busy": "true" },
@@ -23,7 +23,6 @@ export function block(part) {
   async function update(state, clickhouse) {
     const own = ++turn;
     section.setAttribute("aria-busy", "true");
-    if (!body.childElementCount) body.replaceChildren(h("div", { class: "skeleton", role: "status", "aria-label": `${part.title}: asking` }));
     let shown;
     let failed = null;
     let answers = {};

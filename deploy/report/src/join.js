@@ -39,7 +39,7 @@ export function join(answers, currency, set, key) {
 
 /** Sums of parts without the last digits of a binary fraction. */
 function rounded(row) {
-  for (const name of ["sales", "revenue", "sales_before", "revenue_before"]) row[name] = Math.round(row[name] * 1e4) / 1e4;
+  for (const name of ["sales", "revenue", "sales_before", "revenue_before"]) if (name in row) row[name] = Math.round(row[name] * 1e4) / 1e4;
   return row;
 }
 
@@ -47,3 +47,22 @@ function rounded(row) {
 export const byWorth = (a, b) => b.revenue - a.revenue || b.sales - a.sales || b.visits - a.visits;
 
 export const sum = (rows, name) => Math.round(rows.reduce((total, row) => total + row[name], 0) * 1e4) / 1e4;
+
+/**
+ * Return the costs of one currency with what they brought: rows of source, medium, campaign with cost, visits, and the sales and
+ * revenue of that currency alone.
+ */
+export function returns(answers, currency) {
+  const name = ({ source, medium, campaign }) => JSON.stringify([source, medium, campaign]);
+  const found = new Map();
+  for (const { source, medium, campaign, currency: own, cost } of answers.costs?.rows ?? []) {
+    if (own === currency) found.set(name({ source, medium, campaign }), { source, medium, campaign, cost, visits: 0, sales: 0, revenue: 0 });
+  }
+  for (const row of answers.visits?.rows ?? []) if (row.now && bySource(row) && found.has(name(row))) found.get(name(row)).visits += row.visits;
+  for (const row of answers.credits?.rows ?? []) {
+    if (!row.now || !bySource(row) || row.currency !== currency || !found.has(name(row))) continue;
+    found.get(name(row)).sales += row.sales;
+    found.get(name(row)).revenue += row.revenue;
+  }
+  return [...found.values()].map(rounded).map((row) => ({ ...row, roas: row.revenue / row.cost, cpa: row.sales ? row.cost / row.sales : null }));
+}

@@ -15,6 +15,9 @@ import letters_sql from "../questions/letters.sql";
 import markov_sql from "../questions/markov.sql";
 import models_sql from "../questions/models.sql";
 import pages_shown from "../questions/shown/pages.sql";
+import returns_shown from "../questions/shown/returns.sql";
+import tagging_sql from "../questions/tagging.sql";
+import visitors_sql from "../questions/visitors.sql";
 import posts_shown from "../questions/shown/posts.sql";
 import visits_sql from "../questions/visits.sql";
 import { fill } from "./sql.js";
@@ -33,10 +36,13 @@ export const models = question(models_sql);
 export const markov = question(markov_sql);
 export const costs = question(costs_sql);
 
+export const visitors = question(visitors_sql);
+export const tagging = question(tagging_sql);
+
 /** The questions about visits and, where there is a conversion to ask about, its credits. */
 export const visitsAndCredits = (state) => (state.askable ? { visits: visits(state), credits: credits(state) } : { visits: visits(state) });
 
-const SHOWN = { channels: channels_shown, changes: changes_shown, days: days_shown, headline: headline_shown, journeys: journeys_shown, letters: letters_shown, pages: pages_shown, posts: posts_shown };
+const SHOWN = { channels: channels_shown, changes: changes_shown, days: days_shown, headline: headline_shown, journeys: journeys_shown, letters: letters_shown, pages: pages_shown, posts: posts_shown, returns: returns_shown };
 
 /** The SQL of one block: its rows and no others. Without a conversion it is the question about visits. */
 export const shown = (name, state, currency) =>

@@ -11,5 +11,7 @@ import * as letters from "./letters.js";
 import * as models from "./models.js";
 import * as pages from "./pages.js";
 import * as posts from "./posts.js";
+import * as returns from "./returns.js";
+import * as visitors from "./visitors.js";
 
-export const BLOCKS = [headline, days, channels, models, changes, posts, letters, pages, funnel, journeys, cohorts, health];
+export const BLOCKS = [headline, days, channels, models, posts, changes, returns, letters, pages, funnel, journeys, visitors, cohorts, health];

@@ -1,7 +1,8 @@
 // Where does it come from? Channel, source and campaign with visits, sales and revenue by the chosen model.
 import { changeColumn, rateColumn, revenueColumn, salesColumn, visitsColumn, withChanges } from "../columns.js";
 import { bySource, byWorth, currencyOf, join, sum } from "../join.js";
-import { shown, visitsAndCredits } from "../questions.js";
+import { costs, shown, visitsAndCredits } from "../questions.js";
+import { money } from "../format.js";
 import { inWords, MODELS } from "../state.js";
 import { table } from "../table.js";
 
@@ -12,13 +13,14 @@ export const wide = true;
 const LEVELS = ["channel", "source", "campaign"];
 const NUMBERS = ["visits", "sales", "revenue", "visits_before", "sales_before", "revenue_before"];
 
-export const needs = visitsAndCredits;
+export const needs = (state) => ({ ...visitsAndCredits(state), costs: costs(state) });
 export const sql = (state, answers) => shown("channels", state, currencyOf(answers, state));
 
 export function show(answers, state) {
   const currency = currencyOf(answers, state);
   const leaves = join(answers, currency, bySource, ({ channel, source, medium, campaign }) => ({ channel, source, medium, campaign })).sort(byWorth);
   if (!leaves.some((row) => row.visits || row.sales)) return { empty: `No visit in ${inWords(state)}.` };
+  const spent = spread(leaves, answers.costs.rows.filter((row) => row.currency === currency));
   const rows = withChanges(tree(leaves, LEVELS));
   const compare = state.compare && leaves.some((row) => row.visits_before);
   const pick = (row) => !state.saved && row.label && state.filter[row.level] !== row.label && (() => state.go(Object.fromEntries(row.where)));
@@ -29,6 +31,10 @@ export function show(answers, state) {
     salesColumn,
     rateColumn,
     ...(currency ? [revenueColumn(currency), ...(compare ? [changeColumn("revenue")] : [])] : []),
+    ...(spent ? [
+      { name: "cost", title: "Cost", number: true, text: (value) => (value ? money(value, currency, true) : "") },
+      { name: "roas", title: "ROAS", number: true, help: "Revenue for each unit spent", text: (_, row) => (row.cost ? (row.revenue / row.cost).toFixed(2) : "") },
+    ] : []),
   ];
   return {
     about: `Sales are credited by "${MODELS[state.model]}". Open a row for its parts; choose a name to see only that.`,
@@ -38,12 +44,23 @@ export function show(answers, state) {
   };
 }
 
+/** Give each leaf its cost; of several with one source, medium and campaign the first has it. Returns the sum of all costs. */
+function spread(leaves, costs) {
+  for (const leaf of leaves) leaf.cost = 0;
+  for (const { source, medium, campaign, cost } of costs) {
+    const leaf = leaves.find((row) => row.source === source && row.medium === medium && row.campaign === campaign);
+    if (leaf) leaf.cost += cost;
+    else leaves.push({ channel: "(costs without visits)", source, medium, campaign, cost, ...Object.fromEntries(NUMBERS.map((name) => [name, 0])) });
+  }
+  return costs.reduce((sum, { cost }) => sum + cost, 0);
+}
+
 /** Return the rows of the first level, each with its parts as `children`; a level with one nameless part has no children. */
 function tree(leaves, [level, ...deeper], where = []) {
   const groups = new Map();
   for (const leaf of leaves) groups.set(leaf[level], [...(groups.get(leaf[level]) ?? []), leaf]);
   return [...groups].map(([label, own]) => {
-    const row = { label, level, where: [...where, [level, label]], ...Object.fromEntries(NUMBERS.map((name) => [name, sum(own, name)])) };
+    const row = { label, level, where: [...where, [level, label]], ...Object.fromEntries([...NUMBERS, "cost"].map((name) => [name, sum(own, name)])) };
     if (deeper.length && !(own.length === 1 && !own[0][deeper[0]])) row.children = tree(own, deeper, row.where);
     if (row.children?.length === 1 && !row.children[0].label) delete row.children;
     return row;

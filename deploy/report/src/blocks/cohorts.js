@@ -7,7 +7,8 @@ import { inWords } from "../state.js";
 
 export const id = "cohorts";
 export const title = "Coming back";
-const COLUMNS = 14;
+export const wide = true;
+const COLUMNS = 21;
 const LINES = 14;
 
 export const needs = (state) => ({ cohorts: cohorts(state) });

@@ -1,7 +1,8 @@
 // Can the numbers be trusted? Bots, consent, fields that were unusable.
-import { count, share } from "../format.js";
+import { count, part, share } from "../format.js";
 import { h } from "../dom.js";
-import { health } from "../questions.js";
+import { byDay, bySource } from "../join.js";
+import { credits, health, tagging } from "../questions.js";
 import { inWords } from "../state.js";
 
 export const id = "health";
@@ -9,17 +10,35 @@ export const title = "Health";
 export const wide = true;
 const PARTS = { traffic: "People and bots", consent: "Consent", dropped: "Fields dropped as unusable" };
 
-export const needs = (state) => ({ health: health(state) });
+export const needs = (state) => ({ health: health(state), tagging: tagging(state), ...(state.askable ? { credits: credits(state) } : {}) });
 export const sql = (state) => health(state);
 
 export function show(answers, state) {
   const { rows } = answers.health;
   if (!rows.length) return { empty: `No event in ${inWords(state)}.` };
-  const groups = Object.entries(PARTS).map(([part, name]) => {
-    const own = rows.filter((row) => row.part === part);
+  const groups = Object.entries(PARTS).map(([key, name]) => {
+    const own = rows.filter((row) => row.part === key);
     const total = rows.filter((row) => row.part === "traffic").reduce((sum, row) => sum + row.events, 0);
     const line = (row) => h("li", { style: { "--part": `${(row.events / total) * 100}%` } }, h("span", {}, row.name || "(not known)"), h("span", { class: "number" }, `${count(row.events)} `, h("small", {}, share(row.events / total))));
     return h("div", {}, h("h3", {}, name), own.length ? h("ul", { class: "shares" }, own.slice(0, 6).map(line)) : h("p", { class: "empty" }, "None."));
   });
-  return { about: "All events, bots included.", body: h("div", { class: "parts" }, groups), columns: ["part", "name", "events"], rows };
+  const faults = new Map();
+  for (const row of answers.tagging.rows) faults.set(row.fault, [...(faults.get(row.fault) ?? []), row]);
+  groups.push(h("div", {}, h("h3", {}, "Tagging"), faults.size ? h("ul", { class: "shares" }, [...faults].slice(0, 6).map(fault)) : h("p", { class: "empty" }, "No fault found.")));
+  const sold = (answers.credits?.rows ?? []).filter((row) => row.now);
+  const total = sold.filter(byDay).reduce((sum, row) => sum + row.sales, 0);
+  const lost = sold.filter((row) => bySource(row) && row.channel === "Unattributed").reduce((sum, row) => sum + row.sales, 0);
+  return {
+    about: ["All events, bots included. ", total ? `${part(lost)} of ${part(total)} sales (${share(lost / total)}) are Unattributed: no visit of the buyer is known. ` : "",
+      state.saved ? "" : ["Hits that were refused are on the page ", h("a", { href: `#/live?site=${encodeURIComponent(state.site)}` }, "Live"), "."]].flat(),
+    body: h("div", { class: "parts" }, groups), columns: ["part", "name", "events"], rows,
+  };
+}
+
+/** One fault of tagging with its most frequent case. */
+function fault([name, rows]) {
+  const most = rows[0];
+  const twin = most.near_source || most.near_campaign;
+  const what = twin ? `${most.near_source ? most.sent_source : most.sent_campaign} is like ${twin}` : most.referrer_host || most.sent_campaign || most.sent_source;
+  return h("li", {}, h("span", {}, name, h("small", {}, ` ${what}`)), h("span", { class: "number" }, count(rows.reduce((sum, row) => sum + row.arrivals, 0))));
 }

@@ -31,9 +31,26 @@ export function show(main, context) {
   main.append(h("h1", { class: "hidden" }, `Report of ${context.values.site}`), bar, grid,
     h("footer", {}, "Bots are left out of every number here, apart from Health. Times are of the zone above. ",
       h("span", {}, "What the words mean: docs/sql.md.")));
-  current = { bar, blocks };
+  const own = { bar, blocks, seen: new Set(), ask: () => {} };
+  current = own;
+  // A block asks when it is near the screen: who looks at the head alone pays for the head alone.
+  const near = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) if (isIntersecting) own.seen.add(target);
+    own.ask();
+  }, { rootMargin: "300px" });
+  blocks.forEach(({ section }) => near.observe(section));
+  const all = () => {
+    blocks.forEach(({ section }) => own.seen.add(section));
+    own.ask();
+  };
+  addEventListener("beforeprint", all);
+  if (context.saved) all();
   update(context);
-  return () => blocks.forEach(({ end }) => end());
+  return () => {
+    near.disconnect();
+    removeEventListener("beforeprint", all);
+    blocks.forEach(({ end }) => end());
+  };
 }
 
 export function update(context) {
@@ -52,5 +69,14 @@ export function update(context) {
       controls(bar, { ...chosen, currencies: current.currencies }, context);
     }, () => {});
   }
-  for (const { update: again } of current.blocks) again(chosen, context.clickhouse);
+  const asked = new Set();
+  current.ask = () => {
+    for (const { section, update: again } of current.blocks) {
+      if (!current.seen.has(section) || asked.has(section)) continue;
+      asked.add(section);
+      again(chosen, context.clickhouse);
+    }
+  };
+  for (const { section } of current.blocks) if (!current.seen.has(section)) section.setAttribute("aria-busy", "true");
+  current.ask();
 }
