@@ -1,5 +1,6 @@
 """Every number of the report is what the SQL shown next to it gives, and is asked once."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from clickhouse_connect.driver.client import Client
 from playwright.async_api import Browser, expect
 
 from tests.clickhouse import ClickHouse
+from tests.report.cost import HEAD, measured
 from tests.report.reading import Reader, reading
 from tests.report.servers import HALF
 
@@ -157,3 +159,10 @@ async def test_a_currency_is_never_added_to_another(url: str, browser: Browser) 
 
 async def total(reader: Reader) -> float:
     return sum(float(row["revenue"]) for row in await reader.rows("channels"))
+
+
+async def test_the_cost_of_opening_can_be_measured() -> None:
+    """The measurement in small: every question that the page asks runs on the benchmark's table."""
+    costs = await asyncio.to_thread(measured, 20_000, HEAD)
+    assert set(costs) == set(HEAD)
+    assert all(cost.cpu_s > 0 for cost in costs.values())
