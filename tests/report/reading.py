@@ -59,10 +59,8 @@ class Reader:
 async def reading(browser: Browser, url: str, values: str = PERIOD, **form: Any) -> AsyncIterator[Reader]:
     """Open the report of the demo in a context of its own; yields when every block has its answer."""
     # As high as the whole page, for a block asks when it is near the screen.
-    view = {"viewport": {"width": 1240, "height": 6000}}
-    if "viewport" in form:
-        view = {"viewport": {**form.pop("viewport"), "height": 9000}}
-    context = await browser.new_context(**view, **form)
+    form["viewport"] = {"width": 1240, **form.get("viewport", {}), "height": 9000}
+    context = await browser.new_context(**form)
     try:
         reader = Reader(await context.new_page())
         await reader.page.goto(f"{url}#/report?site=demo&{values}")
