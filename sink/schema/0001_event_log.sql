@@ -299,3 +299,125 @@ CREATE TABLE IF NOT EXISTS pharos.erasures
 )
 ENGINE = MergeTree
 ORDER BY at;
+
+-- Closed days: the sessions and touches of days that are over, made once from their events by `python -m sink close`, and made
+-- again when an event of such a day comes late. A day of a site is in use if closed_days has it and no row of late_rows is
+-- newer: the views in 0003_sessions.sql cut all other days from the events. How: docs/sink.md.
+
+-- Which days are closed. `generation`, from the highest bit: 42 a moment (ms since 1970) from which on late rows count
+-- against it, 9 random, 13 the day. The greatest one of a day counts. A row here makes its rows in the tables below valid.
+CREATE TABLE IF NOT EXISTS pharos.closed_days
+(
+    site       LowCardinality(String),
+    day        Date,
+    generation UInt64,
+    made_at    DateTime DEFAULT now()
+)
+ENGINE = ReplacingMergeTree(generation)
+ORDER BY (site, day);
+
+-- Generations that were begun: those that never came to use, or no longer are, are deleted by this list.
+CREATE TABLE IF NOT EXISTS pharos.closed_begun
+(
+    site       LowCardinality(String),
+    day        Date,
+    generation UInt64
+)
+ENGINE = MergeTree
+ORDER BY (site, generation);
+
+-- Sessions by the day of their start (UTC).
+CREATE TABLE IF NOT EXISTS pharos.closed_sessions
+(
+    site       LowCardinality(String),
+    day        Date CODEC(ZSTD(1)),
+    generation UInt64 CODEC(Delta, ZSTD(1)),
+    visitor_id String CODEC(ZSTD(1)),
+    is_bot     Bool,
+    session_id UUID CODEC(ZSTD(1)),
+    started_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    lasted_ms  UInt32 CODEC(ZSTD(1)),
+    entry_page String CODEC(ZSTD(1)),
+    exit_page  String CODEC(ZSTD(1)),
+    origin     LowCardinality(String),
+    events     UInt32 CODEC(ZSTD(1)),
+    value      Map(String, Decimal(38, 4)) CODEC(ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(day)
+ORDER BY (site, generation, started_at);
+
+-- Touches that are no arrival of a session, by their day.
+CREATE TABLE IF NOT EXISTS pharos.closed_touches
+(
+    site        LowCardinality(String),
+    day         Date CODEC(ZSTD(1)),
+    generation  UInt64 CODEC(Delta, ZSTD(1)),
+    visitor_id  String CODEC(ZSTD(1)),
+    user_id     String CODEC(ZSTD(1)),
+    occurred_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    event_id    UUID CODEC(ZSTD(1)),
+    kind        LowCardinality(String),
+    source      LowCardinality(String),
+    medium      LowCardinality(String),
+    campaign    LowCardinality(String),
+    channel     LowCardinality(String)
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(day)
+ORDER BY (site, generation, occurred_at);
+
+-- Visitors without a pause for nearly a whole day next to this one: their sessions are cut from their events at every
+-- question, and are not in the tables above.
+CREATE TABLE IF NOT EXISTS pharos.closed_restless
+(
+    site       LowCardinality(String),
+    day        Date,
+    generation UInt64,
+    visitor_id String
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(day)
+ORDER BY (site, generation, visitor_id);
+
+-- Events of closed days whose id does not say that day: order numbers, ids of wrong clocks. If such an id comes again, on
+-- whatever day, this says which day's events change. `id` is a hash of 48 bits.
+CREATE TABLE IF NOT EXISTS pharos.closed_ids
+(
+    site       LowCardinality(String),
+    id         UInt64 CODEC(Delta, ZSTD(1)),
+    day        Date CODEC(ZSTD(1)),
+    generation UInt64 CODEC(ZSTD(1))
+)
+ENGINE = MergeTree
+ORDER BY (site, id)
+SETTINGS index_granularity = 512;
+
+-- Rows stored when their day was over, or whose id may be that of an event of another day. `day`: a day whose sessions they
+-- may change; 1970-01-01: none. `python -m sink close` deletes them when every day that they change was made again.
+CREATE TABLE IF NOT EXISTS pharos.late_rows
+(
+    site LowCardinality(String),
+    day  Date,
+    id   UInt64,
+    at   DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(at)
+ORDER BY (site, day, id)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+-- An event of today with an id of today changes no closed day, and makes no row here. Half an hour for clocks that differ.
+-- A row with an id of its own may be a copy: of an event of the id's day, or of one that closed_ids knows.
+CREATE MATERIALIZED VIEW IF NOT EXISTS pharos.late_feed TO pharos.late_rows AS
+WITH
+    toDate(l.occurred_at) AS own_day,
+    toDate(UUIDv7ToDateTime(event_id, 'UTC')) AS id_day,
+    l.occurred_at < toStartOfDay(now('UTC') - 1800) AS is_late,
+    visitor_id != '' OR kind IN ('click', 'open') AS visits
+SELECT
+    site,
+    arrayJoin(arrayDistinct([if(visits, own_day, toDate(0)), id_day])) AS day,
+    bitShiftRight(sipHash64(event_id), 16) AS id,
+    now64(3, 'UTC') AS at
+FROM pharos.event_log AS l
+WHERE (is_late AND (visits OR client_event_id != '')) OR (client_event_id != '' AND id_day != own_day);

@@ -5,7 +5,9 @@
 
 -- Events that may be part of a session, each as a text: 8 bytes of time (ms since 1900, greatest first), 16 of id, 8 of
 -- code, path, origin, and with money (bit 18 of the code) 8 of value, 8 of currency. With whole = 0 there is no path and no
--- money, and neither is read: touches need none. Mail opens and suppressions are no visits.
+-- money, and neither is read: touches need none. Mail opens and suppressions are no visits. With everyone = 0 of `visitors`
+-- alone. It is `standing` (0002_events.sql) with the columns that a visit needs: a question about little costs what ClickHouse
+-- needs to analyse all columns of each view.
 CREATE OR REPLACE VIEW pharos.visit_events SQL SECURITY DEFINER AS
 SELECT
     site,
@@ -21,37 +23,133 @@ SELECT
         origin,
         if({whole:UInt8} = 0 OR value = 0, '',
            concat(reinterpretAsFixedString(value), reinterpretAsFixedString(reinterpretAsUInt64(currency))))) AS packed
-FROM pharos.standing(site = {site:String}, events = '', since = {since:String}, until = {until:String}, tz = 'UTC')
-WHERE visitor_id != '' AND kind != 'open' AND NOT (event = 'consent' AND consent = 'refused');
+FROM
+(
+    SELECT site, visitor_id, is_bot, occurred_at, event_id, visit_code AS code, path, origin, value, currency
+    FROM pharos.event_log FINAL
+    PREWHERE event NOT IN (SELECT event FROM pharos.names WHERE authenticated) AND ({site:String} = '' OR site = {site:String})
+    WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+        AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+        AND ({everyone:UInt8} = 1 OR has({visitors:Array(String)}, visitor_id))
+        AND visitor_id != '' AND kind != 'open' AND NOT (event = 'consent' AND consent = 'refused')
+    UNION ALL
+    SELECT
+        site, visitor_id, if(server.found, server.is_bot, copy.is_bot), occurred_at, copy.event_id, code, path, origin,
+        if(server.claims, server.value, copy.value), if(server.claims, server.currency, copy.currency)
+    FROM
+    (
+        SELECT site, visitor_id, is_bot, occurred_at, event_id, visit_code AS code, path, origin, value, currency
+        FROM pharos.event_log FINAL
+        PREWHERE event IN (SELECT event FROM pharos.names WHERE authenticated) AND ({site:String} = '' OR site = {site:String})
+        WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+            AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+            AND ({everyone:UInt8} = 1 OR has({visitors:Array(String)}, visitor_id))
+            AND visitor_id != '' AND kind != 'open' AND NOT (event = 'consent' AND consent = 'refused')
+    ) AS copy
+    LEFT ANY JOIN
+    (
+        SELECT event_id, a.value AS value, a.currency AS currency, a.is_bot AS is_bot, true AS found,
+            a.value != 0 OR a.currency != '' AS claims
+        FROM pharos.authenticated AS a FINAL
+        WHERE ({site:String} = '' OR site = {site:String}) AND UUIDToNum(event_id) IN (
+            SELECT UUIDToNum(event_id)
+            FROM pharos.event_log
+            PREWHERE event IN (SELECT event FROM pharos.names WHERE authenticated) AND ({site:String} = '' OR site = {site:String})
+            WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+                AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+                AND ({everyone:UInt8} = 1 OR has({visitors:Array(String)}, visitor_id))
+                AND visitor_id != '' AND kind != 'open' AND NOT (event = 'consent' AND consent = 'refused'))
+    ) AS server USING (event_id)
+);
 
--- Visitors whose events follow each other so closely, for nearly a whole day before `since` or (with ahead_days = 1) from
--- `until` on, that only older or later events say where a session of theirs begins or ends. They are few, or none.
+-- Days of a site that late rows change, with the moment of the last of these. A day's sessions depend on the days before
+-- and after it; and a row may be a copy of an event of a closed day.
+CREATE OR REPLACE VIEW pharos.changed SQL SECURITY DEFINER AS
+SELECT arrayJoin([day - 1, day, day + 1]) AS day, max(at) AS at
+FROM
+(
+    SELECT day, at FROM pharos.late_rows WHERE site = {site:String}
+    UNION ALL
+    SELECT known.day, late.at
+    FROM pharos.closed_ids AS known
+    INNER JOIN (SELECT id, max(at) AS at FROM pharos.late_rows WHERE site = {site:String} GROUP BY id) AS late ON late.id = known.id
+    WHERE known.site = {site:String} AND known.id IN (SELECT id FROM pharos.late_rows WHERE site = {site:String})
+)
+GROUP BY day;
+
+-- Closed days of a site that are in use, with their generation: nothing has changed them since. Of [since, until).
+CREATE OR REPLACE VIEW pharos.settled SQL SECURITY DEFINER AS
+SELECT toDate32(c.day) AS day, c.generation AS generation
+FROM
+(
+    SELECT day, generation
+    FROM pharos.closed_days FINAL
+    WHERE site = {site:String}
+        AND day >= toDate32(parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+        AND day < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
+) AS c
+LEFT ANY JOIN (SELECT day, at FROM pharos.changed(site = {site:String})) AS late ON late.day = c.day
+WHERE bitShiftRight(c.generation, 22) > toUnixTimestamp64Milli(late.at);
+
+-- How the sessions that begin in the days of [since, until), UTC, are found. One row: `days` and `generations` of those that
+-- are closed; the sessions of the others are cut from events: of [first, end), without the days in `skip`. At `edges` a
+-- session may go on into days that are not read. With whole = 0 touches are asked for: what happens later does not matter.
+CREATE OR REPLACE VIEW pharos.plan SQL SECURITY DEFINER AS
+WITH
+    toDate32(parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')) AS first_day,
+    toDate32(parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC') - toIntervalMillisecond(1)) AS last_day,
+    kept.1 AS days,
+    arrayFilter(d -> (d = last_day OR has(days, d + 1)) AND ({whole:UInt8} = 0 OR d = first_day OR has(days, d - 1)), days) AS skip
+SELECT
+    days,
+    kept.2 AS generations,
+    skip,
+    if({since:String} = '', [], arrayConcat(
+        arrayFilter(d -> NOT has(skip, d), days),
+        if(has(days, first_day), [], [first_day - 1]),
+        if({whole:UInt8} = 0 OR has(days, last_day), [], [last_day + 1]))) AS edges,
+    if({since:String} = '', '', toString(first_day + if(has(days, first_day),
+        arrayCount((d, n) -> d = first_day + n - 1, skip, arrayEnumerate(skip)), -1))) AS first,
+    if({until:String} = '', '', toString(last_day + 1 + if(has(days, last_day),
+        -arrayCount((d, n) -> d = last_day - n + 1, arrayReverse(skip), arrayEnumerate(skip)), {whole:UInt8}))) AS end
+FROM
+(
+    SELECT arraySort(groupArray((day, generation))) AS kept
+    FROM pharos.settled(site = {site:String}, since = {since:String}, until = {until:String})
+    WHERE {closed:UInt8} = 1
+);
+
+-- Visitors whose events follow each other so closely, for nearly the whole of a day in `edges`, that only older or later
+-- events say where a session of theirs begins or ends. They are few, or none.
 CREATE OR REPLACE VIEW pharos.restless SQL SECURITY DEFINER AS
 WITH
     arraySort(groupArray((toUInt64(toUnixTimestamp64Milli(occurred_at) + 2208988800000),
                           if(bitTest(code, 19), 0, bitShiftRight(code, 20))))) AS ordered,
     ordered.1 AS at,
     arrayMap((t, back) -> t - back, at, ordered.2) AS began,
-    toUInt64(toUnixTimestamp64Milli(if(ahead, parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'),
-        parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay(1))) + 2208988800000) AS start
-SELECT visitor_id, occurred_at >= parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC') AS ahead
-FROM pharos.visit_events(site = {site:String}, since = '', until = '', whole = 0)
-WHERE ({since:String} != '' AND occurred_at < parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
-        AND occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay(1))
-    OR ({until:String} != '' AND {ahead_days:UInt8} = 1 AND occurred_at >= parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
-        AND occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC') + toIntervalDay(1))
-GROUP BY site, visitor_id, is_bot, ahead
+    toUInt64(toUnixTimestamp64Milli(toDateTime64(day, 3, 'UTC')) + 2208988800000) AS start
+SELECT visitor_id, toDate32(occurred_at) AS day
+FROM pharos.visit_events(site = {site:String}, since = {first:String}, until = {end:String}, whole = 0, everyone = 1, visitors = [])
+WHERE toDate32(occurred_at) IN {edges:Array(Date32)}
+GROUP BY site, visitor_id, is_bot, day
 HAVING began[1] < start + 1800000
     AND at[-1] >= start + 86400000 - 45000000
     AND NOT arrayExists((b, t) -> b >= t + 1800000, arrayPopFront(began), arrayPopBack(at));
 
--- One row a (site, visitor, bot or not), for the sessions and touches of [since, until): their events, in order of
--- (occurred_at, event_id), cut into sessions. Reads a day more at the start, with ahead_days = 1 (and then whole events) one
--- at the end too,
--- and of restless visitors everything, so that each cut is where it would be if all events were read.
+-- One row a (site, visitor, bot or not): their events, in order of (occurred_at, event_id), cut into sessions. The parameters
+-- are what `plan` returns. Of restless visitors, those next to closed days too, everything is read, so that each cut is
+-- where it would be if all events were read.
 -- codes: the code of each event, in the same order and cuts.
 CREATE OR REPLACE VIEW pharos.visits SQL SECURITY DEFINER AS
 WITH
+    (SELECT groupUniqArray(visitor_id)
+     FROM
+     (
+         SELECT visitor_id
+         FROM pharos.restless(site = {site:String}, first = {first:String}, end = {end:String}, edges = {edges:Array(Date32)})
+         UNION ALL
+         SELECT visitor_id FROM pharos.closed_restless WHERE site = {site:String} AND generation IN {generations:Array(UInt64)}
+     )) AS hot,
     arraySort(as_read) AS ordered,
     arrayMap(e -> reinterpretAsUInt64(substring(e, 25, 8)), ordered) AS code,
     arrayMap(c -> bitTest(c, 17), code) AS arrives,
@@ -81,17 +179,15 @@ FROM
     FROM
     (
         SELECT site, visitor_id, is_bot, packed
-        FROM pharos.visit_events(site = {site:String},
-            since = if({since:String} = '', '', toString(parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay(1))),
-            until = if({until:String} = '', '', toString(parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC') + toIntervalDay({ahead_days:UInt8}))),
-            whole = {ahead_days:UInt8})
+        FROM pharos.visit_events(site = {site:String}, since = {first:String}, until = {end:String}, whole = {whole:UInt8},
+            everyone = 1, visitors = [])
+        WHERE toDate32(occurred_at) NOT IN {skip:Array(Date32)}
         UNION ALL
         SELECT site, visitor_id, is_bot, packed
-        FROM pharos.visit_events(site = {site:String}, since = '', until = '', whole = {ahead_days:UInt8})
-        WHERE has((SELECT groupUniqArray(visitor_id) FROM pharos.restless(site = {site:String}, since = {since:String},
-                   until = {until:String}, ahead_days = {ahead_days:UInt8})), visitor_id)
-            AND ((({since:String} != '' AND occurred_at < parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay(1)))
-                OR ({until:String} != '' AND occurred_at >= parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC') + toIntervalDay({ahead_days:UInt8})))
+        FROM pharos.visit_events(site = {site:String}, since = '', until = '', whole = {whole:UInt8}, everyone = 0, visitors = hot)
+        WHERE NOT (({first:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({first:String}, 3, 'UTC'))
+            AND ({end:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({end:String}, 3, 'UTC'))
+            AND toDate32(occurred_at) NOT IN {skip:Array(Date32)})
     )
     GROUP BY site, visitor_id, is_bot
 )
@@ -99,8 +195,31 @@ FROM
 SETTINGS max_bytes_before_external_group_by = 3200000000;
 
 -- One row a session that began in [since, until). `value` is by currency: read it as value['EUR'], add it up with
--- sumMap(value).
+-- sumMap(value). With closed = 1 those of closed days are read from there; with 0 all are cut from events.
 CREATE OR REPLACE VIEW pharos.sessions_cut SQL SECURITY DEFINER AS
+WITH
+    (SELECT (days, generations, skip, edges, first, end)
+     FROM pharos.plan(site = {site:String}, since = {since:String}, until = {until:String}, whole = 1, closed = {closed:UInt8})) AS plan
+SELECT
+    site,
+    visitor_id,
+    session_id,
+    started_at,
+    started_at + toIntervalMillisecond(lasted_ms) AS ended_at,
+    entry_page,
+    exit_page,
+    substringIndex(if(origin = '', '(direct)\0(none)\0\0Direct', origin) AS whole_origin, '\0', 1) AS source,
+    substringIndex(substringIndex(whole_origin, '\0', 2), '\0', -1) AS medium,
+    substringIndex(substringIndex(whole_origin, '\0', 3), '\0', -1) AS campaign,
+    substringIndex(whole_origin, '\0', -1) AS channel,
+    events,
+    value,
+    is_bot
+FROM pharos.closed_sessions
+WHERE site = {site:String} AND generation IN plan.2
+    AND started_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
+    AND started_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
+UNION ALL
 WITH
     e -> reinterpretAsUUID(concat(reverse(substring(e, 9, 8)), reverse(substring(e, 17, 8)))) AS id_of,
     e -> fromUnixTimestamp64Milli(toInt64(byteSwap(reinterpretAsUInt64(substring(e, 1, 8)))) - 2208988800000, 'UTC') AS time_of,
@@ -128,15 +247,59 @@ SELECT
     length(event) AS events,
     mapFromArrays(currencies, arrayMap(c -> arraySum((amount, own) -> if(own = c, reinterpret(amount, 'Decimal(18, 4)'), 0), amounts, currency_of), currencies)) AS value,
     is_bot
-FROM pharos.visits(site = {site:String}, since = {since:String}, until = {until:String}, ahead_days = 1)
+FROM pharos.visits(site = {site:String}, first = plan.5, end = plan.6, skip = plan.3, edges = plan.4, generations = plan.2, whole = 1)
 ARRAY JOIN cuts AS event, codes AS code
 WHERE ({since:String} = '' OR started_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
-    AND ({until:String} = '' OR started_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'));
+    AND ({until:String} = '' OR started_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+    AND (toDate32(started_at) NOT IN plan.1 OR (visitor_id, toDate(started_at)) IN (
+        SELECT visitor_id, day FROM pharos.closed_restless WHERE site = {site:String} AND generation IN plan.2));
 
 -- One row a touch in [since, until): the arrival of a session, a click on a link of ours, a mail opened by a human. An
 -- event is one touch at most: a click that starts a session is that session's arrival. `user_id` is filled where there is
 -- no visitor_id.
 CREATE OR REPLACE VIEW pharos.touches_cut SQL SECURITY DEFINER AS
+WITH
+    (SELECT (days, generations, skip, edges, first, end)
+     FROM pharos.plan(site = {site:String}, since = {since:String}, until = {until:String}, whole = 0, closed = {closed:UInt8})) AS plan
+SELECT
+    site,
+    visitor_id,
+    '' AS user_id,
+    started_at AS occurred_at,
+    session_id AS event_id,
+    'arrival' AS kind,
+    substringIndex(if(origin = '', '(direct)\0(none)\0\0Direct', origin) AS whole_origin, '\0', 1) AS source,
+    substringIndex(substringIndex(whole_origin, '\0', 2), '\0', -1) AS medium,
+    substringIndex(substringIndex(whole_origin, '\0', 3), '\0', -1) AS campaign,
+    substringIndex(whole_origin, '\0', -1) AS channel
+FROM pharos.closed_sessions
+WHERE site = {site:String} AND generation IN plan.2 AND NOT is_bot
+    AND started_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
+    AND started_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
+UNION ALL
+SELECT site, visitor_id, user_id, occurred_at, event_id, kind, source, medium, campaign, channel
+FROM pharos.closed_touches
+WHERE site = {site:String} AND generation IN plan.2
+    AND occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
+    AND occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
+UNION ALL
+SELECT
+    site,
+    visitor_id,
+    if(visitor_id = '', e.user_id, '') AS user_id,
+    occurred_at,
+    event_id,
+    kind,
+    source,
+    medium,
+    campaign,
+    channel
+FROM pharos.standing(site = {site:String}, events = '', since = plan.5, until = plan.6, tz = 'UTC') AS e
+WHERE NOT is_bot AND ((kind = 'open' AND open_kind = 'human') OR (kind = 'click' AND visitor_id = ''))
+    AND ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+    AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+    AND toDate32(occurred_at) NOT IN plan.1
+UNION ALL
 WITH
     e -> reinterpretAsUUID(concat(reverse(substring(e, 9, 8)), reverse(substring(e, 17, 8)))) AS id_of,
     (e, c) -> substring(e, 33 + bitAnd(c, 65535), length(e) - 32 - bitAnd(c, 65535) - if(bitTest(c, 18), 16, 0)) AS origin_of,
@@ -153,49 +316,50 @@ SELECT
     substringIndex(substringIndex(origin, '\0', 2), '\0', -1) AS medium,
     substringIndex(substringIndex(origin, '\0', 3), '\0', -1) AS campaign,
     substringIndex(origin, '\0', -1) AS channel
-FROM pharos.visits(site = {site:String}, since = {since:String}, until = {until:String}, ahead_days = 0)
+FROM pharos.visits(site = {site:String}, first = plan.5, end = plan.6, skip = plan.3, edges = plan.4, generations = plan.2, whole = 0)
 ARRAY JOIN cuts AS event, codes AS code
 ARRAY JOIN arrayFilter(t -> t.3 OR bitTest(t.2, 16),
                        arrayMap((e, c, i) -> (e, c, i = 1), event, code, arrayEnumerate(code))) AS touch
 WHERE NOT is_bot
     AND ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
     AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
-UNION ALL
-SELECT
-    site,
-    visitor_id,
-    if(visitor_id = '', e.user_id, '') AS user_id,
-    occurred_at,
-    event_id,
-    kind,
-    source,
-    medium,
-    campaign,
-    channel
-FROM pharos.standing(site = {site:String}, events = '', since = {since:String}, until = {until:String}, tz = 'UTC') AS e
-WHERE NOT is_bot AND ((kind = 'open' AND open_kind = 'human') OR (kind = 'click' AND visitor_id = ''));
+    AND (toDate32(occurred_at) NOT IN plan.1 OR (visitor_id, toDate(occurred_at)) IN (
+        SELECT visitor_id, day FROM pharos.closed_restless WHERE site = {site:String} AND generation IN plan.2));
 
 -- Of a site, in [since, until); times without a zone are of `tz`. They read that window only.
 CREATE OR REPLACE VIEW pharos.sessions_between SQL SECURITY DEFINER AS
 SELECT *
 FROM pharos.sessions_cut(site = {site:String},
     since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
-    until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
+    until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')), closed = 1)
 WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = '', since = {since:String}, until = {until:String}, tz = {tz:String})) = 0;
 
 CREATE OR REPLACE VIEW pharos.touches_between SQL SECURITY DEFINER AS
 SELECT *
 FROM pharos.touches_cut(site = {site:String},
     since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
-    until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
+    until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')), closed = 1)
 WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = '', since = {since:String}, until = {until:String}, tz = {tz:String})) = 0;
+
+-- The same from the events alone: what the closed days must agree with, to the last bit. Tests compare them.
+CREATE OR REPLACE VIEW pharos.sessions_raw SQL SECURITY DEFINER AS
+SELECT *
+FROM pharos.sessions_cut(site = {site:String},
+    since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
+    until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')), closed = 0);
+
+CREATE OR REPLACE VIEW pharos.touches_raw SQL SECURITY DEFINER AS
+SELECT *
+FROM pharos.touches_cut(site = {site:String},
+    since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
+    until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')), closed = 0);
 
 -- All of them, of all sites: each reads everything that is stored.
 CREATE OR REPLACE VIEW pharos.sessions SQL SECURITY DEFINER AS
-SELECT * FROM pharos.sessions_cut(site = '', since = '', until = '');
+SELECT * FROM pharos.sessions_cut(site = '', since = '', until = '', closed = 0);
 
 CREATE OR REPLACE VIEW pharos.touches SQL SECURITY DEFINER AS
-SELECT * FROM pharos.touches_cut(site = '', since = '', until = '');
+SELECT * FROM pharos.touches_cut(site = '', since = '', until = '', closed = 0);
 
 -- Who is who: one row a visitor that ever named its user. The first name counts, so that answers about the past do not
 -- change when somebody else uses a visitor's browser later.

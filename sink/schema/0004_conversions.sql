@@ -125,7 +125,7 @@ FROM
                     SELECT *
                     FROM pharos.touches_cut(site = {site:String},
                         since = toString(parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay({lookback_days:UInt32})),
-                        until = {until:String})
+                        until = {until:String}, closed = 1)
                     WHERE kind IN splitByChar(',', replaceAll({touch_kinds:String}, ' ', ''))
                         AND ({ignore:String} = '' OR source NOT IN arrayMap(name -> trimBoth(name), splitByChar(',', {ignore:String})))
                         -- Only the visitors of those who converted: this goes down to the scan of events.

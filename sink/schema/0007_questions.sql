@@ -281,7 +281,7 @@ FROM
     SELECT entry_page, '', 0, 1
     FROM pharos.sessions_cut(site = {site:String},
         since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
-        until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
+        until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')), closed = 1)
     WHERE NOT is_bot
 )
 WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = '', since = {since:String}, until = {until:String}, tz = {tz:String})) = 0
