@@ -10,7 +10,7 @@ from typing import Any
 
 import uvloop
 
-from sink import migrations, run
+from sink import closed_days, migrations, run
 from sink.clickhouse import Retry, Stop
 from sink.commands import costs, erase, reconcile, reset_offsets, users
 from sink.commands.cost_tables import SOURCES
@@ -43,6 +43,10 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="folders with sink_password, migrator_password, analyst_password, eraser_password; no file, no user",
     )
+    close = add_command(
+        commands, "close", "make the sessions and touches of days that are over; exit code 1 if some wait"
+    )
+    close.add_argument("--site", default="", help="key of a site; without it of all")
     forget = add_command(commands, "erase", "delete the events of a person, or old events, and prove it")
     forget.add_argument("--site", required=True, help="key of the site")
     target = forget.add_mutually_exclusive_group(required=True)
@@ -131,6 +135,8 @@ def work(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, An
             return migrations.command(settings, dry_run=arguments.dry_run)
         case "users":
             return users.command(settings, arguments.passwords)
+        case "close":
+            return closed_days.command(settings, arguments.site)
         case "erase":
             target = erase.Target(
                 arguments.site, arguments.visitor or "", arguments.user or "", arguments.before, arguments.and_visitors

@@ -217,6 +217,10 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             metrics.LAG_SECONDS.labels(label).set(max(0.0, time.time() - oldest_ms / 1000) if batches else 0)
         await self._check_progress()
 
+    def has(self, partition: int) -> bool:
+        """Return whether this sink has that partition."""
+        return any(own.partition == partition for own in self.workers)
+
     def bytes_in_hand(self) -> int:
         """Return the bytes of all rows fetched and not yet stored."""
         return sum(rows.size for worker in self.workers.values() for rows in worker.in_hand)

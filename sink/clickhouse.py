@@ -18,6 +18,8 @@ ROWS_TABLE: Final = "pharos.event_rows"
 """What is inserted into, on the Null engine; a materialized view hands its rows on to TABLE."""
 FED_TABLES: Final = tuple(f"pharos.{name}" for name in ("names", "authenticated", "refunds", "identities", "refusals"))
 """Tables that ClickHouse fills from TABLE at each insert; each has a `received_at`."""
+CLOSED_DAYS: Final = "pharos.closed_days"
+"""Which days are closed."""
 CLOSED_TABLES: Final = tuple(f"pharos.closed_{name}" for name in ("sessions", "touches", "restless", "ids", "begun"))
 """Tables that `sink.closed_days` fills; each has a site, a day and a generation."""
 PROBE_TABLE: Final = "pharos.event_probe"

@@ -107,15 +107,15 @@ class Closer:
         self._keep_ms = keep_ms
         self._crash_at = crash_at
 
-    async def run(self) -> Pass:
-        """Close what is due."""
+    async def run(self, only: str = "") -> Pass:
+        """Close what is due, of all sites or of one."""
         now_ms = int((await self._rows("SELECT toUnixTimestamp64Milli(now64(3))"))[0][0])
         since_ms = now_ms - self._settle_ms
         done = Pass()
-        for (site,) in await self._rows(sql.SITES):
+        for (site,) in await self._rows(sql.SITES, {"site": only}):
             await self._site(str(site), over_until(datetime.fromtimestamp(now_ms / 1000, UTC)), since_ms, done)
         if not done.given_up:
-            await self._forget(since_ms)
+            await self._forget(since_ms, only)
         await self._tidy(since_ms - self._keep_ms)
         return done
 
@@ -162,10 +162,12 @@ class Closer:
         self._crash_at("used")
         return True
 
-    async def _forget(self, until_ms: int) -> None:
+    async def _forget(self, until_ms: int, only: str) -> None:
         """Delete late rows whose days were all made again."""
-        if int((await self._rows(sql.FORGETTABLE, {"until_ms": until_ms}))[0][0]):
-            await self._alter(sql.FORGET, {"until_ms": until_ms})
+        parameters: dict[str, object] = {"until_ms": until_ms, "site": only}
+        rows = await self._rows(f"SELECT count() FROM pharos.late_rows WHERE {sql.FORGETTABLE}", parameters)  # noqa: S608
+        if int(rows[0][0]):
+            await self._alter(f"ALTER TABLE pharos.late_rows DELETE WHERE {sql.FORGETTABLE}", parameters)
 
     async def _tidy(self, before_ms: int) -> None:
         """Delete rows of generations that are not in use, if they began before that moment."""
@@ -189,11 +191,11 @@ def _listed(days: Iterable[date]) -> str:
     return "[" + ", ".join(f"'{day}'" for day in sorted(days)) + "]"
 
 
-async def command(settings: Settings) -> int:
+async def command(settings: Settings, site: str = "") -> int:
     """`python -m sink close`: one pass; returns 0 if no day is left that is due, else 1."""
     connection = await connect(settings, timeout_s=86_400)
     try:
-        done = await Closer(connection, cluster=settings.cluster).run()
+        done = await Closer(connection, cluster=settings.cluster).run(site)
     finally:
         await connection.close()
     print(f"{done.closed} days of sites closed; {done.due} wait for rows that are on their way: try again later")

@@ -2,7 +2,9 @@
 
 from typing import Final
 
-SITES: Final = "SELECT DISTINCT toString(site) FROM pharos.names ORDER BY 1"
+SITES: Final = """
+SELECT DISTINCT toString(site) AS name FROM pharos.names WHERE {site:String} = '' OR site = {site:String} ORDER BY name
+"""
 CLOSED: Final = "SELECT day, max(generation) FROM pharos.closed_days WHERE site = {site:String} GROUP BY day"
 CHANGED: Final = """
 SELECT day, toUnixTimestamp64Milli(at) FROM pharos.changed(site = {site:String}) WHERE day > '1970-01-03'
@@ -93,8 +95,9 @@ WHERE site = {site:String} AND id = 0 AND toUnixTimestamp64Milli(at) >= bitShift
 """
 """An erasure notes the days that it changes as rows with the id 0."""
 
-FORGETTABLE: Final = "SELECT count() FROM pharos.late_rows WHERE toUnixTimestamp64Milli(at) < {until_ms:Int64}"
-FORGET: Final = "ALTER TABLE pharos.late_rows DELETE WHERE toUnixTimestamp64Milli(at) < {until_ms:Int64}"
+FORGETTABLE: Final = """
+({site:String} = '' OR site = {site:String}) AND toUnixTimestamp64Milli(at) < {until_ms:Int64}
+"""
 UNUSED: Final = """
 SELECT toString(site), groupArray(generation) FROM pharos.closed_begun
 WHERE generation < {before:UInt64} AND (site, generation) NOT IN (SELECT site, generation FROM pharos.closed_days FINAL)

@@ -110,6 +110,28 @@ EXACTLY_ONCE = Gauge(
     "1 with intents, 0 where the broker keeps no commit metadata and a crash may repeat rows.",
     registry=REGISTRY,
 )
+DAYS_CLOSED = Counter(
+    "pharos_sink_days_closed",
+    "Days of sites closed, for the first time or again. Many: rows come late, and days are made again: docs/sink.md.",
+    registry=REGISTRY,
+)
+DAYS_DUE = Gauge(
+    "pharos_sink_days_due",
+    "Days of sites that are over and not closed after the last pass: every question cuts them from events. Rising: "
+    "rows come late all the time.",
+    registry=REGISTRY,
+)
+CLOSED_AT = Gauge(
+    "pharos_sink_days_closed_timestamp_seconds",
+    "When the last pass that closes days ended, or the first began; the greatest of all sinks counts, 0 is none. "
+    "Its age is the lag of the closed days. Hours: read the log; questions stay right and become slow.",
+    registry=REGISTRY,
+)
+CLOSING_ERRORS = Counter(
+    "pharos_sink_closing_errors",
+    "Passes that close days which ended with an error; the next one continues. Rising: the log has ClickHouse's words.",
+    registry=REGISTRY,
+)
 BUFFER_BYTES = Gauge(
     "pharos_sink_buffer_bytes", "Bytes of rows in hand; bounded by PHAROS_SINK_BUFFER_BYTES.", registry=REGISTRY
 )

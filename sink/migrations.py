@@ -19,7 +19,17 @@ from typing import Any, Final
 import msgspec
 
 from sink import sql_text
-from sink.clickhouse import FED_TABLES, PROBE_TABLE, ROWS_TABLE, TABLE, Connection, Stop, connect
+from sink.clickhouse import (
+    CLOSED_DAYS,
+    CLOSED_TABLES,
+    FED_TABLES,
+    PROBE_TABLE,
+    ROWS_TABLE,
+    TABLE,
+    Connection,
+    Stop,
+    connect,
+)
 from sink.settings import Settings
 
 FOLDER: Final = Path(__file__).parent / "schema"
@@ -185,10 +195,15 @@ async def keep_for(connection: Connection, retention_days: int, cluster: str = "
     """Make ClickHouse delete events older than `retention_days` (0: never); return whether that changed anything."""
     rows = await connection.query("SELECT name, engine_full FROM system.tables WHERE database = 'pharos'")
     engines = {f"pharos.{name}": str(engine) for name, engine in rows.result_rows}
-    wanted = f"TTL toDateTime(received_at) + toIntervalDay({retention_days})"
-    change = f"MODIFY {wanted}" if retention_days else "REMOVE TTL"
     changed = False
-    for table in (TABLE, *FED_TABLES):
+    for table, when, days in (
+        *((table, "toDateTime(received_at)", retention_days) for table in (TABLE, *FED_TABLES)),
+        # A closed day is no more in use when the first of its events is deleted; its rows may go later.
+        (CLOSED_DAYS, "day", retention_days),
+        *((table, "day", retention_days + 2) for table in CLOSED_TABLES),
+    ):
+        wanted = f"TTL {when} + toIntervalDay({days})"
+        change = f"MODIFY {wanted}" if retention_days else "REMOVE TTL"
         if (wanted in engines[table]) if retention_days else (" TTL " not in engines[table]):
             continue
         await connection.command(sql_text.for_cluster(f"ALTER TABLE {table} {change}", cluster))

@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 from sink import clickhouse, metrics, migrations
 from sink.assignment import Assignment
 from sink.clickhouse import Connection, Retry, Stop
+from sink.closed_days import Closer
 from sink.memory import give_back_large_buffers
 from sink.settings import Settings
 from stage import admin
@@ -25,6 +26,9 @@ Result = TypeVar("Result")
 
 PROBE_EVERY_S: Final = 2.0
 PROBE_ANSWER_S: Final = 5.0
+CLOSING_BEGINS_S: Final = 60.0
+CLOSING_TIMEOUT_S: Final = 3600.0
+"""Of one statement that closes days; afterwards the pass ends with an error, and the next begins."""
 
 
 async def serve(settings: Settings, crash_at: Callable[[str], None] = lambda _: None) -> int:
@@ -111,6 +115,7 @@ async def consume(
         background = [
             asyncio.create_task(measure(assignment, health)),
             asyncio.create_task(probe(assignment, settings, connection)),
+            asyncio.create_task(close_days(assignment, settings)),
         ]
         try:
             await assignment.run(stop)
@@ -149,3 +154,37 @@ async def measure(assignment: Assignment, health: Health) -> None:
             async with asyncio.timeout(10):
                 await assignment.measure()
         await asyncio.sleep(0.25)
+
+
+async def close_days(assignment: Assignment, settings: Settings) -> None:
+    """Close days, pass by pass, while this sink has partition 0: one sink at a time. Two would do no harm."""
+    if not settings.close_every_s:
+        return
+    began = False
+    while True:
+        await asyncio.sleep(settings.close_every_s if began else min(CLOSING_BEGINS_S, settings.close_every_s))
+        if assignment.has(0):
+            if not began:  # the lag counts from here, if the first pass fails
+                metrics.CLOSED_AT.set_to_current_time()
+            began = True
+            try:
+                await _close_days(settings)
+            except (ClickHouseError, Retry, Stop, OSError, TimeoutError) as error:
+                metrics.CLOSING_ERRORS.inc()
+                line("warning", "days are not closed: questions about them are slow", why=str(error)[:300])
+        else:
+            metrics.DAYS_DUE.set(0)
+
+
+async def _close_days(settings: Settings) -> None:
+    # A run may take long, and the connection of the inserts must not wait for it.
+    connection = await clickhouse.connect(settings, timeout_s=CLOSING_TIMEOUT_S)
+    try:
+        done = await Closer(connection, cluster=settings.cluster).run()
+    finally:
+        await connection.close()
+    metrics.DAYS_CLOSED.inc(done.closed)
+    metrics.DAYS_DUE.set(done.due)
+    metrics.CLOSED_AT.set_to_current_time()
+    if done.closed:
+        line("info", "days closed", days=done.closed, due=done.due)

@@ -62,6 +62,9 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Minimum rows for DEAD_RATIO, so that one bad sender at night does not stop the sink."""
     migrate: bool = True
     """Apply outstanding migrations at start; false if the sink's user may only insert."""
+    close_every_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
+    """Pause between two passes that close days (docs/sink.md). The sink that has partition 0 does it. 0: none does; run
+    `python -m sink close` yourself, for example with a user of its own."""
     retention_days: Size = 0
     """ClickHouse deletes events that are older; 0: never."""
     cluster: Annotated[

@@ -8,7 +8,7 @@ import msgspec
 from clickhouse_connect.driver.exceptions import Error
 
 from sink import sql_text
-from sink.clickhouse import TABLE, Connection, Stop, classify, connect
+from sink.clickhouse import CLOSED_DAYS, CLOSED_TABLES, TABLE, Connection, Stop, classify, connect
 from sink.settings import Settings
 
 STILL_HELD: Final = """\
@@ -65,7 +65,7 @@ async def command(settings: Settings, target: Target, say: Callable[[str], None]
         raise Stop("neither a visitor, nor a user, nor a day is given")
     connection = await connect(settings, timeout_s=86_400)
     try:
-        return await _erase(connection, settings, target, say)
+        return await erase(connection, target, say, settings.cluster)
     except Error as error:
         raise classify(error.code, str(error)) from error
     finally:
@@ -100,6 +100,30 @@ def fed_conditions(target: Target, where: str) -> dict[str, str]:
     }
 
 
+DAYS: Final = f"""
+WITH
+    erased AS
+    (
+        SELECT event_id FROM {TABLE} WHERE <events>
+        UNION DISTINCT
+        SELECT event_id FROM pharos.authenticated WHERE <authenticated>
+    )
+SELECT DISTINCT toString(arrayJoin([day - 1, day, day + 1]))
+FROM
+(
+    SELECT toDate(occurred_at) AS day FROM {TABLE} WHERE site = {{site:String}} AND event_id IN erased
+    UNION DISTINCT
+    SELECT day FROM pharos.closed_ids
+    WHERE site = {{site:String}} AND id IN (SELECT bitShiftRight(sipHash64(event_id), 16) FROM erased)
+)
+"""  # noqa: S608  own constants
+"""Days whose sessions or touches change: those of every copy of an erased event, and their neighbours."""
+NOTE_DAYS: Final = """
+INSERT INTO pharos.late_rows (site, day, id, at)
+SELECT {site:String}, arrayJoin(CAST({days:String}, 'Array(Date)')), 0, now64(3, 'UTC')
+"""
+"""From now on these days are cut from events. sink.closed_days closes them again, and gives up a run that has begun."""
+
 NAME_AGAIN: Final = f"""
 INSERT INTO pharos.identities
 SELECT site, visitor_id, min((occurred_at, UUIDToNum(event_id), l.user_id)) AS first, max(l.received_at) AS received_at
@@ -110,7 +134,8 @@ GROUP BY site, visitor_id
 """Fills `pharos.identities` of a site: a visitor gets its next user where the events that named its first are gone."""
 
 
-async def _erase(connection: Connection, settings: Settings, target: Target, say: Callable[[str], None]) -> int:
+async def erase(connection: Connection, target: Target, say: Callable[[str], None], cluster: str = "") -> int:
+    """Erase over an open connection; see `command`. Raises ClickHouse's errors."""
     visitors = await _visitors(connection, target) if target.user else []
     where, parameters = condition(target, visitors if target.and_visitors else [])
     # The events last: the other conditions look at them.
@@ -125,10 +150,19 @@ async def _erase(connection: Connection, settings: Settings, target: Target, say
 
     events = await count(TABLE)
     say(f"{events:,} rows of {TABLE} to delete")
+    closed = "site = {site:String} AND has(CAST({days:String}, 'Array(Date)'), day)"
+    parameters["days"] = await _days(connection, conditions, parameters)
+    await connection.command(NOTE_DAYS, parameters=parameters)
     for table, own in conditions.items():
         if await count(table):
-            statement = sql_text.for_cluster(f"ALTER TABLE {table} DELETE WHERE {own}", settings.cluster)
+            statement = sql_text.for_cluster(f"ALTER TABLE {table} DELETE WHERE {own}", cluster)
             # 2: wait until every replica has rewritten its parts.
+            await connection.command(statement, parameters=parameters, settings={"mutations_sync": 2})
+    await connection.command(NOTE_DAYS, parameters=parameters)  # for a pass that began before the events were gone
+    conditions |= dict.fromkeys((CLOSED_DAYS, *CLOSED_TABLES), closed)
+    for table in (CLOSED_DAYS, *CLOSED_TABLES):
+        if await count(table):
+            statement = sql_text.for_cluster(f"ALTER TABLE {table} DELETE WHERE {closed}", cluster)
             await connection.command(statement, parameters=parameters, settings={"mutations_sync": 2})
     counts = {table: await count(table) for table in conditions}
     left = sum(counts.values())
@@ -144,6 +178,13 @@ async def _erase(connection: Connection, settings: Settings, target: Target, say
         say(f"the user was seen as {len(visitors)} visitor(s), whose other events stay: --and-visitors erases them too")
     say(STILL_HELD)
     return 1 if left else 0
+
+
+async def _days(connection: Connection, conditions: dict[str, str], parameters: dict[str, object]) -> str:
+    """Return the days that the erasure changes, as an array's text; call it before the events are gone."""
+    query = DAYS.replace("<events>", conditions[TABLE]).replace("<authenticated>", conditions["pharos.authenticated"])
+    found = await connection.query(query, parameters=parameters)
+    return "[" + ", ".join(f"'{day}'" for (day,) in found.result_rows) + "]"
 
 
 async def _visitors(connection: Connection, target: Target) -> list[str]:

@@ -78,7 +78,7 @@ FROM
 GROUP BY day;
 
 -- Closed days of a site that are in use, with their generation: nothing has changed them since. Of [since, until).
-CREATE OR REPLACE VIEW pharos.settled SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.settled AS
 SELECT toDate32(c.day) AS day, c.generation AS generation
 FROM
 (
@@ -94,7 +94,7 @@ WHERE bitShiftRight(c.generation, 22) > toUnixTimestamp64Milli(late.at);
 -- How the sessions that begin in the days of [since, until), UTC, are found. One row: `days` and `generations` of those that
 -- are closed; the sessions of the others are cut from events: of [first, end), without the days in `skip`. At `edges` a
 -- session may go on into days that are not read. With whole = 0 touches are asked for: what happens later does not matter.
-CREATE OR REPLACE VIEW pharos.plan SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.plan AS
 WITH
     toDate32(parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')) AS first_day,
     toDate32(parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC') - toIntervalMillisecond(1)) AS last_day,
@@ -140,7 +140,7 @@ HAVING began[1] < start + 1800000
 -- are what `plan` returns. Of restless visitors, those next to closed days too, everything is read, so that each cut is
 -- where it would be if all events were read.
 -- codes: the code of each event, in the same order and cuts.
-CREATE OR REPLACE VIEW pharos.visits SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.visits AS
 WITH
     (SELECT groupUniqArray(visitor_id)
      FROM
@@ -196,7 +196,7 @@ SETTINGS max_bytes_before_external_group_by = 3200000000;
 
 -- One row a session that began in [since, until). `value` is by currency: read it as value['EUR'], add it up with
 -- sumMap(value). With closed = 1 those of closed days are read from there; with 0 all are cut from events.
-CREATE OR REPLACE VIEW pharos.sessions_cut SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.sessions_cut AS
 WITH
     (SELECT (days, generations, skip, edges, first, end)
      FROM pharos.plan(site = {site:String}, since = {since:String}, until = {until:String}, whole = 1, closed = {closed:UInt8})) AS plan
@@ -257,7 +257,7 @@ WHERE ({since:String} = '' OR started_at >= parseDateTime64BestEffortOrZero({sin
 -- One row a touch in [since, until): the arrival of a session, a click on a link of ours, a mail opened by a human. An
 -- event is one touch at most: a click that starts a session is that session's arrival. `user_id` is filled where there is
 -- no visitor_id.
-CREATE OR REPLACE VIEW pharos.touches_cut SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.touches_cut AS
 WITH
     (SELECT (days, generations, skip, edges, first, end)
      FROM pharos.plan(site = {site:String}, since = {since:String}, until = {until:String}, whole = 0, closed = {closed:UInt8})) AS plan

@@ -5,7 +5,7 @@
 -- sent it, or where no server vouched for the conversion: ids of orders can be guessed. Without a value it takes all back;
 -- never more than there was; never of another currency.
 -- `person` is the user if known, otherwise the visitor, otherwise this event alone.
-CREATE OR REPLACE VIEW pharos.conversions_cut SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.conversions_cut AS
 WITH
     arrayFilter(r -> r.1 != event AND (r.2 = '' OR r.2 = currency) AND (r.3 OR NOT authenticated), back.refunds) AS own
 SELECT
@@ -56,7 +56,7 @@ WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = {event:S
 -- With `restart` a journey starts after the last conversion before its last touch. Touches are of `touch_kinds` (arrival,
 -- click, open, with commas between), and of no source in `ignore`.
 -- touches: 1 occurred_at, 2 event_id, 3 channel, 4 source, 5 medium, 6 campaign, 7 kind
-CREATE OR REPLACE VIEW pharos.paths_cut SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.paths_cut AS
 SELECT
     person,
     converted,
@@ -162,7 +162,7 @@ FROM
 WHERE converted OR notEmpty(touches);
 
 -- The same with its parameters checked, and times of `tz`.
-CREATE OR REPLACE VIEW pharos.paths SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.paths AS
 SELECT *
 FROM pharos.paths_cut(site = {site:String}, conversion = {conversion:String}, lookback_days = {lookback_days:UInt32},
     since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),

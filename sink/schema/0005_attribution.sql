@@ -78,7 +78,7 @@ ARRAY JOIN if(empty(touches),
 
 -- One row a (model, channel, source, medium, campaign, currency), cut from the model's grand totals. `share` counts 2^-48
 -- conversions, `net` and `gross` 2^-48 * 0.0001 money.
-CREATE OR REPLACE VIEW pharos.attributed SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.attributed AS
 WITH
     exp2(-48) AS unit,
     -- The size of a Float64's last bit.

@@ -3,7 +3,7 @@
 -- Every view takes all its parameters, checks them, and reads its window.
 
 -- Events with their person, in [since, until) of UTC: those that meet one of `goals`, or with only = 0 all. Suppressions (a refusal, with a visitor id alone) are left out.
-CREATE OR REPLACE VIEW pharos.person_events SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.person_events AS
 SELECT
     e.site AS site,
     multiIf(known.user_id != '', concat('user ', known.user_id),

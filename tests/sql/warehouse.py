@@ -12,11 +12,12 @@ from clickhouse_connect.driver.client import Client
 
 from collector.contract import Kind
 from enricher.rules.event_id import version
+from sink.clickhouse import CLOSED_DAYS, CLOSED_TABLES, FED_TABLES, TABLE
 from tests.sql.reference import Event
 
 SCHEMA = Path(__file__).parents[2] / "sink" / "schema"
 _COLUMNS = [f.name for f in fields(Event) if f.name not in ("late_ms", "authenticated", "gross")]
-_FED = ("event_log", "names", "authenticated", "refunds", "identities", "refusals")
+_FED = (TABLE, *FED_TABLES, "pharos.late_rows", CLOSED_DAYS, *CLOSED_TABLES)
 """Tables that hold rows or parts of rows."""
 
 
@@ -49,7 +50,7 @@ class Warehouse:
     def empty(self) -> None:
         """Take every row out of every table."""
         for table in _FED:
-            self.client.command(f"TRUNCATE TABLE pharos.{table}")
+            self.client.command(f"TRUNCATE TABLE {table}")
 
     def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """Run a SELECT with ClickHouse's own parameters; return its rows by name."""

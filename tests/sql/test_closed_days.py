@@ -1,0 +1,255 @@
+"""Closed days against the events: whatever comes late, twice or is erased, answers are the same to the last bit."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from datetime import date, timedelta
+from threading import Thread
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sink.clickhouse import CLOSED_TABLES
+from sink.commands.erase import Target, erase
+from tests.sql import reference
+from tests.sql.closing import Blocking, close
+from tests.sql.harness import add_up, stored, thorough
+from tests.sql.reference import Event
+from tests.sql.test_definitions import _agree
+from tests.sql.test_windows import _chain
+from tests.sql.warehouse import Warehouse, text
+from tests.sql.worlds import START, as_enriched, worlds
+
+Window = tuple[float, float]
+"""Hours from START: since, until."""
+WINDOWS = st.sampled_from(((0, 1440), (-24, 24), (24, 72), (23.5, 24.5), (5, 101), (47.999, 121)))
+FAR = (-40 * 86_400, -86_400, -1, 0, 0, 86_400, 35 * 86_400)
+"""Seconds from an event to a copy of it: another month, the day before, the same moment, ..."""
+
+
+def _given(site: str, window: Window) -> str:
+    since, until = (text(START + timedelta(hours=hours)) for hours in window)
+    return f"site = '{site}', since = '{since}', until = '{until}', tz = 'UTC'"
+
+
+def _rows(warehouse: Warehouse, view: str, site: str, window: Window) -> Counter[str]:
+    return Counter(str(row) for row in warehouse.rows(f"SELECT * FROM pharos.{view}({_given(site, window)})"))
+
+
+def _agrees_with_events(warehouse: Warehouse, site: str, window: Window) -> None:
+    for view in ("sessions", "touches"):
+        assert _rows(warehouse, f"{view}_between", site, window) == _rows(warehouse, f"{view}_raw", site, window)
+
+
+def _settled(warehouse: Warehouse, site: str) -> set[date]:
+    rows = warehouse.rows(
+        f"SELECT day FROM pharos.settled(site = '{site}', since = '1970-01-02', until = '2100-01-01')"
+    )
+    return {row["day"] for row in rows}
+
+
+async def _forget(warehouse: Warehouse, site: str, visitor: str) -> int:
+    return await erase(Blocking(warehouse.client), Target(site, visitor=visitor), lambda _: None)
+
+
+@st.composite
+def _histories(draw: st.DrawFn) -> list[list[Event]]:
+    """Return events in the batches in which they are stored: some visitors never pause, some events come again."""
+    events = draw(worlds(most=16))
+    for number, visitor in enumerate(("a.0", "restless")):
+        minutes = draw(st.lists(st.sampled_from((20.0, 29.9, 29.9, 29.9, 30.0)), min_size=0, max_size=3))
+        if minutes:
+            events += _chain(visitor, draw(st.sampled_from((0, 11.4, 23.9))), minutes * 60, 500 + number)
+    again: list[Event] = []
+    for event in draw(st.lists(st.sampled_from(events), max_size=4)) if events else ():
+        moved = event.occurred_at + timedelta(seconds=draw(st.sampled_from(FAR)))
+        kind = draw(st.sampled_from((event.kind, "server", "pixel")))
+        visitor = draw(st.sampled_from((event.visitor_id, "other.0", "")))
+        # Of one kind none is received in the same millisecond as another: either could win.
+        late_ms = event.late_ms + len(again) + 5_000
+        again.append(replace(event, occurred_at=moved, kind=kind, visitor_id=visitor, late_ms=late_ms))
+    every = [*events, *again]
+    places = draw(st.lists(st.integers(0, 2), min_size=len(every), max_size=len(every)))
+    return [[event for event, own in zip(every, places, strict=True) if own == place] for place in range(3)]
+
+
+@thorough
+@given(
+    batches=_histories(),
+    windows=st.tuples(WINDOWS, WINDOWS, WINDOWS, WINDOWS),
+    closes=st.tuples(st.booleans(), st.booleans()),
+    model=st.sampled_from(("last_non_direct", "linear", "time_decay")),
+    gone=st.sampled_from(("a.0", "b.0", "restless")),
+)
+def test_any_history(
+    warehouse: Warehouse,
+    batches: list[list[Event]],
+    windows: tuple[Window, ...],
+    closes: tuple[bool, ...],
+    model: str,
+    gone: str,
+) -> None:
+    """Late rows, copies on other days and of other visitors, replays, merged persons, and an erasure."""
+    site, log = stored(warehouse, [])
+    for number, batch in enumerate(batches):
+        own = [as_enriched(event, site) for event in batch]
+        warehouse.insert(own)
+        log += own
+        if number < len(closes) and closes[number]:
+            close(warehouse, site)
+        _agrees_with_events(warehouse, site, windows[number])
+    close(warehouse, site)
+    warehouse.insert(log[::2])  # a replay
+    _agrees_with_events(warehouse, site, windows[3])
+    close(warehouse, site)
+    _attribution(warehouse, site, log, model)
+    assert asyncio.run(_forget(warehouse, site, gone)) == 0
+    for window in {windows[2], windows[3]}:
+        _agrees_with_events(warehouse, site, window)
+    close(warehouse, site)
+    _agrees_with_events(warehouse, site, windows[3])
+
+
+def _attribution(warehouse: Warehouse, site: str, log: list[Event], model: str) -> None:
+    since, until = START, START + timedelta(days=60)
+    given = f"{_given(site, (0, 1440))}, conversion = 'purchase', model = '{model}', lookback_days = 30, restart = 0"
+    kinds = ",".join(reference.KINDS)
+    rows = warehouse.rows(
+        f"SELECT * FROM pharos.attribution({given}, half_life_days = 7, touch_kinds = '{kinds}', ignore = '')"
+    )
+    found = reference.journeys(log, site, "purchase", 30, since, until, False)
+    _agree(rows, reference.attribution(found, model, 7))
+    add_up(rows, found)
+
+
+def _week(visitors: str = "abc") -> list[Event]:
+    return [
+        replace(
+            Event(event_id=UUID(int=number), occurred_at=START + timedelta(hours=7 * number), path=f"/{number % 3}"),
+            visitor_id=visitors[number % len(visitors)],
+            kind="click" if number % 5 == 0 else "tag",
+        )
+        for number in range(1, 25)
+    ]
+
+
+WEEK: Window = (0, 168)
+
+
+def test_closed_days_are_read_and_not_the_events(warehouse: Warehouse) -> None:
+    site, _ = stored(warehouse, _week())
+    expected = {view: _rows(warehouse, f"{view}_raw", site, WEEK) for view in ("sessions", "touches")}
+    done = close(warehouse, site)
+    assert done.closed
+    assert not done.due
+    assert {START.date() + timedelta(days=day) for day in range(7)} <= _settled(warehouse, site)
+    warehouse.client.command("TRUNCATE TABLE pharos.event_log")
+    assert all(_rows(warehouse, f"{view}_between", site, WEEK) == rows for view, rows in expected.items())
+    assert not _rows(warehouse, "sessions_raw", site, WEEK)
+
+
+def test_a_late_row_counts_at_once_and_its_days_are_made_again(warehouse: Warehouse) -> None:
+    site, _ = stored(warehouse, _week())
+    close(warehouse, site)
+    before = _settled(warehouse, site)
+    assert not close(warehouse, site).closed, "nothing has changed"
+    late = Event(event_id=UUID(int=99), occurred_at=START + timedelta(hours=73), visitor_id="late")
+    warehouse.insert([as_enriched(late, site)])
+    third = {START.date() + timedelta(days=day) for day in (2, 3, 4)}
+    assert _settled(warehouse, site) == before - third
+    _agrees_with_events(warehouse, site, WEEK)
+    assert close(warehouse, site).closed == 3
+    assert _settled(warehouse, site) == before
+    _agrees_with_events(warehouse, site, WEEK)
+
+
+def test_an_event_of_today_leaves_closed_days_closed(warehouse: Warehouse) -> None:
+    """Its id says today. An order's number may be that of a day before: its row is noted, and changes nothing."""
+    site, _ = stored(warehouse, _week())
+    close(warehouse, site)
+    before = _settled(warehouse, site)
+    today = "SELECT generateUUIDv7(), {site:String}, 'pageview', 'tag', now64(3), now64(3), 1, 'x', {id:String}"
+    for own_id in ("", "a"):
+        warehouse.client.command(
+            "INSERT INTO pharos.event_log (event_id, site, event, kind, received_at, occurred_at, version, visitor_id, "
+            f"client_event_id) {today}",
+            parameters={"site": site, "id": own_id},
+        )
+    assert not warehouse.rows("SELECT * FROM pharos.late_rows WHERE site = {site:String}", site=site)
+    assert _settled(warehouse, site) == before
+
+
+@pytest.mark.parametrize("kind", ["tag", "server"])
+def test_a_copy_in_another_month_changes_the_day_of_the_first(warehouse: Warehouse, kind: str) -> None:
+    """An order number: the browser's copy of September and another of November are one event."""
+    order = replace(
+        _week()[0], client_event_id="o1", event="purchase", value=5, currency="EUR", late_ms=90 * 86_400_000
+    )
+    site, _ = stored(warehouse, [*_week()[1:], order])
+    close(warehouse, site)
+    day = order.occurred_at.date()
+    assert day in _settled(warehouse, site)
+    copy = replace(
+        order, occurred_at=order.occurred_at + timedelta(days=60), late_ms=0, kind=kind, value=7, visitor_id="z"
+    )
+    warehouse.insert([as_enriched(copy, site)])
+    assert day not in _settled(warehouse, site)
+    _agrees_with_events(warehouse, site, WEEK)
+    _agrees_with_events(warehouse, site, (0, 24 * 90))
+    close(warehouse, site)
+    assert day in _settled(warehouse, site)
+    _agrees_with_events(warehouse, site, (0, 24 * 90))
+
+
+STEPS = ("begun", "restless", "sessions", "clicks", "opens", "ids", "used")
+
+
+class Killed(Exception):
+    """A crash at a step."""
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_pass_may_be_killed_anywhere(warehouse: Warehouse, step: str) -> None:
+    """What it wrote counts when all of it is there; the next pass makes the rest, and deletes what is in no use."""
+
+    def crash(at: str) -> None:
+        if at == step:
+            raise Killed
+
+    events = _week()
+    site, _ = stored(warehouse, events[:12])
+    close(warehouse, site)
+    warehouse.insert([as_enriched(event, site) for event in events[12:]])
+    with pytest.raises(Killed):
+        close(warehouse, site, crash)
+    _agrees_with_events(warehouse, site, WEEK)
+    close(warehouse, site)
+    _agrees_with_events(warehouse, site, WEEK)
+    assert {START.date() + timedelta(days=day) for day in range(7)} <= _settled(warehouse, site)
+    for table in CLOSED_TABLES:
+        unused = "generation NOT IN (SELECT generation FROM pharos.closed_days FINAL WHERE site = {site:String})"
+        assert not warehouse.rows(f"SELECT * FROM {table} WHERE site = {{site:String}} AND {unused}", site=site)
+
+
+def test_a_pass_gives_up_when_an_erasure_runs(warehouse: Warehouse) -> None:
+    """Otherwise it could store what it read before the events were deleted."""
+    site, _ = stored(warehouse, _week())
+
+    def erased(at: str) -> None:
+        if at == "ids":  # the loop of the pass is busy: the erasure needs one of its own
+            thread = Thread(target=lambda: asyncio.run(_forget(warehouse, site, "a")))
+            thread.start()
+            thread.join()
+
+    done = close(warehouse, site, erased)
+    assert done.given_up
+    assert not done.closed
+    rows = warehouse.rows("SELECT * FROM pharos.closed_sessions WHERE site = {site:String}", site=site)
+    assert rows == []
+    close(warehouse, site)
+    rows = warehouse.rows(
+        "SELECT DISTINCT visitor_id FROM pharos.closed_sessions WHERE site = {site:String}", site=site
+    )
+    assert {row["visitor_id"] for row in rows} == {"b", "c"}
