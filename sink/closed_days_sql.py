@@ -7,7 +7,7 @@ SELECT DISTINCT toString(site) AS name FROM pharos.names WHERE {site:String} = '
 """
 CLOSED: Final = "SELECT day, max(generation) FROM pharos.closed_days WHERE site = {site:String} GROUP BY day"
 CHANGED: Final = """
-SELECT day, toUnixTimestamp64Milli(at) FROM pharos.changed(site = {site:String}) WHERE day > '1970-01-03'
+SELECT day, toUnixTimestamp64Milli(at) FROM pharos.changed(site = {site:String}, of_closed = 0) WHERE day > '1970-01-03'
 """
 RECENT: Final = """
 SELECT DISTINCT toDate(occurred_at) AS day FROM pharos.event_log
@@ -45,7 +45,7 @@ SELECT site, toDate(started_at) AS day, {generation:UInt64} + bitAnd(toUInt16(da
     exit_page,
     if(channel = 'Direct' AND source = '(direct)' AND medium = '(none)' AND campaign = '', '',
        concat(source, '\\0', medium, '\\0', campaign, '\\0', channel)), events, value
-FROM pharos.sessions_cut(site = {site:String}, since = {first:String}, until = {end:String}, closed = 0)
+FROM pharos.sessions_raw(site = {site:String}, since = {first:String}, until = {end:String}, tz = 'UTC')
 WHERE (visitor_id, toDate(started_at)) NOT IN (
     SELECT visitor_id, day FROM pharos.closed_restless
     WHERE site = {site:String} AND generation BETWEEN {generation:UInt64} AND {generation:UInt64} + 8191)
@@ -56,7 +56,7 @@ INSERT INTO pharos.closed_touches (site, day, generation, visitor_id, user_id, o
     medium, campaign, channel)
 SELECT site, toDate(occurred_at) AS day, {generation:UInt64} + bitAnd(toUInt16(day), 8191), visitor_id, user_id,
     occurred_at, event_id, kind, source, medium, campaign, channel
-FROM pharos.touches_cut(site = {site:String}, since = {first:String}, until = {end:String}, closed = 0)
+FROM pharos.touches_raw(site = {site:String}, since = {first:String}, until = {end:String}, tz = 'UTC')
 WHERE kind = 'click' AND visitor_id != '' AND visitor_id IN (
         SELECT visitor_id FROM pharos.event_log
         WHERE site = {site:String} AND kind = 'click' AND occurred_at >= toDateTime64({first:String}, 3, 'UTC')

@@ -12,10 +12,9 @@ GRANT SELECT (site, kind, occurred_at, visitor_id) ON pharos.event_log TO pharos
 GRANT SELECT ON pharos.names TO pharos_sink;
 GRANT SELECT ON pharos.changed TO pharos_sink;
 GRANT SELECT ON pharos.restless TO pharos_sink;
-GRANT SELECT ON pharos.sessions_cut TO pharos_sink;
-GRANT SELECT ON pharos.touches_cut TO pharos_sink;
-GRANT SELECT (site, visitor_id, user_id, occurred_at, event_id, kind, source, medium, campaign, channel, is_bot, open_kind)
-    ON pharos.standing TO pharos_sink;
+GRANT SELECT ON pharos.sessions_raw TO pharos_sink;
+GRANT SELECT ON pharos.touches_raw TO pharos_sink;
+GRANT SELECT (site, visitor_id, user_id, occurred_at, event_id, kind, source, medium, campaign, channel, is_bot, open_kind) ON pharos.standing TO pharos_sink;
 GRANT SELECT, ALTER DELETE ON pharos.late_rows TO pharos_sink;
 GRANT SELECT, INSERT, ALTER DELETE ON pharos.closed_days TO pharos_sink;
 GRANT SELECT, INSERT, ALTER DELETE ON pharos.closed_sessions TO pharos_sink;

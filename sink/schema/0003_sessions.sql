@@ -63,17 +63,26 @@ FROM
 );
 
 -- Days of a site that late rows change, with the moment of the last of these. A day's sessions depend on the days before
--- and after it; and a row may be a copy of an event of a closed day.
+-- and after it; and a row may be a copy of an event of a closed day. With of_closed = 1 nothing is read if none is closed.
 CREATE OR REPLACE VIEW pharos.changed SQL SECURITY DEFINER AS
 SELECT arrayJoin([day - 1, day, day + 1]) AS day, max(at) AS at
 FROM
 (
-    SELECT day, at FROM pharos.late_rows WHERE site = {site:String}
+    SELECT day, at FROM pharos.late_rows
+    WHERE site = {site:String} AND ({of_closed:UInt8} = 0 OR site IN (SELECT site FROM pharos.closed_days WHERE site = {site:String}))
     UNION ALL
     SELECT known.day, late.at
     FROM pharos.closed_ids AS known
-    INNER JOIN (SELECT id, max(at) AS at FROM pharos.late_rows WHERE site = {site:String} GROUP BY id) AS late ON late.id = known.id
-    WHERE known.site = {site:String} AND known.id IN (SELECT id FROM pharos.late_rows WHERE site = {site:String})
+    INNER JOIN
+    (
+        SELECT id, max(at) AS at
+        FROM pharos.late_rows
+        WHERE site = {site:String} AND site IN (SELECT site FROM pharos.closed_days WHERE site = {site:String})
+        GROUP BY id
+    ) AS late ON late.id = known.id
+    WHERE known.site = {site:String} AND known.id IN (
+        SELECT id FROM pharos.late_rows
+        WHERE site = {site:String} AND site IN (SELECT site FROM pharos.closed_days WHERE site = {site:String}))
 )
 GROUP BY day;
 
@@ -88,7 +97,7 @@ FROM
         AND day >= toDate32(parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
         AND day < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
 ) AS c
-LEFT ANY JOIN (SELECT day, at FROM pharos.changed(site = {site:String})) AS late ON late.day = c.day
+LEFT ANY JOIN (SELECT day, at FROM pharos.changed(site = {site:String}, of_closed = 1)) AS late ON late.day = c.day
 WHERE bitShiftRight(c.generation, 22) > toUnixTimestamp64Milli(late.at);
 
 -- How the sessions that begin in the days of [since, until), UTC, are found. One row: `days` and `generations` of those that
