@@ -263,6 +263,42 @@ WHERE ({since:String} = '' OR started_at >= parseDateTime64BestEffortOrZero({sin
     AND (toDate32(started_at) NOT IN plan.1 OR (visitor_id, toDate(started_at)) IN (
         SELECT visitor_id, day FROM pharos.closed_restless WHERE site = {site:String} AND generation IN plan.2));
 
+-- Touches that need no visit: a mail opened by a human, a click without a visitor. As `standing`, in few columns.
+CREATE OR REPLACE VIEW pharos.loose_touches AS
+SELECT site, visitor_id, if(visitor_id = '', e.user_id, '') AS user_id, occurred_at, event_id, kind, source, medium, campaign, channel
+FROM pharos.event_log AS e FINAL
+PREWHERE event NOT IN (SELECT event FROM pharos.names WHERE authenticated) AND ({site:String} = '' OR site = {site:String})
+WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+    AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+    AND (kind = 'open' AND open_kind = 'human' OR kind = 'click' AND visitor_id = '')
+    AND NOT is_bot
+UNION ALL
+SELECT
+    site, visitor_id, if(visitor_id != '', '', if(server.user_id != '', server.user_id, copy.user_id)) AS user_id, occurred_at,
+    copy.event_id AS event_id, kind, source, medium, campaign, channel
+FROM
+(
+    SELECT site, visitor_id, user_id, occurred_at, event_id, kind, source, medium, campaign, channel, is_bot
+    FROM pharos.event_log FINAL
+    PREWHERE event IN (SELECT event FROM pharos.names WHERE authenticated) AND ({site:String} = '' OR site = {site:String})
+    WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+        AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+        AND (kind = 'open' AND open_kind = 'human' OR kind = 'click' AND visitor_id = '')
+) AS copy
+LEFT ANY JOIN
+(
+    SELECT event_id, a.user_id AS user_id, a.is_bot AS is_bot, true AS found
+    FROM pharos.authenticated AS a FINAL
+    WHERE ({site:String} = '' OR site = {site:String}) AND UUIDToNum(event_id) IN (
+        SELECT UUIDToNum(event_id)
+        FROM pharos.event_log
+        PREWHERE event IN (SELECT event FROM pharos.names WHERE authenticated) AND ({site:String} = '' OR site = {site:String})
+        WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+            AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+            AND (kind = 'open' AND open_kind = 'human' OR kind = 'click' AND visitor_id = ''))
+) AS server USING (event_id)
+WHERE NOT if(server.found, server.is_bot, copy.is_bot);
+
 -- One row a touch in [since, until): the arrival of a session, a click on a link of ours, a mail opened by a human. An
 -- event is one touch at most: a click that starts a session is that session's arrival. `user_id` is filled where there is
 -- no visitor_id.
@@ -292,45 +328,40 @@ WHERE site = {site:String} AND generation IN plan.2
     AND occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
     AND occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
 UNION ALL
-SELECT
-    site,
-    visitor_id,
-    if(visitor_id = '', e.user_id, '') AS user_id,
-    occurred_at,
-    event_id,
-    kind,
-    source,
-    medium,
-    campaign,
-    channel
-FROM pharos.standing(site = {site:String}, events = '', since = plan.5, until = plan.6, tz = 'UTC') AS e
-WHERE NOT is_bot AND ((kind = 'open' AND open_kind = 'human') OR (kind = 'click' AND visitor_id = ''))
-    AND ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+SELECT site, visitor_id, user_id, occurred_at, event_id, kind, source, medium, campaign, channel
+FROM pharos.loose_touches(site = {site:String}, since = plan.5, until = plan.6)
+WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
     AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
     AND toDate32(occurred_at) NOT IN plan.1
 UNION ALL
-WITH
-    e -> reinterpretAsUUID(concat(reverse(substring(e, 9, 8)), reverse(substring(e, 17, 8)))) AS id_of,
-    (e, c) -> substring(e, 33 + bitAnd(c, 65535), length(e) - 32 - bitAnd(c, 65535) - if(bitTest(c, 18), 16, 0)) AS origin_of,
-    origin_of(touch.1, touch.2) AS came_from,
-    toLowCardinality(if(came_from = '', '(direct)\0(none)\0\0Direct', came_from)) AS origin
 SELECT
     site,
     visitor_id,
     '' AS user_id,
-    fromUnixTimestamp64Milli(toInt64(byteSwap(reinterpretAsUInt64(substring(touch.1, 1, 8)))) - 2208988800000, 'UTC') AS occurred_at,
-    id_of(touch.1) AS event_id,
-    if(touch.3, 'arrival', 'click') AS kind,
+    occurred_at,
+    event_id,
+    if(begins, 'arrival', 'click') AS kind,
     substringIndex(origin, '\0', 1) AS source,
     substringIndex(substringIndex(origin, '\0', 2), '\0', -1) AS medium,
     substringIndex(substringIndex(origin, '\0', 3), '\0', -1) AS campaign,
     substringIndex(origin, '\0', -1) AS channel
-FROM pharos.visits(site = {site:String}, first = plan.5, end = plan.6, skip = plan.3, edges = plan.4, generations = plan.2, whole = 0)
-ARRAY JOIN cuts AS event, codes AS code
-ARRAY JOIN arrayFilter(t -> t.3 OR bitTest(t.2, 16),
-                       arrayMap((e, c, i) -> (e, c, i = 1), event, code, arrayEnumerate(code))) AS touch
-WHERE NOT is_bot
-    AND ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+FROM
+(
+    SELECT
+        site,
+        visitor_id,
+        touch.3 AS begins,
+        fromUnixTimestamp64Milli(toInt64(byteSwap(reinterpretAsUInt64(substring(touch.1, 1, 8)))) - 2208988800000, 'UTC') AS occurred_at,
+        reinterpretAsUUID(concat(reverse(substring(touch.1, 9, 8)), reverse(substring(touch.1, 17, 8)))) AS event_id,
+        -- Of a touch no path and no money was read.
+        toLowCardinality(if(length(touch.1) = 32, '(direct)\0(none)\0\0Direct', substring(touch.1, 33))) AS origin
+    FROM pharos.visits(site = {site:String}, first = plan.5, end = plan.6, skip = plan.3, edges = plan.4, generations = plan.2, whole = 0)
+    ARRAY JOIN cuts AS event, codes AS code
+    ARRAY JOIN arrayFilter(t -> t.3 OR bitTest(t.2, 16),
+                           arrayMap((e, c, i) -> (e, c, i = 1), event, code, arrayEnumerate(code))) AS touch
+    WHERE NOT is_bot
+)
+WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
     AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
     AND (toDate32(occurred_at) NOT IN plan.1 OR (visitor_id, toDate(occurred_at)) IN (
         SELECT visitor_id, day FROM pharos.closed_restless WHERE site = {site:String} AND generation IN plan.2));

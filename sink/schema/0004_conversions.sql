@@ -56,7 +56,7 @@ WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = {event:S
 -- With `restart` a journey starts after the last conversion before its last touch. Touches are of `touch_kinds` (arrival,
 -- click, open, with commas between), and of no source in `ignore`.
 -- touches: 1 occurred_at, 2 event_id, 3 channel, 4 source, 5 medium, 6 campaign, 7 kind
-CREATE OR REPLACE VIEW pharos.paths_cut AS
+CREATE OR REPLACE VIEW pharos.paths AS
 SELECT
     person,
     converted,
@@ -89,7 +89,7 @@ FROM
             ending.1 - toIntervalDay({lookback_days:UInt32}) AS earliest,
             arrayMap(c -> (c.1, UUIDToNum(c.2)), conversions) AS conversion_keys,
             arrayFilter(t -> if(converted, t.1 >= earliest AND (t.1, UUIDToNum(t.2)) <= ending_key,
-                                t.1 >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')), trail) AS within,
+                                t.1 >= toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')), trail) AS within,
             (within[-1].1, UUIDToNum(within[-1].2)) AS last_touch
         FROM
         (
@@ -124,8 +124,8 @@ FROM
                 (
                     SELECT *
                     FROM pharos.touches_cut(site = {site:String},
-                        since = toString(parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay({lookback_days:UInt32})),
-                        until = {until:String}, closed = 1)
+                        since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC') - toIntervalDay({lookback_days:UInt32})),
+                        until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')), closed = 1)
                     WHERE kind IN splitByChar(',', replaceAll({touch_kinds:String}, ' ', ''))
                         AND ({ignore:String} = '' OR source NOT IN arrayMap(name -> trimBoth(name), splitByChar(',', {ignore:String})))
                         -- Only the visitors of those who converted: this goes down to the scan of events.
@@ -138,7 +138,7 @@ FROM
                                 WHERE site = {site:String}
                                 UNION ALL
                                 SELECT person, visitor_id, true
-                                FROM pharos.conversions_cut(site = {site:String}, event = {conversion:String}, since = {since:String}, until = {until:String})
+                                FROM pharos.conversions_cut(site = {site:String}, event = {conversion:String}, since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')), until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
                             )
                             GROUP BY person
                             HAVING max(converts)))
@@ -149,26 +149,18 @@ FROM
                 UNION ALL
                 SELECT person, true, occurred_at, event_id, '', '', '', '', '', visitor_id, user_id, value, gross, currency
                 FROM pharos.conversions_cut(site = {site:String}, event = {conversion:String},
-                    since = toString(parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC') - toIntervalDay({lookback_days:UInt32})),
-                    until = {until:String})
+                    since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC') - toIntervalDay({lookback_days:UInt32})),
+                    until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
             )
             GROUP BY person
         )
         ARRAY JOIN arrayConcat(
-            arrayMap(c -> (c, true), arrayFilter(c -> c.1 >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'), conversions)),
+            arrayMap(c -> (c, true), arrayFilter(c -> c.1 >= toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC'), conversions)),
             if({everyone:UInt8} = 1, [(conversions[-1], false)], [])) AS path
     )
 )
-WHERE converted OR notEmpty(touches);
-
--- The same with its parameters checked, and times of `tz`.
-CREATE OR REPLACE VIEW pharos.paths AS
-SELECT *
-FROM pharos.paths_cut(site = {site:String}, conversion = {conversion:String}, lookback_days = {lookback_days:UInt32},
-    since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
-    until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')),
-    restart = {restart:UInt8}, touch_kinds = {touch_kinds:String}, ignore = {ignore:String}, everyone = {everyone:UInt8})
-WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = {conversion:String}, since = {since:String}, until = {until:String}, tz = {tz:String})) = 0
+WHERE (converted OR notEmpty(touches))
+    AND (SELECT wrong FROM pharos.question(site = {site:String}, events = {conversion:String}, since = {since:String}, until = {until:String}, tz = {tz:String})) = 0
     AND (SELECT throwIf({restart:UInt8} > 1, 'restart: 0 or 1')
          + throwIf(NOT hasAll(['arrival', 'click', 'open'], splitByChar(',', replaceAll({touch_kinds:String}, ' ', ''))),
                    'touch_kinds: arrival, click, open, with commas between')) = 0;
