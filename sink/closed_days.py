@@ -26,6 +26,8 @@ KEEP_MS: Final = 3_600_000
 """Rows of a generation that is not in use are deleted after this time: a query that runs may read them."""
 RUN_EVENTS: Final = 5_000_000
 """Days are closed together up to this number of rows: each run reads the day before and the day after it too."""
+BRIDGE: Final = 14 * DAY
+"""A run goes over days that are not due, if they are fewer: to close them again costs less than another run."""
 SHIFT: Final = 22
 """Bits of a generation below its milliseconds since 1970: 9 random ones, if two passes begin at once, and DAY_BITS."""
 DAY_BITS: Final = 13
@@ -72,12 +74,14 @@ def due(
 
 
 def runs(days: Iterable[date], events: Mapping[date, int], most: int = RUN_EVENTS) -> list[tuple[date, date]]:
-    """Return (first, last) of runs of days without a gap, each of at most `most` events or of one day."""
+    """Return (first, last) of runs of days, each of at most `most` events or of one day."""
     found: list[tuple[date, date]] = []
     size = 0
     for day in sorted(days):
-        size += events.get(day, 0)
-        if found and day - found[-1][1] == DAY and size <= most:
+        last = found[-1][1] if found else date.min
+        if day - last <= BRIDGE:
+            size += sum(events.get(last + step * DAY, 0) for step in range(1, (day - last).days + 1))
+        if found and day - last <= BRIDGE and size <= most:
             found[-1] = (found[-1][0], day)
         else:
             found.append((day, day))
@@ -85,8 +89,8 @@ def runs(days: Iterable[date], events: Mapping[date, int], most: int = RUN_EVENT
     return found
 
 
-def _with_neighbours(days: Iterable[date]) -> set[date]:
-    return {day + step for day in days for step in (-DAY, timedelta(), DAY)}
+def _with_neighbours(days: Iterable[date], near: int = 1) -> set[date]:
+    return {day + step * DAY for day in days for step in range(-near, near + 1)}
 
 
 class Closer:
@@ -129,7 +133,7 @@ class Closer:
         done.waiting += len(waiting)
         if not days:
             return
-        counts = await self._rows(sql.COUNTS, own | {"days": _listed(_with_neighbours(days))})
+        counts = await self._rows(sql.COUNTS, own | {"days": _listed(_with_neighbours(days, BRIDGE.days))})
         events = {day: int(count) for day, count in counts}
         # A row's id may name a day on which nothing happened: there is nothing to close.
         days = {day for day in days if day in closed or not events.keys().isdisjoint(_with_neighbours([day]))}

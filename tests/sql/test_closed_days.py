@@ -8,7 +8,7 @@ from threading import Thread
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sink.clickhouse import CLOSED_TABLES
@@ -20,7 +20,7 @@ from tests.sql.reference import Event
 from tests.sql.test_definitions import _agree
 from tests.sql.test_windows import _chain
 from tests.sql.warehouse import Warehouse, text
-from tests.sql.worlds import START, as_enriched, worlds
+from tests.sql.worlds import FULL, START, as_enriched, worlds
 
 Window = tuple[float, float]
 """Hours from START: since, until."""
@@ -60,8 +60,7 @@ def _histories(draw: st.DrawFn) -> list[list[Event]]:
     events = draw(worlds(most=16))
     for number, visitor in enumerate(("a.0", "restless")):
         minutes = draw(st.lists(st.sampled_from((20.0, 29.9, 29.9, 29.9, 30.0)), min_size=0, max_size=3))
-        if minutes:
-            events += _chain(visitor, draw(st.sampled_from((0, 11.4, 23.9))), minutes * 60, 500 + number)
+        events += _chain(visitor, draw(st.sampled_from((0, 11.4, 23.9))), minutes * 60, 500 + number) if minutes else []
     again: list[Event] = []
     for event in draw(st.lists(st.sampled_from(events), max_size=4)) if events else ():
         moved = event.occurred_at + timedelta(seconds=draw(st.sampled_from(FAR)))
@@ -75,7 +74,7 @@ def _histories(draw: st.DrawFn) -> list[list[Event]]:
     return [[event for event, own in zip(every, places, strict=True) if own == place] for place in range(3)]
 
 
-@thorough
+@settings(parent=thorough, max_examples=100 if FULL else 2)
 @given(
     batches=_histories(),
     windows=st.tuples(WINDOWS, WINDOWS, WINDOWS, WINDOWS),
