@@ -28,14 +28,14 @@ FROM numbers(toUInt64(toDate({end:String}) - toDate({first:String})))
     # Visitors without a pause for a whole day: next to such a day their sessions are not known from three days alone.
     "restless": """
 INSERT INTO pharos.closed_restless (site, day, generation, visitor_id)
-SELECT DISTINCT {site:String}, beside AS day, {generation:UInt64} + bitAnd(toUInt16(beside), 8191), visitor_id
+SELECT DISTINCT {site:String}, near AS day, {generation:UInt64} + bitAnd(toUInt16(near), 8191), visitor_id
 FROM
 (
-    SELECT visitor_id, arrayJoin([toDate(busy.day) - 1, toDate(busy.day) + 1]) AS beside
+    SELECT visitor_id, arrayJoin([toDate(busy.day) - 1, toDate(busy.day) + 1]) AS near
     FROM pharos.restless(site = {site:String}, first = {before:String}, end = {after:String},
         edges = CAST({days:String}, 'Array(Date32)')) AS busy
 )
-WHERE beside >= toDate({first:String}) AND beside < toDate({end:String})
+WHERE near >= toDate({first:String}) AND near < toDate({end:String})
 """,
     "sessions": """
 INSERT INTO pharos.closed_sessions (site, day, generation, visitor_id, is_bot, session_id, started_at, lasted_ms,

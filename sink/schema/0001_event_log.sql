@@ -381,7 +381,7 @@ PARTITION BY toYYYYMM(day)
 ORDER BY (site, generation, visitor_id);
 
 -- Events of closed days whose id does not say that day: order numbers, ids of wrong clocks. If such an id comes again, on
--- whatever day, this says which day's events change. `id` is a hash of 48 bits.
+-- any day, this says which day's events change. `id` is a hash of 48 bits.
 CREATE TABLE IF NOT EXISTS pharos.closed_ids
 (
     site       LowCardinality(String),

@@ -32,6 +32,20 @@ ALTER TABLE pharos.authenticated MODIFY COMMENT 'A part of other views; it may c
 
 ALTER TABLE pharos.campaigns MODIFY COMMENT 'Campaigns with visits, conversions or costs in [since, until), money in one currency. Call it as campaigns(site, conversion, lookback_days, since, until, tz, restart, touch_kinds, ignore, model, half_life_days, currency, others). Columns: source, medium, campaign, channel, visits, visitors, conversions, value, cost, clicks, impressions, roas, cpa.';
 
+ALTER TABLE pharos.changed MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.closed_begun MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.closed_days MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.closed_ids MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.closed_restless MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.closed_sessions MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.closed_touches MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.conversions MODIFY COMMENT 'Events in [since, until) that meet the goal, once each, refunds netted. Call it as conversions(site, since, until, tz, event). Columns: site, event, event_id, occurred_at, kind, visitor_id, user_id, client_event_id, value, gross, currency, person.';
 
 ALTER TABLE pharos.conversions_cut MODIFY COMMENT 'A part of other views; it may change.';
@@ -205,19 +219,23 @@ ALTER TABLE pharos.journeys MODIFY COMMENT 'Conversions in [since, until), each 
 
 ALTER TABLE pharos.landing_pages MODIFY COMMENT 'Pages on which sessions of people began in [since, until), and how these went on. Call it as landing_pages(site, since, until, tz, conversion). Columns: landing_page, visits, visitors, bounces, bounce_rate, views_per_visit, engaged_s_per_visit, converted, conversion_rate, value.';
 
+ALTER TABLE pharos.late_rows MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.loose_touches MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.mail_opens MODIFY COMMENT 'Messages with their opens and clicks in [since, until). Call it as mail_opens(site, since, until, tz). Columns: message, list, opens, human, proxy, prefetch, scanner, unique_human, clicks, scanner_clicks.';
 
 ALTER TABLE pharos.names MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.paths MODIFY COMMENT 'A part of other views; it may change.';
 
-ALTER TABLE pharos.paths_cut MODIFY COMMENT 'A part of other views; it may change.';
-
 ALTER TABLE pharos.people MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.person_events MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.persons MODIFY COMMENT 'People with an event in [since, until), mail opens apart. All figures are of that window. Call it as persons(site, since, until, tz, conversion). Columns: person, visitor_ids, first_seen, last_seen, visits, first_channel, first_source, first_medium, first_campaign, conversions, first_converted_at, last_converted_at, value.';
+
+ALTER TABLE pharos.plan MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.question MODIFY COMMENT 'A part of other views; it may change.';
 
@@ -268,6 +286,10 @@ ALTER TABLE pharos.sessions_between MODIFY COMMENT 'Sessions that began in [sinc
 
 ALTER TABLE pharos.sessions_cut MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.sessions_raw MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.settled MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.standing MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.tagging MODIFY COMMENT 'How arrivals in [since, until) were tagged: as sent, what it became, what looks wrong. Call it as tagging(site, since, until, tz). Columns: sent_source, sent_medium, sent_campaign, sent_id, click_id_name, referrer_host, source, medium, campaign, channel, rule, near_source, near_medium, near_campaign, faults, arrivals, visitors.';
@@ -293,6 +315,8 @@ ALTER TABLE pharos.touches
 ALTER TABLE pharos.touches_between MODIFY COMMENT 'Touches in [since, until): arrivals of sessions, clicks on links of ours, mails opened by humans. Call it as touches_between(site, since, until, tz). Columns: site, visitor_id, user_id, occurred_at, event_id, kind, source, medium, campaign, channel.';
 
 ALTER TABLE pharos.touches_cut MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.touches_raw MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.visit_events MODIFY COMMENT 'A part of other views; it may change.';
 

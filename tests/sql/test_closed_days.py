@@ -1,4 +1,4 @@
-"""Closed days against the events: whatever comes late, twice or is erased, answers are the same to the last bit."""
+"""Closed days against the events: rows come late, twice, or are erased; answers are the same to the last bit."""
 
 import asyncio
 from collections import Counter
