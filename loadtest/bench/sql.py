@@ -21,7 +21,7 @@ from typing import IO, Final, cast
 import msgspec
 
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
-from loadtest.bench.sql_closed import Closed, close_days
+from loadtest.check.closed_days import Closed, close_days
 
 ROWS: Final = 20_000_000
 SMALL_ROWS: Final = 20_000
