@@ -1,4 +1,4 @@
-"""Who may go: every row of the table of docs/forward.md."""
+"""What may leave: every row of the table of docs/forward.md."""
 
 from decimal import Decimal
 from typing import Any
