@@ -20,7 +20,7 @@ from sink.forward.audience_files import Definition, Member, changes, member, rea
 from sink.forward.config import ConfigError
 from sink.forward.gate import GRANTED
 from sink.forward.platforms.base import JSON, Request, Sent, UserField, by_status, encode
-from sink.forward.transport import Http, Unreachable
+from sink.forward.transport import Http, Unreachable, secret_of
 from sink.settings import Settings
 
 Target = Literal["csv", "webhook"]
@@ -97,7 +97,14 @@ def _files(path: Path, state: Path, to: Target) -> tuple[Definition, list[Member
         return definition, before, ""
     if not (definition.url and definition.credential_file):
         raise ConfigError("url and credential_file are needed for --to webhook")
-    return definition, before, (path.parent / definition.credential_file).read_text("utf-8").strip()
+    return definition, before, _key(path.parent / definition.credential_file)
+
+
+def _key(path: Path) -> str:
+    try:
+        return secret_of(path)
+    except ValueError:
+        raise ConfigError(f"credential_file: {path.name} is not one line of text") from None
 
 
 async def members(connection: Connection, site: str, definition: Definition) -> list[Member]:

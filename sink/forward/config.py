@@ -124,7 +124,7 @@ class Ga4Destination(Destination, frozen=True, kw_only=True, tag="ga4"):
     HOST = "https://www.google-analytics.com"
 
     def platform(self) -> Platform:
-        return Ga4(self.measurement_id, endpoint=self.server)
+        return Ga4(self.measurement_id, endpoint=self.server, advertising=self.purpose == "advertising")
 
 
 class TikTokDestination(Destination, frozen=True, kw_only=True, tag="tiktok"):
@@ -258,6 +258,8 @@ def _check(name: str, one: AnyDestination) -> None:
             raise wrong(f"events.{event}: GA4 takes 1-40 letters, digits and _, a letter first")
         if event == "refund":
             raise wrong("events: refunds are sent with the events that they refund; set refunds = false to send none")
+    if one.purpose == "analytics" and not isinstance(one, Ga4Destination | WebhookDestination):
+        raise wrong('purpose: what an ad platform gets needs consent to "advertising"')
     for url in (one.endpoint, getattr(one, "url", "")):
         if url:
             parts = urlsplit(url)

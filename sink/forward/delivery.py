@@ -19,7 +19,7 @@ from sink.forward.dead import DeadForward
 from sink.forward.gate import StoredEvent, judge
 from sink.forward.pending import Key
 from sink.forward.platforms.base import Again, Conversion, Denied, Outcome, Refused, Sent
-from sink.forward.transport import Transport, Unreachable, credential, signing_key
+from sink.forward.transport import Transport, Unreachable, credential, signing_key, without_secret
 from sink.forward.warehouse import Warehouse
 from stage.log import line
 
@@ -81,7 +81,7 @@ class Delivery:
     async def judged(
         self, occurred: Mapping[Key, int], held: Counter[str] | None = None
     ) -> tuple[list[Conversion], frozenset[Key]]:
-        """Return what is to be sent, in the order of `occurred`, and what is asked about again later.
+        """Return what is to be sent, in the order of `occurred` with refunds last, and what is asked about again later.
 
         `held` counts what is held back, by reason.
         """
@@ -111,6 +111,7 @@ class Delivery:
                 metrics.HELD_BACK.labels(self.name, made).inc()
                 if held is not None:
                     held[made] += 1
+        conversions.sort(key=lambda each: each.is_refund)  # a refund's clock may be behind its order's
         return conversions, frozenset(later)
 
     async def _ask_warehouse(self, site: str, ids: Mapping[str, int]) -> dict[str, StoredEvent]:
@@ -173,7 +174,7 @@ class Delivery:
     async def _attempt(self, batch: Sequence[Conversion]) -> Outcome:
         try:
             secret = credential(self.one, self._folder)
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             return Denied(f"credential_file: {type(error).__name__}")
         request = self.platform.request(batch, secret)
         wait_s = self._last_request + 1 / self.platform.limits.requests_per_s - self._now()
@@ -186,7 +187,8 @@ class Delivery:
         except Unreachable as error:
             return Again(f"no answer: {error}")
         self._crash_at("after send")
-        return self.platform.outcome(answer.status, answer.retry_after, answer.body, len(batch))
+        body = without_secret(answer.body, secret)
+        return self.platform.outcome(answer.status, answer.retry_after, body, len(batch))
 
     async def _pause(self, attempt: int, after_s: float | None = None) -> None:
         least, most = BACKOFF_S

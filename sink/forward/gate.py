@@ -94,11 +94,11 @@ def judge(event: StoredEvent, one: Destination, platform: Platform, now_ms: int)
         event=event.event,
         action=one.events[of.event],
         is_refund=refund,
-        occurred_ms=event.occurred_ms,
+        occurred_ms=min(event.occurred_ms, now_ms),  # platforms refuse what is yet to come
         value=abs(event.value) or (of.value if refund else Decimal(0)),
         currency=event.currency or (of.currency if refund else ""),
         order_id=order_id(event) if refund else event.client_event_id,
-        order=None if order is None else Order(order.occurred_ms, order.remaining),
+        order=None if order is None else Order(order.occurred_ms, order.remaining, order.currency),
         visitor_id=of.visitor_id,
         user_id=of.user_id,
         url=of.url,

@@ -32,7 +32,10 @@ class Waiting(msgspec.Struct):
     since: float
     """When the first copy was read, in seconds of the caller's clock."""
     due: float
-    positions: list[Position]
+    positions: dict[tuple[str, int], int]
+    """The offset of its first copy in each partition: it holds the commit back. Later copies need no place."""
+    missed_since: float | None = None
+    """When it was first asked for and not found."""
 
 
 class Pending:
@@ -66,12 +69,14 @@ class Pending:
         if key in self._done:
             return False
         topic, partition, offset = position
-        self._open.setdefault((topic, partition), set()).add(offset)
         waiting = self._waiting.get(key)
+        if waiting is None or (topic, partition) not in waiting.positions:
+            self._open.setdefault((topic, partition), set()).add(offset)
         if waiting is not None:
-            waiting.positions.append(position)
+            waiting.positions.setdefault((topic, partition), offset)
             return False
-        self._waiting[key] = Waiting(key, occurred_ms, now, now + self._hold_s * (2 if refund else 1), [position])
+        due = now + self._hold_s * (2 if refund else 1)
+        self._waiting[key] = Waiting(key, occurred_ms, now, due, {(topic, partition): offset})
         return True
 
     def due(self, now: float, most: int) -> list[Waiting]:
@@ -85,16 +90,27 @@ class Pending:
         return sorted(found, key=lambda each: each.occurred_ms)
 
     def later(self, key: Key, due: float) -> None:
-        """Ask again at another time."""
-        self._waiting[key].due = due
+        """Ask again at another time, unless the event's partition is another's by now."""
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            waiting.due = due
+
+    def missed_s(self, key: Key, now: float) -> float:
+        """Return for how long an event is missed, counted from the first call for it."""
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            return 0.0
+        if waiting.missed_since is None:
+            waiting.missed_since = now
+        return now - waiting.missed_since
 
     def done(self, key: Key) -> None:
         """Note that nothing remains to be done about an event."""
         waiting = self._waiting.pop(key, None)
         if waiting is None:
             return
-        for topic, partition, offset in waiting.positions:
-            self._open.get((topic, partition), set()).discard(offset)
+        for at, offset in waiting.positions.items():
+            self._open.get(at, set()).discard(offset)
         self._done[key] = None
         while len(self._done) > REMEMBERED:
             self._done.popitem(last=False)
@@ -109,7 +125,7 @@ class Pending:
             self._next.pop(at, None)
             self._open.pop(at, None)
         for key, waiting in list(self._waiting.items()):
-            waiting.positions = [each for each in waiting.positions if each[:2] not in partitions]
+            waiting.positions = {at: offset for at, offset in waiting.positions.items() if at not in partitions}
             if not waiting.positions:
                 del self._waiting[key]
 

@@ -18,11 +18,11 @@ from prometheus_client import generate_latest
 
 from sink import clickhouse
 from sink.clickhouse import Connection, Stop
-from sink.forward import metrics
+from sink.forward import head, metrics
 from sink.forward.config import AnyDestination, ConfigError, read, refusing_sites
 from sink.forward.dead import DeadForward, encode
 from sink.forward.delivery import Delivery, Stopped
-from sink.forward.pending import Key, Pending
+from sink.forward.pending import Pending
 from sink.forward.transport import Http
 from sink.forward.warehouse import Warehouse
 from sink.run import until
@@ -40,23 +40,13 @@ MOST_WAITING: Final = 20_000
 AT_ONCE: Final = 500
 """Events that are looked up together."""
 ASK_AGAIN_S: Final = 5.0
-"""Until ClickHouse is asked again for an event that the sink has not stored."""
+"""Until ClickHouse is asked again for an event that the sink has not stored; then after as long as it was missed."""
+ASK_AGAIN_MOST_S: Final = 300.0
+"""Longest such pause."""
+FAULT_PAUSES_S: Final = (2.0, 300.0)
+"""Pauses after a fault of our own: the first and the longest. They double."""
 NOT_STORED_S: Final = 6 * 3_600.0
-"""An event that ClickHouse does not have for so long is given up: it was erased, or its row refused."""
-
-
-class Head(msgspec.Struct, array_like=True):
-    """The begin of a row: what says whether it concerns a destination."""
-
-    event_id: str
-    site: str
-    event: str
-    kind: str
-    received_at: str
-    occurred_at: str
-
-
-_heads: Final = msgspec.json.Decoder(Head)
+"""An event that ClickHouse answered for so long not to have is given up: it was erased, or its row refused."""
 
 
 def load(settings: Settings) -> Mapping[str, AnyDestination]:
@@ -91,6 +81,15 @@ def _file(settings: Settings, field: str, parse: Callable[[str], Any]) -> Any:
         raise SettingError(f"{path}: {error}") from None
 
 
+def _where(error: BaseException) -> str:
+    """Return an error's type and the place where it was raised."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" at {Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place is not None else ""
+    return f"{type(error).__name__}{where}"
+
+
 class Forwarder(ConsumerRebalanceListener):  # type: ignore[misc]
     """One destination: its consumer, its waiting events, its delivery."""
 
@@ -107,16 +106,31 @@ class Forwarder(ConsumerRebalanceListener):  # type: ignore[misc]
         self.not_ready = "starting"
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Forward until `stop` is set; after an error of Kafka, with a new consumer."""
+        """Forward until `stop` is set; after an error of Kafka, or a fault of our own, with a new consumer.
+
+        A fault stops this destination only, and loses nothing: what was not committed is read again.
+        """
+        name = self.delivery.name
+        least, most = FAULT_PAUSES_S
+        pause = least
         while not stop.is_set():
             try:
                 await self._consume(stop)
+                continue
             except (KafkaError, OSError) as error:
-                self.not_ready = f"{self.delivery.name}: Kafka: {type(error).__name__}"
-                line("warning", "waiting for Kafka", destination=self.delivery.name, why=str(error)[:200])
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(2):
-                        await stop.wait()
+                wait_s = least
+                self.not_ready = f"{name}: Kafka: {type(error).__name__}"
+                line("warning", "waiting for Kafka", destination=name, why=str(error)[:200])
+            except Stop:
+                raise
+            except Exception as error:  # noqa: BLE001 - the other destinations go on
+                wait_s, pause = pause, min(most, 2 * pause)
+                self.not_ready = f"{name}: a fault: {type(error).__name__}"
+                # The error's own text may quote an event.
+                line("error", "forwarding failed and begins again", destination=name, why=_where(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await stop.wait()
 
     async def _consume(self, stop: asyncio.Event) -> None:
         settings = self._settings
@@ -131,8 +145,8 @@ class Forwarder(ConsumerRebalanceListener):  # type: ignore[misc]
         )
         self._consumer = consumer
         consumer.subscribe([settings.topic_enriched], listener=self)
-        await consumer.start()
         try:
+            await consumer.start()
             while not stop.is_set():
                 await self._step(consumer)
         finally:
@@ -176,14 +190,15 @@ class Forwarder(ConsumerRebalanceListener):  # type: ignore[misc]
     def _take(self, partition: TopicPartition, offset: int, value: bytes, now: float) -> None:
         position = (partition.topic, partition.partition, offset)
         try:
-            head = _heads.decode(value)
-        except msgspec.DecodeError:  # the sink makes a dead letter of it
+            found = head.read(value)
+            wanted = found.site in self.delivery.one.sites and found.event in self._wanted
+            at_ms = found.occurred_ms() if wanted else 0
+        except head.HeadError:  # the sink makes a dead letter of it
             self.pending.skip(position)
             return
         # A negative value makes a refund of any event; its name is then among the destination's own.
-        if head.site in self.delivery.one.sites and head.event in self._wanted:
-            key, at_ms = Key(head.site, head.event_id), round(float(head.occurred_at) * 1000)
-            self.pending.add(key, at_ms, position, now, refund=head.event == "refund")
+        if wanted:
+            self.pending.add(found.key, at_ms, position, now, refund=found.event == "refund")
         else:
             self.pending.skip(position)
 
@@ -198,11 +213,14 @@ class Forwarder(ConsumerRebalanceListener):  # type: ignore[misc]
         for each in batch:
             if each.key not in later:
                 pending.done(each.key)
-            elif now - each.since > NOT_STORED_S:
+                continue
+            asked = time.monotonic()
+            missed_s = pending.missed_s(each.key, asked)
+            if missed_s > NOT_STORED_S:
                 await self.delivery.bury(each.key, "not_stored", "")
                 pending.done(each.key)
             else:
-                pending.later(each.key, time.monotonic() + ASK_AGAIN_S)
+                pending.later(each.key, asked + min(ASK_AGAIN_MOST_S, max(ASK_AGAIN_S, missed_s)))
         self._crash_at("done")
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:

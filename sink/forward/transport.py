@@ -2,10 +2,12 @@
 
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
+from urllib.parse import quote
 
 import aiohttp
 
@@ -13,10 +15,13 @@ from sink.forward.config import AnyDestination, WebhookDestination
 from sink.forward.platforms.base import Request
 
 TIMEOUT_S: Final = 30.0
-ANSWER_BYTES: Final = 65_536
+ANSWER_BYTES: Final = 1 << 20
 """Bytes of an answer that are read."""
 SECRET: Final = "(secret)"  # noqa: S105 - a placeholder
 """Replaces the credential in a dry run."""
+
+_SHORTEST: Final = 8
+"""Characters of a credential that is looked for: a shorter one is also found in other words."""
 
 
 class Answer(NamedTuple):
@@ -42,9 +47,25 @@ def credential(one: AnyDestination, folder: Path) -> str:
     """Return a destination's token, key or secret, read again.
 
     Raises:
-        OSError, UnicodeError: the file cannot be read.
+        OSError, ValueError: the file cannot be read, or is not one line of text: an empty key would sign nothing.
     """
-    return (folder / one.credential_file).read_text("utf-8").strip()
+    return secret_of(folder / one.credential_file)
+
+
+def secret_of(path: Path) -> str:
+    """Return the secret in a file; raises as `credential`."""
+    secret = path.read_text("utf-8").strip()
+    if not secret or not secret.isprintable():
+        raise ValueError("not one line of text")
+    return secret
+
+
+def without_secret(body: bytes, secret: str) -> bytes:
+    """Return an answer without the credential, which some platforms repeat in their errors."""
+    if len(secret) < _SHORTEST:
+        return body
+    forms = sorted({secret, quote(secret, safe=""), quote(secret)}, key=len, reverse=True)
+    return re.sub(b"|".join(re.escape(each.encode()) for each in forms), SECRET.encode(), body)
 
 
 def signing_key(one: AnyDestination, secret: str) -> str:
@@ -80,8 +101,11 @@ class Http:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             ) as answer:
-                body = await answer.content.read(ANSWER_BYTES)
-                return Answer(answer.status, answer.headers.get("Retry-After", ""), body)
+                body = bytearray()
+                # One read gives what has arrived so far, which may be half of the answer.
+                while len(body) < ANSWER_BYTES and (part := await answer.content.read(ANSWER_BYTES - len(body))):
+                    body += part
+                return Answer(answer.status, answer.headers.get("Retry-After", ""), bytes(body))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # The error's own text may hold the URL, and with it the secret.
             raise Unreachable(type(error).__name__) from None

@@ -58,6 +58,9 @@ ORDER BY occurred_at DESC
 LIMIT 20 BY visitor_id
 """
 
+_VISITORS: Final = 1_000
+"""Visitors of a question. ClickHouse takes parameters of at most 128 KiB (http_max_field_value_size)."""
+
 
 def _seconds(moment_ms: int) -> str:
     """Return a time as the views read it."""
@@ -90,7 +93,7 @@ class Warehouse:
         known = [*found.values(), *orders.values()]
         whose = await self._browsers(site, known)
         visitors = sorted({each for own in whose.values() for each in own})
-        refused = dict(await self._ask(_REFUSALS, site=site, visitors=visitors)) if visitors else {}
+        refused = dict(await self._ask_of(_REFUSALS, visitors, site=site))
         clicks = await self._clicks(site, visitors, since - lookback_days * _DAY_MS, until)
 
         def complete(event: StoredEvent) -> StoredEvent:
@@ -130,7 +133,7 @@ class Warehouse:
             remaining.update(rows)
         return {
             event.client_event_id: msgspec.structs.replace(event, remaining=remaining.get(event.event_id, Decimal(0)))
-            for event in found
+            for event in sorted(found, key=lambda each: each.authenticated)  # a stranger's copy hides no server's
         }
 
     async def _browsers(self, site: str, events: Sequence[StoredEvent]) -> dict[str, set[str]]:
@@ -152,9 +155,7 @@ class Warehouse:
         }
 
     async def _clicks(self, site: str, visitors: Sequence[str], since: int, until: int) -> dict[str, list[ClickId]]:
-        if not visitors:
-            return {}
-        rows = await self._ask(_CLICKS, site=site, visitors=visitors, since=_seconds(since), until=_seconds(until))
+        rows = await self._ask_of(_CLICKS, visitors, site=site, since=_seconds(since), until=_seconds(until))
         found: dict[str, list[ClickId]] = {}
         for visitor, name, value, at_ms in rows:
             found.setdefault(visitor, []).append(ClickId(name, value, at_ms))
@@ -171,6 +172,13 @@ class Warehouse:
             until=_seconds(until_ms),
         )
         return dict(rows)
+
+    async def _ask_of(self, query: str, visitors: Sequence[str], **parameters: Any) -> list[Any]:
+        """Ask about visitors, some at a time: anybody may claim one user id in many browsers."""
+        rows: list[Any] = []
+        for start in range(0, len(visitors), _VISITORS):
+            rows += await self._ask(query, visitors=visitors[start : start + _VISITORS], **parameters)
+        return rows
 
     async def _ask(self, query: str, **parameters: Any) -> list[Any]:
         try:

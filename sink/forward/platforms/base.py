@@ -27,6 +27,8 @@ class Order(msgspec.Struct, frozen=True):
     occurred_ms: int
     remaining: Decimal
     """Its value after all refunds."""
+    currency: str
+    """Of `remaining`; a refund may name another."""
 
 
 class Conversion(msgspec.Struct, frozen=True, kw_only=True):

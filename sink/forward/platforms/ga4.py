@@ -22,7 +22,9 @@ class Ga4:
         read_on=date(2026, 11, 29),
     )
 
-    def __init__(self, measurement_id: str, *, endpoint: str) -> None:
+    def __init__(self, measurement_id: str, *, endpoint: str, advertising: bool = False) -> None:
+        """With `advertising` the visitors have consented to ads too, and Google may use the events for them."""
+        self._consent = "GRANTED" if advertising else "DENIED"
         self._url = f"{endpoint}/mp/collect?{urlencode({'measurement_id': measurement_id})}"
 
     def lacks(self, conversion: Conversion) -> Need:
@@ -46,7 +48,7 @@ class Ga4:
         body: dict[str, object] = {
             "client_id": one.visitor_id,
             "timestamp_micros": one.occurred_ms * 1000,
-            "consent": {"ad_user_data": "GRANTED", "ad_personalization": "GRANTED"},
+            "consent": {"ad_user_data": self._consent, "ad_personalization": self._consent},
             "events": [{"name": "refund" if one.is_refund else one.action, "params": params}],
         }
         if "external_id" in one.user:

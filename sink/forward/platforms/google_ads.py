@@ -84,9 +84,9 @@ def _event(one: Conversion) -> dict[str, object]:
         "consent": {"adUserData": "CONSENT_GRANTED", "adPersonalization": "CONSENT_GRANTED"},
         "eventSource": "WEB",
     }
-    if one.currency:
-        event["currency"] = one.currency
-        event["conversionValue"] = one.value if one.order is None else one.order.remaining
+    currency, value = (one.currency, one.value) if one.order is None else (one.order.currency, one.order.remaining)
+    if currency:
+        event |= {"currency": currency, "conversionValue": value}
     if one.order is not None:
         event["lastUpdatedTimestamp"] = _time(one.occurred_ms)
     if click := one.click_id(*CLICK_IDS):

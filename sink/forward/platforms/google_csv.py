@@ -45,7 +45,7 @@ def table(conversions: Iterable[Conversion], which: Table, *, head: bool = True)
             writer.writerow([_cell(click.value), _cell(one.action), moment, value, one.currency, order])
         elif which == "adjustments" and one.order is not None:
             kind, left = ("RESTATE", f"{one.order.remaining:f}") if one.order.remaining else ("RETRACT", "")
-            currency = one.currency if left else ""
+            currency = one.order.currency if left else ""
             writer.writerow([_cell(one.order_id), _cell(one.action), _time(one.occurred_ms), kind, left, currency])
     return out.getvalue()
 

@@ -31,6 +31,9 @@ _BUSY: Final = frozenset({1, 2, 4, 17, 32, 341, 613, 80004})
 _DENIED: Final = frozenset({10, 102, 190, 200, 803})
 """Codes of errors of the access token and its rights."""
 
+_NO_SUCH_PIXEL: Final = 33
+"""Subcode of code 100: the object does not exist, or the token may not see it."""
+
 
 class Meta:
     """Sends to a data set (pixel). `credential` is an access token of it."""
@@ -48,8 +51,8 @@ class Meta:
         self._test_event_code = test_event_code
 
     def lacks(self, conversion: Conversion) -> Need:
-        if not conversion.url and not conversion.is_refund:
-            return "no_page"  # an event of a website needs the address of its page
+        if not _is_page(conversion) and not conversion.is_refund:
+            return "no_page"  # an event of a website needs the address of its page, and a user agent
         if not _user_data(conversion):
             return "no_user_data"
         if conversion.value and not conversion.currency:
@@ -67,18 +70,19 @@ class Meta:
         if not isinstance(by_http, Refused):
             return by_http
         try:  # Meta answers 400 to nearly everything, and tells the reason by a code
-            code = msgspec.json.decode(body, type=_Answer).error.code
+            error = msgspec.json.decode(body, type=_Answer).error
         except msgspec.DecodeError:
             return by_http
-        if code in _BUSY:
+        if error.code in _BUSY:
             return Again(words(body))
-        if code in _DENIED:
+        if error.code in _DENIED or error.error_subcode == _NO_SUCH_PIXEL:
             return Denied(words(body))
         return by_http
 
 
 class _Error(msgspec.Struct):
     code: int = 0
+    error_subcode: int | None = None
 
 
 class _Answer(msgspec.Struct):
@@ -101,6 +105,10 @@ def _user_data(one: Conversion) -> dict[str, object]:
     return found
 
 
+def _is_page(one: Conversion) -> bool:
+    return bool(one.url and one.user_agent)
+
+
 def _event(one: Conversion) -> dict[str, object]:
     custom: dict[str, object] = {}
     if one.currency:
@@ -112,10 +120,10 @@ def _event(one: Conversion) -> dict[str, object]:
         "event_name": "Refund" if one.is_refund else one.action,
         "event_time": one.occurred_ms // 1000,
         "event_id": one.event_id,
-        "action_source": "website" if one.url else "system_generated",
+        "action_source": "website" if _is_page(one) else "system_generated",
         "user_data": _user_data(one),
         "custom_data": custom,
     }
-    if one.url:
+    if _is_page(one):
         event["event_source_url"] = one.url
     return event

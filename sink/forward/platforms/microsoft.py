@@ -67,7 +67,7 @@ class Microsoft:
                         "AdjustmentType": "Restate",
                         "AdjustmentTime": _time(one.occurred_ms),
                         "AdjustmentValue": one.order.remaining,
-                        "AdjustmentCurrencyCode": one.currency,
+                        "AdjustmentCurrencyCode": one.order.currency,
                     }
                 ]
             }
@@ -83,7 +83,7 @@ class Microsoft:
         if not isinstance(by_http, Sent):
             return by_http
         try:
-            errors = msgspec.json.decode(body, type=_Answer).partial_errors
+            errors = [each for each in msgspec.json.decode(body, type=_Answer).partial_errors or () if each]
         except msgspec.DecodeError:
             return by_http
         return Refused("; ".join(f"{each.error_code} {each.message}" for each in errors)[:300]) if errors else Sent()
@@ -95,7 +95,7 @@ class _Error(msgspec.Struct, rename="pascal"):
 
 
 class _Answer(msgspec.Struct, rename="pascal"):
-    partial_errors: list[_Error] = []
+    partial_errors: list[_Error | None] | None = None
 
 
 def _time(moment_ms: int) -> str:

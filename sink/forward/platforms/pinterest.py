@@ -1,4 +1,4 @@
-"""Pinterest: the API for Conversions, version 5. It takes no refunds.
+"""Pinterest: the API for Conversions, version 5. It takes no refunds. Its answer has a status for each event.
 
 Source: "Send conversion events" of the Pinterest API.
 """
@@ -7,7 +7,21 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
-from sink.forward.platforms.base import JSON, Conversion, Limits, Need, Outcome, Request, by_status, encode
+import msgspec
+
+from sink.forward.platforms.base import (
+    JSON,
+    WORDS,
+    Conversion,
+    Limits,
+    Need,
+    Outcome,
+    Refused,
+    Request,
+    Sent,
+    by_status,
+    encode,
+)
 from sink.forward.platforms.hashing import email, external_id, phone
 
 
@@ -43,7 +57,28 @@ class Pinterest:
         return Request(self._url, body, {**JSON, "Authorization": f"Bearer {credential}"})
 
     def outcome(self, status: int, retry_after: str, body: bytes, count: int) -> Outcome:
-        return by_status(status, retry_after, body)
+        by_http = by_status(status, retry_after, body)
+        if not isinstance(by_http, Sent):
+            return by_http
+        try:
+            results = msgspec.json.decode(body, type=_Answer).events
+        except msgspec.DecodeError:
+            return by_http
+        bad = frozenset(place for place, each in enumerate(results) if each.status == "failed")
+        return (
+            Refused("; ".join(sorted({results[place].error_message or "" for place in bad}))[:WORDS], bad)
+            if bad
+            else Sent()
+        )
+
+
+class _Result(msgspec.Struct):
+    status: str = ""
+    error_message: str | None = ""
+
+
+class _Answer(msgspec.Struct):
+    events: list[_Result] = []
 
 
 def _user(one: Conversion) -> dict[str, object]:

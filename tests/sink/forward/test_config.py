@@ -39,6 +39,7 @@ def test_a_destination() -> None:
         (("pixel", "pixl"), "destinations.meta-shop"),
         (('pixel = "123"', 'pixel = "1"\nendpoint = "http://evil.example"'), "must begin with https://"),
         (('pixel = "123"', 'pixel = "1'), "not TOML"),
+        (('pixel = "123"', 'pixel = "1"\npurpose = "analytics"'), 'needs consent to "advertising"'),
         (('pixel = "123"', 'pixel = "1"\nuser_data = ["name"]'), "destinations.meta-shop: Invalid enum value 'name'"),
     ],
 )

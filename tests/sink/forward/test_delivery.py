@@ -144,6 +144,31 @@ async def test_a_wrong_credential_is_read_again(tmp_path: Path) -> None:
         assert one.buried == []
 
 
+@pytest.mark.parametrize("secret", ["", " \n", "a\nb"])
+async def test_a_credential_file_without_a_credential_sends_nothing(tmp_path: Path, secret: str) -> None:
+    async with world(tmp_path, 1) as one:
+        one.token.write_text(secret)
+        sleep = one.delivery._sleep
+
+        async def corrected(seconds: float) -> None:
+            assert one.server.heads == []
+            one.token.write_text("new")
+            await sleep(seconds)
+
+        one.delivery._sleep = corrected
+        await one.forward(1)
+        assert one.arrived() == ["0"]
+
+
+async def test_a_credential_that_the_platform_repeats_is_not_kept(tmp_path: Path) -> None:
+    async with world(tmp_path, 1) as one:
+        one.token.write_text("EAAB/secret")
+        one.server.faults.append(web.Response(status=400, text="Malformed token EAAB/secret or EAAB%2Fsecret"))
+        await one.forward(1)
+        (dead,) = one.buried
+        assert dead.detail == "400 Malformed token (secret) or (secret)"
+
+
 async def test_one_bad_event_costs_only_itself(tmp_path: Path) -> None:
     async with world(tmp_path, 40) as one:
         one.server.refuse = {"17"}
@@ -186,3 +211,16 @@ async def test_a_refund_waits_for_its_order(tmp_path: Path) -> None:
         one.delivery.is_waiting = set[Key]().__contains__
         assert await one.delivery.forward({Key("shop", "r"): NOW_MS}) == frozenset()
         assert one.arrived() == ["r"]
+
+
+async def test_a_refund_whose_clock_is_behind_follows_its_order(tmp_path: Path) -> None:
+    async with world(tmp_path, 1) as one:
+        order = msgspec.structs.replace(EVENT, event_id="0")
+        refund = msgspec.structs.replace(EVENT, event_id="r", event="refund", order=order)
+
+        async def events(*_: object) -> dict[str, StoredEvent]:
+            return {"r": refund, "0": order}
+
+        one.store.events = events  # type: ignore[method-assign,assignment]
+        await one.delivery.forward({Key("shop", "r"): NOW_MS - 1, Key("shop", "0"): NOW_MS})
+        assert one.arrived() == ["0", "r"]

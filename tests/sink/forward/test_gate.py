@@ -86,6 +86,19 @@ def test_a_refusal_before_a_new_consent_holds_nothing_back() -> None:
     assert isinstance(judged(EVENT, refused_ms=EVENT.occurred_ms - 1), Conversion)
 
 
+def test_an_event_of_a_clock_that_is_ahead_is_of_now() -> None:
+    made = judged(EVENT, occurred_ms=NOW_MS + 5_000)
+    assert isinstance(made, Conversion)
+    assert made.occurred_ms == NOW_MS
+
+
+def test_what_remains_is_in_the_orders_currency() -> None:
+    made = judged(REFUND, currency="USD")
+    assert isinstance(made, Conversion)
+    assert made.order is not None
+    assert made.order.currency == "EUR"
+
+
 def test_a_refund_goes_with_its_order() -> None:
     made = judged(REFUND)
     assert isinstance(made, Conversion)

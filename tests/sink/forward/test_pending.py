@@ -62,6 +62,33 @@ TestPartitions = Partitions.TestCase
 TestPartitions.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
+def test_many_copies_take_no_room() -> None:
+    pending = Pending(0)
+    for offset in range(1_000):
+        pending.add(Key("shop", "a"), 0, ("t", 0, offset), 0)
+    (waiting,) = pending.due(0, 10)
+    assert len(waiting.positions) == 1
+    assert pending.offsets() == {("t", 0): 0}
+    pending.done(waiting.key)
+    assert pending.offsets() == {("t", 0): 1_000}
+
+
+def test_an_event_is_missed_from_the_first_call_on() -> None:
+    pending = Pending(0)
+    pending.add(Key("shop", "a"), 0, ("t", 0, 0), 0)
+    assert pending.missed_s(Key("shop", "a"), 30_000) == 0
+    assert pending.missed_s(Key("shop", "a"), 30_010) == 10
+
+
+def test_an_event_of_a_partition_that_is_gone_is_left_alone() -> None:
+    pending = Pending(0)
+    pending.add(Key("shop", "a"), 0, ("t", 0, 0), 0)
+    pending.forget({("t", 0)})
+    pending.later(Key("shop", "a"), 5)
+    assert pending.missed_s(Key("shop", "a"), 5) == 0
+    assert len(pending) == 0
+
+
 def test_everything_done_passes_everything() -> None:
     pending = Pending(0)
     for offset in range(5):

@@ -1,9 +1,12 @@
 """The mappings: hashes as the platforms publish them, requests by their rules, and what each answer means."""
 
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -12,6 +15,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sink.forward.config import Ga4Destination
 from sink.forward.platforms import google_csv, hashing
 from sink.forward.platforms.base import Again, ClickId, Conversion, Denied, Order, Refused, Request, Sent, by_status
 from sink.forward.platforms.ga4 import Ga4
@@ -107,7 +111,7 @@ def test_google_restates_the_order_of_a_refund() -> None:
         value=Decimal("50"),
         action="99",
         occurred_ms=PURCHASE.occurred_ms + 60_000,
-        order=Order(PURCHASE.occurred_ms, Decimal("149.00")),
+        order=Order(PURCHASE.occurred_ms, Decimal("149.00"), "EUR"),
     )
     (first, second) = json.loads(GOOGLE.request([replaced(action="99"), refund], "t").body)["events"]
     assert first["transactionId"] == second["transactionId"] == "o1"
@@ -130,6 +134,53 @@ def test_ga4() -> None:
     assert body["events"][0]["params"]["transaction_id"] == "o1"
 
 
+@pytest.mark.parametrize(("purpose", "consent"), [("analytics", "DENIED"), ("advertising", "GRANTED")])
+def test_ga4_is_told_of_no_consent_to_ads_that_was_not_asked_for(purpose: Any, consent: str) -> None:
+    one = Ga4Destination(
+        measurement_id="G-ABCD", sites=("shop",), events={"purchase": "purchase"}, credential_file="t", purpose=purpose
+    )
+    body = json.loads(one.platform().request([PURCHASE], "s").body)
+    assert body["consent"] == {"ad_user_data": consent, "ad_personalization": consent}
+
+
+@pytest.mark.parametrize("name", ["google_ads", "microsoft"])
+def test_what_remains_keeps_the_orders_currency(name: str) -> None:
+    body = ALL[name].request([replaced(is_refund=True, currency="USD", order=REFUND.order, click_ids=MORE)], "t").body
+    assert b'"EUR"' in body
+    assert b'"USD"' not in body
+
+
+def test_a_refund_without_a_user_agent_is_no_pages() -> None:
+    (event,) = json.loads(META.request([replaced(is_refund=True, user_agent="", order=REFUND.order)], "t").body)["data"]
+    assert event["action_source"] == "system_generated"
+    assert "event_source_url" not in event
+
+
+def test_meta_without_such_a_pixel_is_a_matter_of_the_destination() -> None:
+    body = json.dumps({"error": {"message": "does not exist", "code": 100, "error_subcode": 33}}).encode()
+    assert isinstance(META.outcome(400, "", body, 1), Denied)
+
+
+def test_pinterest_tells_of_each_event() -> None:
+    results = [{"status": "processed", "error_message": None}, {"status": "failed", "error_message": "too old"}]
+    body = json.dumps({"num_events_received": 2, "num_events_processed": 1, "events": results}).encode()
+    assert ALL["pinterest"].outcome(200, "", body, 2) == Refused("too old", frozenset({1}))
+
+
+async def test_an_answer_in_parts_is_read_to_its_end() -> None:
+    parts = [b'{"elements": [', b'{"status": 422}]}', b""]
+
+    async def read(_: int) -> bytes:
+        return parts.pop(0)
+
+    @contextlib.asynccontextmanager
+    async def post(*_: object, **__: object) -> AsyncIterator[Any]:
+        yield SimpleNamespace(status=200, headers={}, content=SimpleNamespace(read=read))
+
+    found = await Http(SimpleNamespace(post=post)).post(Request("https://x.test", b"{}", {}), "")  # type: ignore[arg-type]
+    assert isinstance(ALL["linkedin"].outcome(found.status, "", found.body, 1), Refused)
+
+
 @dataclass(frozen=True)
 class Lack:
     platform: Any
@@ -143,6 +194,7 @@ class Lack:
         Lack(META, {}, ""),
         Lack(META, {"click_ids": (), "user": {}}, "no_user_data"),
         Lack(META, {"url": ""}, "no_page"),
+        Lack(META, {"user_agent": ""}, "no_page"),
         Lack(META, {"currency": ""}, "no_currency"),
         Lack(GOOGLE, {}, ""),
         Lack(GOOGLE, {"click_ids": (), "user": {}}, "no_click_id"),
@@ -197,7 +249,7 @@ ALL: dict[str, Any] = {
 TAKES_REFUNDS = {"meta", "google_ads", "ga4", "webhook", "microsoft"}
 REFUND = replaced(
     is_refund=True, event_id="019aa0b1-c2d3-7e4f-8a9b-acbdcedfe0f2", value=Decimal("50"), click_ids=MORE,
-    occurred_ms=PURCHASE.occurred_ms + 60_000, order=Order(PURCHASE.occurred_ms, Decimal("149.00")),
+    occurred_ms=PURCHASE.occurred_ms + 60_000, order=Order(PURCHASE.occurred_ms, Decimal("149.00"), "EUR"),
 )  # fmt: skip
 
 
