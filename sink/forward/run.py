@@ -46,7 +46,7 @@ ASK_AGAIN_MOST_S: Final = 300.0
 FAULT_PAUSES_S: Final = (2.0, 300.0)
 """Pauses after a fault of our own: the first and the longest. They double."""
 NOT_STORED_S: Final = 6 * 3_600.0
-"""An event that ClickHouse answered for so long not to have is given up: it was erased, or its row refused."""
+"""An event that a ClickHouse in service lacks for so long is given up: it was erased, or its row refused."""
 
 
 def load(settings: Settings) -> Mapping[str, AnyDestination]:
