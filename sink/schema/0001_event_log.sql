@@ -76,10 +76,10 @@ CREATE TABLE IF NOT EXISTS pharos.event_log
     visit_code           UInt64 MATERIALIZED bitOr(
         length(path) + 65536 * (kind = 'click')
             + 131072 * ((kind != 'server' OR url != '') AND event NOT IN ('engagement', 'consent', 'outbound', 'download',
-                'scroll', 'form', 'error', 'not_found', 'vitals')),
+                'scroll', 'form', 'contact', 'error', 'not_found', 'vitals')),
         multiIf(
             event = 'engagement', bitShiftLeft(least(toUInt64OrZero(props['ms']), 43200000), 20),
-            event IN ('consent', 'outbound', 'download', 'scroll', 'form', 'error', 'not_found', 'vitals')
+            event IN ('consent', 'outbound', 'download', 'scroll', 'form', 'contact', 'error', 'not_found', 'vitals')
                 OR (kind = 'server' AND url = ''), 0,
             utm_source != '' OR utm_medium != '' OR utm_campaign != '' OR utm_id != '' OR click_id != '',
                 bitShiftLeft(sipHash64(source, medium, campaign, utm_id, click_id), 20) + 524288,

@@ -19,7 +19,18 @@ import numpy as np
 IDLE = timedelta(minutes=30)
 LOOKS_BACK_AT_MOST = timedelta(hours=12)
 KINDS = ("arrival", "click", "open")
-NO_ARRIVALS = ("engagement", "consent", "outbound", "download", "scroll", "form", "error", "not_found", "vitals")
+NO_ARRIVALS = (
+    "engagement",
+    "consent",
+    "outbound",
+    "download",
+    "scroll",
+    "form",
+    "contact",
+    "error",
+    "not_found",
+    "vitals",
+)
 """Events of these names never begin a session and never bring a campaign."""
 
 
