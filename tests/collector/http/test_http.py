@@ -74,7 +74,7 @@ async def test_pixels(surface: Surface, path: str, kind: str) -> None:
         ({"site": "demo", "event": "a"}, {"Content_Type": "application/json"}),
         ([{"site": "demo", "event": "a"}], {"Content_Type": "text/plain;charset=UTF-8"}),
         ({"events": [{"site": "demo", "event": "a"}]}, {}),
-        (gzip.compress(b'{"site":"demo","event":"a"}'), {"Content_Encoding": "gzip"}),
+        (gzip.compress(b'{"site":"demo","event":"a"}', mtime=0), {"Content_Encoding": "gzip"}),
     ],
 )
 async def test_one_event_in_every_form(surface: Surface, body: object, headers: dict[str, str]) -> None:
@@ -130,7 +130,7 @@ async def test_good_events_of_a_batch_are_accepted_among_bad_ones(surface: Surfa
         ({"site": "closed"}, {"Origin": "https://evil.example"}, 403, "origin"),
         ([{"site": "demo"}] * 501, {}, 413, "too_large"),
         (b" " * (1 << 20) + b"{}", {}, 413, "too_large"),
-        (gzip.compress(b" " * (1 << 20) + b"{}"), {"Content_Encoding": "gzip"}, 413, "too_large"),
+        (gzip.compress(b" " * (1 << 20) + b"{}", mtime=0), {"Content_Encoding": "gzip"}, 413, "too_large"),
     ],
 )
 async def test_refused_posts(surface: Surface, body: object, headers: dict[str, str], status: int, reason: str) -> None:
