@@ -123,7 +123,9 @@ def read(
     for number, row in enumerate(rows[start:], start + 1):
         cells = {name: row[place].strip() for name, place in places.items() if place < len(row)}
         first = next((cell.strip() for cell in row if cell.strip()), "")
-        if not cells.get("day") or not first or _TOTAL.match(first):
+        if not cells.get("day") or not first:
+            continue
+        if _TOTAL.match(first) and not dated.is_day(cells["day"]):  # a campaign may be named "Total Body"
             continue
         try:
             own = (cells.get("currency") or named or currency).upper()
@@ -190,6 +192,13 @@ class _Dates:
                 self._day_first = True
             elif any(second > 12 for _, second in pairs):
                 self._day_first = False
+
+    def is_day(self, text: str) -> bool:
+        """Return whether a cell has a day, clear or not."""
+        try:
+            return bool(_SLASHED.fullmatch(text) or self.read(text))
+        except CostTableError:
+            return False
 
     def read(self, text: str) -> date:
         if slashed := _SLASHED.fullmatch(text):

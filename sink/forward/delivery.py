@@ -16,7 +16,7 @@ from sink.forward import metrics
 from sink.forward.brake import Brake
 from sink.forward.config import AnyDestination
 from sink.forward.dead import DeadForward
-from sink.forward.gate import StoredEvent, judge
+from sink.forward.gate import Held, StoredEvent, is_late, judge
 from sink.forward.pending import Key
 from sink.forward.platforms.base import Again, Conversion, Denied, Outcome, Refused, Sent
 from sink.forward.transport import Transport, Unreachable, credential, signing_key, without_secret
@@ -103,16 +103,42 @@ class Delivery:
             if order and (order in later or (order not in occurred and self.is_waiting(order))):
                 later.add(key)
                 continue
-            made = judge(event, self.one, self.platform, round(self._now() * 1000))
+            made: Conversion | Held
+            if is_late(event.occurred_ms, occurred[key]):
+                made = "late_copy"
+            else:
+                made = judge(event, self.one, self.platform, round(self._now() * 1000))
             if isinstance(made, Conversion):
                 conversions.append(made)
             else:
-                metrics.EVENTS.labels(self.name, "held").inc()
-                metrics.HELD_BACK.labels(self.name, made).inc()
+                self._held(made)
                 if held is not None:
                     held[made] += 1
         conversions.sort(key=lambda each: each.is_refund)  # a refund's clock may be behind its order's
         return conversions, frozenset(later)
+
+    async def elsewhere(self, occurred: Mapping[Key, int]) -> tuple[frozenset[Key], dict[Key, int]]:
+        """Look for events, which were not found near their time, under any other.
+
+        Returns the late copies, which are held back, and of the others that are found the stored times in milliseconds.
+
+        Raises:
+            Retry: ClickHouse is away.
+        """
+        by_site: dict[str, list[str]] = defaultdict(list)
+        for key in occurred:
+            by_site[key.site].append(key.event_id)
+        times: dict[Key, int] = {}
+        for site, ids in by_site.items():
+            times |= {Key(site, name): at for name, at in (await self._warehouse.stored(site, ids)).items()}
+        late = frozenset(key for key, at in times.items() if is_late(at, occurred[key]))
+        for _ in late:
+            self._held("late_copy")
+        return late, {key: at for key, at in times.items() if key not in late}
+
+    def _held(self, reason: Held) -> None:
+        metrics.EVENTS.labels(self.name, "held").inc()
+        metrics.HELD_BACK.labels(self.name, reason).inc()
 
     async def _ask_warehouse(self, site: str, ids: Mapping[str, int]) -> dict[str, StoredEvent]:
         attempt = 0

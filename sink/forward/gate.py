@@ -10,11 +10,16 @@ from sink.forward.config import Destination
 from sink.forward.platforms.base import ClickId, Conversion, Need, Order, Platform, UserField
 
 Held = (
-    Literal["bot", "consent", "purpose", "refused_since", "too_old", "no_order", "not_authenticated", "event"]
+    Literal[
+        "bot", "consent", "purpose", "refused_since", "too_old", "no_order", "not_authenticated", "event", "late_copy"
+    ]
     | Literal["no_click_id", "no_user_data", "no_currency", "no_order_id", "no_page", "no_visitor", "no_refunds"]
 )
 """Why an event is held back: a closed list, also the metric's label. The second half is what a platform needs."""
 HELD: Final[tuple[str, ...]] = tuple(each for part in get_args(Held) for each in get_args(part))
+
+LATE_MS: Final = 24 * 3_600_000
+"""A copy of so much later is not sent: the event was, and platforms recognise an id for about two days."""
 
 GRANTED: Final = frozenset({"1", "true", "yes", "granted", "given"})
 _PROPS: Final[Mapping[UserField, tuple[str, ...]]] = {
@@ -51,6 +56,14 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Of a refund: the conversion that it is about, if there is one."""
     remaining: Decimal = Decimal(0)
     """Of such a conversion: its value after all refunds."""
+
+
+def is_late(stored_ms: int, copy_ms: int) -> bool:
+    """Return whether a copy of that time is of a day on which the event was brought to its end already.
+
+    The copy that is stored is the first. Example: a page of thanks that is opened again a week later.
+    """
+    return copy_ms - stored_ms > LATE_MS
 
 
 def is_refund(event: str, value: Decimal) -> bool:

@@ -17,12 +17,12 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, Of
 from prometheus_client import generate_latest
 
 from sink import clickhouse
-from sink.clickhouse import Connection, Stop
+from sink.clickhouse import Connection, Retry, Stop
 from sink.forward import head, metrics
 from sink.forward.config import AnyDestination, ConfigError, read, refusing_sites
 from sink.forward.dead import DeadForward, encode
 from sink.forward.delivery import Delivery, Stopped
-from sink.forward.pending import Pending
+from sink.forward.pending import Key, Pending
 from sink.forward.transport import Http
 from sink.forward.warehouse import Warehouse
 from sink.run import until
@@ -43,6 +43,8 @@ ASK_AGAIN_S: Final = 5.0
 """Until ClickHouse is asked again for an event that the sink has not stored; then after as long as it was missed."""
 ASK_AGAIN_MOST_S: Final = 300.0
 """Longest such pause."""
+COPIES_S: Final = 600.0
+"""After so long an event is looked for under other times too: it may be a late copy."""
 FAULT_PAUSES_S: Final = (2.0, 300.0)
 """Pauses after a fault of our own: the first and the longest. They double."""
 NOT_STORED_S: Final = 6 * 3_600.0
@@ -210,13 +212,20 @@ class Forwarder(ConsumerRebalanceListener):  # type: ignore[misc]
             later = await self.delivery.forward(occurred)
         except Stopped:
             return
+        asked = time.monotonic()
+        missed = {key: occurred[key] for key in later if pending.missed_s(key, asked) > COPIES_S}
+        late: frozenset[Key] = frozenset()
+        times: dict[Key, int] = {}
+        if missed:
+            with contextlib.suppress(Retry):
+                late, times = await self.delivery.elsewhere(missed)
         for each in batch:
-            if each.key not in later:
+            if each.key not in later or each.key in late:
                 pending.done(each.key)
                 continue
-            asked = time.monotonic()
+            each.occurred_ms = times.get(each.key, each.occurred_ms)
             missed_s = pending.missed_s(each.key, asked)
-            if missed_s > NOT_STORED_S:
+            if missed_s > NOT_STORED_S + self.delivery.one.hold_s:  # a refund may wait for its order's hold
                 await self.delivery.bury(each.key, "not_stored", "")
                 pending.done(each.key)
             else:

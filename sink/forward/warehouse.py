@@ -161,6 +161,11 @@ class Warehouse:
             found.setdefault(visitor, []).append(ClickId(name, value, at_ms))
         return found
 
+    async def stored(self, site: str, ids: Sequence[str]) -> dict[str, int]:
+        """Return which events are stored, each with its time, whatever that is: this reads all of the site's."""
+        rows = await self._ask(_BY_ID, site=site, ids=ids, since="", until="")
+        return {row[0]: row[2] for row in rows}
+
     async def window(self, site: str, events: Sequence[str], since_ms: int, until_ms: int) -> dict[str, int]:
         """Return the events of these names in [since, until), each with its time: for a replay."""
         rows = await self._ask(

@@ -194,6 +194,13 @@ async def test_what_is_not_stored_yet_is_told(tmp_path: Path) -> None:
         assert one.arrived() == names(range(2))
 
 
+async def test_a_late_copy_is_not_sent_again(tmp_path: Path) -> None:
+    async with world(tmp_path, 2) as one:
+        day = 86_400_000
+        assert await one.delivery.forward({Key("shop", "0"): NOW_MS + day, Key("shop", "1"): NOW_MS}) == frozenset()
+        assert one.arrived() == ["1"]
+
+
 async def test_a_refund_waits_for_its_order(tmp_path: Path) -> None:
     async with world(tmp_path, 1) as one:
         order = Key("shop", "0")

@@ -1,6 +1,7 @@
 """One destination's loop: a fault of its own stops no other, and costs no event."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from aiokafka import TopicPartition
 from sink.clickhouse import Stop
 from sink.forward import head, run
 from sink.forward.delivery import Delivery
+from sink.forward.gate import StoredEvent
 from sink.forward.pending import Key
 from sink.settings import Settings
 from tests.sink.forward.test_gate import ONE
@@ -75,6 +77,46 @@ async def test_an_event_that_the_sink_stores_late_is_not_given_up(tmp_path: Path
     one.delivery.forward = forward  # type: ignore[method-assign,assignment]
     await one._send(2 * run.NOT_STORED_S)  # ClickHouse was away for longer than that; `bury` would fail
     assert KEY in one.pending
+
+
+class Store:
+    """A warehouse that has the event, at another time than that of the copy that was read."""
+
+    def __init__(self, at_ms: int) -> None:
+        self.at_ms = at_ms
+        self.asked = 0
+
+    async def events(self, *_: object) -> dict[str, StoredEvent]:
+        return {}
+
+    async def stored(self, site: str, ids: list[str]) -> dict[str, int]:
+        self.asked += 1
+        return dict.fromkeys(ids, self.at_ms)
+
+
+@pytest.mark.parametrize(
+    ("days", "waits"),
+    [
+        pytest.param(-7, 0, id="late-copy"),
+        pytest.param(0, 1, id="refund-waits-for-its-order"),
+        pytest.param(7, 1, id="a-later-copy-stands"),
+    ],
+)
+async def test_a_copy_of_another_week_does_not_wait_for_hours(tmp_path: Path, days: int, waits: int) -> None:
+    one = forwarder(tmp_path)
+    at_ms = 1_795_334_400_123 + days * 86_400_000
+    one.delivery._warehouse = store = Store(at_ms)  # type: ignore[assignment]
+    one._take(TopicPartition("t", 0), 0, row(), 0)
+    await one._send(time.monotonic())
+    assert (len(one.pending), store.asked) == (1, 0)
+    (waiting,) = one.pending._waiting.values()
+    waiting.missed_since = time.monotonic() - run.COPIES_S - 1
+    waiting.due = 0
+    await one._send(time.monotonic())
+    assert (len(one.pending), store.asked) == (waits, 1)
+    assert one.pending.offsets() == {("t", 0): 1 - waits}
+    if waits:
+        assert waiting.occurred_ms == at_ms
 
 
 async def test_a_fault_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
