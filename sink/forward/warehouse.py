@@ -162,7 +162,7 @@ class Warehouse:
         return found
 
     async def stored(self, site: str, ids: Sequence[str]) -> dict[str, int]:
-        """Return which events are stored, each with its time, whatever that is: this reads all of the site's."""
+        """Return which events are stored, each with its time, which may be any: this reads all of the site's."""
         rows = await self._ask(_BY_ID, site=site, ids=ids, since="", until="")
         return {row[0]: row[2] for row in rows}
 
