@@ -7,7 +7,9 @@ forgets them too. A run that breaks off is repeated by the next one: the state i
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -43,6 +45,8 @@ WHERE consent = 'given' AND NOT is_bot
          OR props['phone_sha256'] != '')
 ORDER BY occurred_at DESC
 """
+_IDS_BYTES: Final = 100_000
+"""Of the ids in a question: ClickHouse takes parameters of at most 128 KiB (http_max_field_value_size)."""
 _NOTE: Final = """
 INSERT INTO pharos.audience_exports (site, audience, target, form, members, added, gone)
 SELECT {site:String}, {audience:String}, {target:String}, {form:String}, {members:UInt64}, {added:UInt64},
@@ -126,17 +130,37 @@ async def members(connection: Connection, site: str, definition: Definition) -> 
     )
     persons = {visitor: person for visitor, _, person in rows if visitor}
     persons |= {f"user {user}": person for _, user, person in rows if user}
-    data = await _ask(
-        connection,
-        _USER_DATA,
-        site=site,
-        purpose=f"consent_{definition.purpose}",
-        visitors=sorted({visitor for visitor, _, _ in rows if visitor}),
-        users=sorted({user for _, user, _ in rows if user}),
-    )
-    users = _users(persons, data)
+    users: dict[str, dict[UserField, str]] = {}
+    for part in _parts(rows):
+        data = await _ask(
+            connection,
+            _USER_DATA,
+            site=site,
+            purpose=f"consent_{definition.purpose}",
+            visitors=sorted({visitor for visitor, _, _ in part if visitor}),
+            users=sorted({user for _, user, _ in part if user}),
+        )
+        # A browser that two persons share may have rows of one who is in another part.
+        chosen_now = {person for _, _, person in part}
+        users |= {person: own for person, own in _users(persons, data).items() if person in chosen_now}
     chosen = ({name: text for name, text in user.items() if name in definition.user_data} for user in users.values())
     return [made for user in chosen if (made := member(definition.form, user))]
+
+
+def _parts(rows: Sequence[Sequence[str]]) -> Iterator[Sequence[Sequence[str]]]:
+    """Yield the members in parts, all rows of a person in one, whose ids are not too long for a question."""
+    part: list[Sequence[str]] = []
+    size = 0
+    for _, own in groupby(sorted(rows, key=itemgetter(2)), key=itemgetter(2)):
+        more = list(own)
+        length = sum(len(visitor.encode()) + len(user.encode()) + 8 for visitor, user, _ in more)
+        if part and size + length > _IDS_BYTES:
+            yield part
+            part, size = [], 0
+        part += more
+        size += length
+    if part:
+        yield part
 
 
 def _users(persons: Mapping[str, str], rows: Sequence[Sequence[str]]) -> dict[str, dict[UserField, str]]:

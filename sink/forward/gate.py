@@ -6,8 +6,9 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from sink.forward.config import Destination
+from sink.forward.config import Destination, WebhookDestination
 from sink.forward.platforms.base import ClickId, Conversion, Need, Order, Platform, UserField
+from sink.forward.platforms.currencies import CURRENCIES
 
 Held = (
     Literal[
@@ -121,6 +122,9 @@ def judge(event: StoredEvent, one: Destination, platform: Platform, now_ms: int)
         click_ids=of.click_ids,
         user=_user(of, one.user_data),
     )
+    known = isinstance(one, WebhookDestination) or conversion.currency in CURRENCIES
+    if conversion.currency and not known:
+        return "no_currency"  # refused, and enough of them, which anybody can send, would pull the brake
     need: Need = platform.lacks(conversion)
     return need or conversion
 

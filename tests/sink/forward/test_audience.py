@@ -4,6 +4,8 @@ import json
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -93,6 +95,27 @@ async def test_only_what_changed_and_who_consents(
         ("shop", "cart-without-purchase", "csv", "meta", *counts) for counts in [(2, 2, 0), (2, 0, 0), (2, 1, 1)]
     )
     assert "2 members, 1 new, 1 gone" in capsys.readouterr().out
+
+
+async def test_an_audience_of_any_size() -> None:
+    """More members than a question can name, each with an address."""
+    count = 10_000
+    visitors = [f"{number:032}" for number in range(count)]
+
+    async def query(text: str, parameters: dict[str, Any]) -> Any:
+        assert all(len(str(value)) < 131_072 for value in parameters.values())  # ClickHouse's http_max_field_value_size
+        if "audience_where" in text:
+            return SimpleNamespace(result_rows=[(each, "", f"visitor {each}") for each in visitors])
+        return SimpleNamespace(
+            result_rows=[(each, "", f"{each}@shop.example", "", "", "", "") for each in parameters["visitors"]]
+        )
+
+    found = await audience.members(
+        SimpleNamespace(query=query),
+        "shop",
+        read(DEFINITION.format(url="https://shop.example")),
+    )
+    assert sorted(found) == sorted((email(f"{each}@shop.example"), "", "") for each in visitors)
 
 
 async def test_a_webhook_that_fails_gets_it_again(storage: ClickHouse, tmp_path: Path) -> None:

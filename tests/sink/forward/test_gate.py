@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sink.forward.config import MetaDestination
+from sink.forward.config import MetaDestination, WebhookDestination
 from sink.forward.gate import StoredEvent, judge
 from sink.forward.platforms.base import ClickId, Conversion
 
@@ -71,6 +71,7 @@ def test_only_consent_that_was_given(consent: str) -> None:
         ({"event": "signup"}, "event"),
         ({"occurred_ms": NOW_MS - 7 * 86_400_000}, "too_old"),
         ({"click_ids": ()}, "no_user_data"),
+        ({"currency": "ZZZ"}, "no_currency"),
     ],
 )
 def test_held_back(fields: dict[str, Any], held: str) -> None:
@@ -97,6 +98,11 @@ def test_what_remains_is_in_the_orders_currency() -> None:
     assert isinstance(made, Conversion)
     assert made.order is not None
     assert made.order.currency == "EUR"
+
+
+def test_a_webhook_takes_any_currency() -> None:
+    one = WebhookDestination(url="https://x.test", sites=("shop",), events={"purchase": "p"}, credential_file="t")
+    assert isinstance(judge(msgspec.structs.replace(EVENT, currency="PTS"), one, one.platform(), NOW_MS), Conversion)
 
 
 def test_a_refund_goes_with_its_order() -> None:
