@@ -43,10 +43,12 @@ class ClickHouse:
         starts = log.read_text().count(line) if log.exists() else 0
         command = [*self.host.command, sys.executable, "-m", *self.module, "--host", self.host.address]
         command += ["--port", str(self.port), "--path", str(self.folder / "data")]
-        secrets = {
+        # Without a password of its own it leaves the environment's: tests set one there, too.
+        given = {
             "PHAROS_LOCAL_CLICKHOUSE_PASSWORD": self.password,
             "PHAROS_LOCAL_ANALYST_PASSWORD": self.analyst_password,
         }
+        secrets = {name: password for name, password in given.items() if password}
         program = Program(command, log=log, env=secrets, cwd=Path(__file__).parent.parent)
         self.program = program
         until_now(

@@ -134,7 +134,7 @@ class Collector:
             return b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
         if not path.startswith((b"/p.gif?", b"/o.gif?")) or b"/../" in path:
             return b"HTTP/1.1 404 Not SearchResult\r\ncontent-length: 0\r\n\r\n"
-        bad = b"no-such-site" in path or b"%3Cscript" in path or b"%40example.org" in path
+        bad = b"no-such-site" in path or b"%3Cscript" in path or b"&id=999999" in path
         if bad or (self.refuse_every and number % self.refuse_every == 0):
             if self.keep_refused:
                 self.refused_kept += len(hits)
