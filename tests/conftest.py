@@ -31,7 +31,7 @@ _left = pytest.StashKey[dict[int, str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # With `-n 4` the tests run in workers, each with a guard of its own; the first process only hands out files.
+    # With `-n 3` the tests run in workers, each with a guard of its own; the first process only hands out files.
     if not config.getoption("numprocesses", None):
         config.stash[_guard] = Guard()
     config.stash[_reasons] = Counter()
@@ -66,7 +66,7 @@ class _Inner:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Take over what a worker of `-n 4` found; pytest-xdist calls this at the end of each."""
+    """Take over what a worker of `-n 3` found; pytest-xdist calls this at the end of each."""
     found = getattr(node, "workeroutput", {})
     node.config.stash[_left].update(found.get("left", {}))
     node.config.stash[_reasons].update(found.get("reasons", {}))
