@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Page, expect
 from collector.commands import link, mail_pixel, site
 from collector.policy import link_file, links, sites
 from tests.report.test_live import picture
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 JSQR = Path(__file__).parents[2] / "deploy" / "report" / "node_modules" / "jsqr" / "dist" / "jsQR.js"
@@ -85,9 +86,17 @@ async def test_parameters_are_added_as_the_collector_adds_them(url: str, browser
     await page.get_by_role("button", name="Only parameters").click()
     pairs = [(f"utm_{name}", FIELDS[name]) for name in ("source", "medium", "campaign")]
     expected = links.with_parameters(address, pairs)
-    assert await printed(page, "The link") == expected
+
+    async def shows_it() -> bool:
+        return await printed(page, "The link") == expected
+
+    await until(shows_it, f"the link is {expected}")  # the form draws again in its own time
     await page.evaluate(JSQR.read_text())  # not as an element: the page's policy allows only its own scripts
-    assert await page.evaluate(READ_QR) == expected
+
+    async def has_its_code() -> bool:
+        return bool(await page.evaluate(READ_QR) == expected)
+
+    await until(has_its_code, "the QR code holds the link")
     await page.close()
 
 
