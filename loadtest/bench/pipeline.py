@@ -44,8 +44,7 @@ GROWTH: Final = 0.04
 """What is not stored may grow by this share of the rate, and the rate still holds."""
 SOON_S: Final = 1.0
 """Hits that wait at best for no longer than this are the sink's batch and not a queue, however many they become."""
-
-
+SAMPLE_S: Final = 0.2
 ENOUGH: Final = 5
 """Samples of a third below which there is no trend to be seen: the miniature's."""
 
@@ -64,17 +63,17 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def growth_per_s(samples: Sequence[tuple[float, float]]) -> float:
-    """Return by how much the troughs of (moment, value) climb a second, from the middle third to the last.
+    """Return by how much the mean of (moment, value) climbs a second, from the middle third to the last.
 
-    Troughs, because the sink stores in batches: what waits goes up and down like a saw. The first third is the pipeline
-    filling. Too few samples for three thirds give 0.
+    Means over many seconds, because the sink stores in batches: what waits goes up and down like a saw, whose troughs
+    are seldom seen. The first third is the pipeline filling. Too few samples for three thirds give 0.
     """
     third = len(samples) // 3
     if third < ENOUGH:
         return 0.0
     middle, last = samples[third : 2 * third], samples[2 * third :]
-    apart = last[0][0] - middle[0][0]
-    return (min(value for _, value in last) - min(value for _, value in middle)) / apart
+    apart = statistics.fmean(moment for moment, _ in last) - statistics.fmean(moment for moment, _ in middle)
+    return (statistics.fmean(value for _, value in last) - statistics.fmean(value for _, value in middle)) / apart
 
 
 def _behind(system: local_system.System) -> float | None:
@@ -103,7 +102,7 @@ def _try(system: local_system.System, rate: float, seconds: float) -> Step:
 
     def sample() -> None:
         start = time.monotonic()
-        while not over.wait(0.5):
+        while not over.wait(SAMPLE_S):
             behind = _behind(system)
             if behind is not None:
                 samples.append((time.monotonic() - start, behind))
@@ -166,8 +165,8 @@ def _search(system: local_system.System, first: float, seconds: float, most_step
 @contextmanager
 def prepare(options: Options) -> Iterator[Bench]:
     """Compile the stages, start a system of our own, search in rounds, drain it."""
-    first = options.scaled(4_000.0, 100.0)
-    seconds = options.scaled(16, 2)
+    first = options.scaled(6_000.0, 100.0)
+    seconds = options.scaled(30, 2)
     steps = options.scaled(40, 1)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
