@@ -11,7 +11,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from prometheus_client import generate_latest
 
-from sink import clickhouse, metrics, migrations
+from sink import clickhouse, metrics, migrations, time_zones
 from sink.assignment import Assignment
 from sink.clickhouse import Connection, Retry, Stop
 from sink.closed_days import Closer
@@ -116,6 +116,7 @@ async def consume(
             asyncio.create_task(measure(assignment, health)),
             asyncio.create_task(probe(assignment, settings, connection)),
             asyncio.create_task(close_days(assignment, settings)),
+            asyncio.create_task(time_zones.keep(connection, settings.sites)),
         ]
         try:
             await assignment.run(stop)

@@ -71,10 +71,11 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]*\Z", description="a name of letters, digits, _ and -")
     ] = ""
     """Name of a ClickHouse cluster: creates replicated tables ON CLUSTER. Empty: a single node."""
+    sites: str = ""
+    """Path of the collector's sites.toml. The sink stores each site's `time_zone` in `pharos.sites`; `python -m sink
+    forward` respects its `gpc`. Empty: every site's zone is UTC, and nothing can be forwarded."""
     forward_destinations: str = ""
     """`python -m sink forward`: path of destinations.toml."""
-    forward_sites: str = ""
-    """`python -m sink forward`: path of the collector's sites.toml, to respect each site's `gpc`."""
     forward_group: str = "pharos-forward"
     """Begin of the forwarder's consumer groups; each destination's name is added."""
     forward_admin_port: Port = 9103

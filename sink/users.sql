@@ -23,6 +23,8 @@ GRANT SELECT, INSERT, ALTER DELETE ON pharos.closed_restless TO pharos_sink;
 GRANT SELECT, INSERT, ALTER DELETE ON pharos.closed_ids TO pharos_sink;
 GRANT SELECT, INSERT, ALTER DELETE ON pharos.closed_begun TO pharos_sink;
 GRANT SELECT ON system.tables TO pharos_sink;
+GRANT SELECT, INSERT ON pharos.sites TO pharos_sink;
+GRANT SELECT ON system.time_zones TO pharos_sink;
 CREATE USER IF NOT EXISTS sink IDENTIFIED WITH sha256_password BY {sink_password:String};
 ALTER USER sink IDENTIFIED WITH sha256_password BY {sink_password:String};
 GRANT pharos_sink TO sink;

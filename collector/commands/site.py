@@ -80,6 +80,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         add.add_argument(f"--{name.replace('_', '-')}", choices=get_args(hints[name]))
     for name, field in _LISTS.items():
         add.add_argument(f"--{name.replace('_', '-')}", action="append", default=[], dest=field, help="may be repeated")
+    add.add_argument("--time-zone", metavar="ZONE", help="of the site's days, such as Europe/Berlin (default: UTC)")
     add.add_argument("--base", default="", help="the collector's public address: also print the site's snippet")
     token = commands.add_parser("token", help="make a token for /v1/events; the file gets its digest only")
     token.add_argument("site", help="the site's key")
@@ -91,7 +92,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
 
 def _add(path: Path, given: argparse.Namespace) -> None:
-    fields = {name: value for name in (*_CHOICES, *_LISTS.values()) if (value := getattr(given, name))}
+    fields = {name: value for name in (*_CHOICES, *_LISTS.values(), "time_zone") if (value := getattr(given, name))}
     toml_file.add_table(path, "sites", given.site, fields, sites.parse)
     print(f"added {given.site} to {path}", file=sys.stderr)
     if given.base:
@@ -112,4 +113,7 @@ def _token(path: Path, site: str, *, replace: bool) -> None:
 
 def _list(path: Path) -> None:
     for key, site in sites.parse(path.read_bytes()).items():
-        print(f"{key:20}  identity={site.identity}  consent={site.consent}  tokens={len(site.tokens)}")
+        print(
+            f"{key:20}  identity={site.identity}  consent={site.consent}  time_zone={site.time_zone}  "
+            f"tokens={len(site.tokens)}"
+        )

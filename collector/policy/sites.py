@@ -6,7 +6,9 @@ An error names the line and the reason.
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Final, Literal, cast
+from zoneinfo import available_timezones
 
 import msgspec
 
@@ -63,6 +65,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Events that are taken from `/v1/events` only; a pixel, the tag or a mail may not send them."""
     max_value: MaxValue = MAX_VALUE
     """An event's value above it, or below its negative, is dropped; the event is kept."""
+    time_zone: str = "UTC"
+    """IANA name of the zone in which the site's days are counted. Read by the sink, for views and the report."""
 
 
 Sites = Mapping[str, Site]
@@ -104,11 +108,22 @@ def _site(text: str, key: str, table: object) -> Site:
             "and start with a letter or digit"
         )
     try:
-        return msgspec.convert(table, Site)
+        site = msgspec.convert(table, Site)
     except msgspec.ValidationError as error:
         field = _FIELD.search(str(error))
         name = (field[1] or field[2]) if field else ""
         raise BadSites(f"line {_line(text, key, name)}: site {key!r}: {_reason(str(error))}") from error
+    if site.time_zone not in _zones():
+        raise BadSites(
+            f"line {_line(text, key, 'time_zone')}: site {key!r}: time_zone {site.time_zone!r} is no IANA time zone, "
+            "such as 'Europe/Berlin'"
+        )
+    return site
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset({"UTC", *available_timezones()})
 
 
 def _reason(error: str) -> str:

@@ -131,6 +131,7 @@ def stages(place: Place, environ: Mapping[str, str]) -> list[Program]:
         "PHAROS_SINK_KAFKA": place.kafka,
         "PHAROS_SINK_ADMIN_PORT": str(place.ports["sink_admin_port"]),
         "PHAROS_SINK_CLICKHOUSE": place.clickhouse,
+        "PHAROS_SINK_SITES": str(place.sites),
     }
     if not settings.clickhouse and settings.clickhouse_password:
         sink["PHAROS_SINK_CLICKHOUSE_USER"] = "default"

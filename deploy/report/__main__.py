@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--days", type=_days, default=30, help="days up to and with today (default %(default)s)")
     made.add_argument("--conversion", default="", help="event that is a sale (default: purchase, or the usual others)")
     made.add_argument("--model", choices=MODELS, default=MODELS[0], help="rule that credits (default %(default)s)")
-    made.add_argument("--tz", default="UTC", type=_zone, help="time zone of the days (default %(default)s)")
+    made.add_argument("--tz", type=_zone, help="time zone of the days (default: the site's)")
     made.add_argument("--clickhouse", default="http://localhost:8123", metavar="URL", help="default %(default)s")
     made.add_argument("--user", default="analyst", help="user who may read (default %(default)s)")
     return made
@@ -60,7 +60,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str], now: datetime) -> int:
             dsn=given.clickhouse, username=given.user, password=password, autogenerate_session_id=False
         )
         events = saved.events(client, given.site)
-        asked = {"site": given.site, "tz": given.tz, "model": given.model, "conversion": given.conversion}
+        tz = given.tz or saved.zone(client, given.site)
+        asked = {"site": given.site, "tz": tz, "model": given.model, "conversion": given.conversion}
         chosen = saved.values(events, asked, given.days, now)
         html = saved.page(chosen, saved.answers(client, chosen), now)
         client.close()

@@ -83,6 +83,14 @@ def events(client: Client, site: str) -> list[str]:
     return found
 
 
+def zone(client: Client, site: str) -> str:
+    """Return the site's time zone, "UTC" where the sink has stored none."""
+    rows = client.query(
+        "SELECT time_zone FROM pharos.sites FINAL WHERE site = {site:String}", parameters={"site": site}
+    ).result_rows
+    return str(rows[0][0]) if rows else "UTC"
+
+
 def page(chosen: Mapping[str, str], found: Mapping[str, Any], now: datetime) -> str:
     """Return the HTML: styles, script and answers inside, and a policy that allows these and no connection."""
     style = (DIST / "report.css").read_text(encoding="utf-8")

@@ -58,13 +58,13 @@ def load(settings: Settings) -> Mapping[str, AnyDestination]:
         SettingError: a file cannot be read or used; one line that names it.
     """
     destinations: Mapping[str, AnyDestination] = _file(settings, "forward_destinations", read)
-    respecting: frozenset[str] = _file(settings, "forward_sites", refusing_sites)
+    respecting: frozenset[str] = _file(settings, "sites", refusing_sites)
     for name, one in destinations.items():
         for site in one.sites:
             if site not in respecting:
                 raise SettingError(
                     f"{settings.forward_destinations}: destinations.{name}: site {site!r} is not in "
-                    f'{settings.forward_sites}, or has gpc = "ignore": its visitors\' Sec-GPC could not be respected'
+                    f'{settings.sites}, or has gpc = "ignore": its visitors\' Sec-GPC could not be respected'
                 )
     return destinations
 

@@ -300,6 +300,16 @@ CREATE TABLE IF NOT EXISTS pharos.erasures
 ENGINE = MergeTree
 ORDER BY at;
 
+-- The time zone of each site, as `sites.toml` has it: the sink writes it.
+CREATE TABLE IF NOT EXISTS pharos.sites
+(
+    site      LowCardinality(String),
+    time_zone LowCardinality(String),
+    stored_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(stored_at)
+ORDER BY site;
+
 -- Closed days: the sessions and touches of days that are over, made once from their events by `python -m sink close`, and made
 -- again when an event of such a day comes late. A day of a site is in use if closed_days has it and no row of late_rows is
 -- newer: the views in 0003_sessions.sql cut all other days from the events. How: docs/sink.md.

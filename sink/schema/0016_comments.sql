@@ -290,6 +290,13 @@ ALTER TABLE pharos.sessions_raw MODIFY COMMENT 'A part of other views; it may ch
 
 ALTER TABLE pharos.settled MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.sites MODIFY COMMENT 'The time zone of each site, from sites.toml; the sink writes it. A table: ask it with FINAL.';
+
+ALTER TABLE pharos.sites
+    COMMENT COLUMN site 'Site key.',
+    COMMENT COLUMN time_zone 'IANA name: Europe/Berlin.',
+    COMMENT COLUMN stored_at 'When the sink wrote it.';
+
 ALTER TABLE pharos.standing MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.tagging MODIFY COMMENT 'How arrivals in [since, until) were tagged: as sent, what it became, what looks wrong. Call it as tagging(site, since, until, tz). Columns: sent_source, sent_medium, sent_campaign, sent_id, click_id_name, referrer_host, source, medium, campaign, channel, rule, near_source, near_medium, near_campaign, faults, arrivals, visitors.';

@@ -31,6 +31,10 @@ FROM numbers(30) ARRAY JOIN [('google', 'cpc', 'mugs', 12.5), ('facebook', 'paid
 """What the demo's two advertised campaigns cost: made up, since the demo has no costs."""
 
 
+ZONE: Final = "INSERT INTO pharos.sites (site, time_zone) VALUES ('demo', 'Asia/Tokyo')"
+"""The demo's own zone: what a reader sees who names none."""
+
+
 def clickhouse(folder: Path) -> ClickHouse:
     """Start a ClickHouse with our schema, the demo's month and costs of two campaigns."""
     found = ClickHouse(folder)
@@ -39,6 +43,7 @@ def clickhouse(folder: Path) -> ClickHouse:
     Warehouse(client).apply_schema()
     month.tell(client)
     client.command(COSTS)
+    client.command(ZONE)
     client.close()
     return found
 

@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from deploy.report.__main__ import main as save
+from deploy.report.saved import zone
 from tests.clickhouse import ClickHouse
 from tests.report.built import FOLDER
 from tests.report.reading import Reader, reading
@@ -172,6 +173,15 @@ async def test_an_empty_period_says_why(url: str, browser: Browser) -> None:
         assert await reader.page.locator("section .empty").count() >= 10
 
 
+async def test_days_are_those_of_the_sites_own_zone(url: str, browser: Browser, warehouse: ClickHouse) -> None:
+    async with reading(browser, url, "from=2026-10-18&to=2026-10-31", timezone_id="America/New_York") as reader:
+        await expect(reader.page.get_by_label("Zone")).to_have_value("Asia/Tokyo")
+        assert "'Asia/Tokyo'" in await reader.sql("days")
+    client = warehouse.client()
+    assert [zone(client, site) for site in ("demo", "another")] == ["Asia/Tokyo", "UTC"]
+    client.close()
+
+
 async def test_an_event_that_was_never_sent_is_named(url: str, browser: Browser) -> None:
     async with reading(browser, url, f"{HALF}&conversion=purchas") as reader:
         await expect(reader.page.locator("#block-journeys .empty")).to_contain_text('never sent an event "purchas"')
@@ -182,7 +192,7 @@ async def test_a_saved_report_is_the_same_page_without_a_server(
     url: str, browser: Browser, warehouse: ClickHouse, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.html"
-    argv = ["--site", "demo", "--days", "14", "--html", str(out), "--clickhouse", warehouse.url]
+    argv = ["--site", "demo", "--days", "14", "--tz", "UTC", "--html", str(out), "--clickhouse", warehouse.url]
     assert save(argv, {}, datetime(2026, 10, 31, 12, tzinfo=UTC)) == 0
     context = await browser.new_context(offline=True)
     reader = Reader(await context.new_page())

@@ -10,7 +10,7 @@ const inside = document.getElementById("answers");
 const saved = inside ? JSON.parse(inside.textContent) : null;
 const clickhouse = saved ? new Saved(saved.answers) : new ClickHouse();
 let end = null; // of the page that is shown
-let sites = null; // {name: [{event, last}]}
+let sites = null; // {name: [{event, last, time_zone}]}
 let shown = ""; // page and site whose frame is drawn
 
 const lighthouse = () =>
@@ -23,7 +23,7 @@ async function start() {
   try {
     const { rows } = await clickhouse.ask(sites_sql.trim());
     sites = {};
-    for (const { site, event, last } of rows) (sites[site] ??= []).push({ event, last });
+    for (const { site, ...event } of rows) (sites[site] ??= []).push(event);
   } catch (error) {
     if (error.kind === "sign-in") return signIn(clickhouse.user.password ? error.message : "");
     return app.replaceChildren(problem(error));

@@ -37,6 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_site_is_added_and_the_rest_stays(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["add", "news.at", "--identity", "none", "--origin", "https://news.example", "--host", "news.example"]
+    argv += ["--time-zone", "Europe/Vienna"]
     assert site.main([*argv, "--base", "https://px.example.com/"], {"PHAROS_COLLECTOR_SITES": str(file)}) == 0
     text = file.read_text()
     assert text.startswith(SITES), "every line and comment that was there"
@@ -47,6 +48,7 @@ def test_a_site_is_added_and_the_rest_stays(file: Path, capsys: pytest.CaptureFi
         ("https://news.example",),
         ("news.example",),
     )
+    assert found.time_zone == "Europe/Vienna"
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert list(file.parent.iterdir()) == [file], "no file of ours is left"
     out = capsys.readouterr().out

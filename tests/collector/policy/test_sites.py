@@ -8,6 +8,7 @@ GOOD = b"""
 [sites.shop]
 identity = "cookieless"
 ip = "none"
+time_zone = "Europe/Berlin"
 origins = ["https://shop.example", "http://localhost:8000", "http://[::1]:80"]
 redirect_hosts = ["shop.example", "xn--bcher-kva.example"]
 tokens = ["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
@@ -20,6 +21,7 @@ def test_a_good_file() -> None:
     sites = parse(GOOD)
     assert list(sites) == ["shop", "blog.example"]
     assert sites["blog.example"] == Site()
+    assert (sites["shop"].time_zone, sites["blog.example"].time_zone) == ("Europe/Berlin", "UTC")
     assert (sites["shop"].identity, sites["shop"].consent, sites["shop"].ip) == ("cookieless", "required", "none")
 
 
@@ -50,6 +52,10 @@ def test_a_good_file() -> None:
         (b"[sites.a]\nmax_value = '1000'\n", 2, "Expected `int`, got `str`"),
         (b"[sites.a]\ntoken_events = ['purchase', 'a b']\n", 2, "an event's name"),
         (b"[sites.a]\ntokens = ['open sesame']\n", 2, "64 lower-case hex digits"),
+        (b"[sites.a]\n\ntime_zone = 'Europe/Berlln'\n", 3, "'Europe/Berlln' is no IANA time zone, such as"),
+        (b"[sites.a]\ntime_zone = '+02:00'\n", 2, "is no IANA time zone"),
+        (b"[sites.a]\ntime_zone = ''\n", 2, "is no IANA time zone"),
+        (b"[sites.a]\ntime_zone = 2\n", 2, "Expected `str`, got `int`"),
     ],
 )
 def test_a_broken_file_is_told_line_and_reason(text: bytes, line: int, reason: str) -> None:

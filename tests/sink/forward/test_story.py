@@ -109,7 +109,7 @@ def folder(tmp_path: Path) -> Path:
 def settings(bench: Bench, folder: Path) -> dict[str, object]:
     return {
         "forward_destinations": folder / "destinations.toml",
-        "forward_sites": folder / "sites.toml",
+        "sites": folder / "sites.toml",
         "forward_group": f"{bench.group}-forward",
         "forward_admin_port": 0,
         "topic_forward_dead": bench.dead,

@@ -13,7 +13,8 @@ export const title = "Report";
 /** What another site does not share: cleared when the site changes. */
 export const ofSite = { conversion: "", currency: "", channel: "", source: "", campaign: "" };
 
-const ownZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+/** The zone of the site, or the reader's where the sink knows none. */
+const ownZone = (events) => events[0]?.time_zone || Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
 let current = null;
 
@@ -57,7 +58,7 @@ export function update(context) {
   if (!current) return;
   const events = context.sites[context.values.site] ?? [];
   const now = context.saved ? Date.parse(context.saved.made_at) : Date.now();
-  const chosen = { ...state(context.values, events, now, ownZone()), go: context.go, saved: Boolean(context.saved) };
+  const chosen = { ...state(context.values, events, now, ownZone(events)), go: context.go, saved: Boolean(context.saved) };
   const { bar } = current;
   const turn = (current.turn = (current.turn ?? 0) + 1);
   controls(bar, { ...chosen, currencies: current.currencies ?? [] }, context);
