@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests import needs
 
@@ -20,6 +20,8 @@ FLAGS: Final = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+expect.set_options(timeout=60_000)  # an assertion waits for an event; Playwright's own 5 s are short on a busy machine
 
 
 @asynccontextmanager

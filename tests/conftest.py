@@ -23,7 +23,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("pharos")
 
-pytest_plugins = ["tests.image", "tests.unit"]
+pytest_plugins = ["tests.image", "tests.ci.order", "tests.unit"]
 
 _guard = pytest.StashKey[Guard]()
 _reasons = pytest.StashKey[Counter[str]]()

@@ -1,5 +1,6 @@
-"""Fixtures: what the image would hold, and the compiled programs in it; made once for all tests."""
+"""Fixtures: what the image would hold, and the compiled programs in it; made once for all tests of all workers."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -41,14 +42,29 @@ def steps() -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """Run the Dockerfile's steps in folders of our own: half a minute, most of it pip's and the C compiler's."""
+    """Return the image of this run: its first test makes it, and those of other workers (`-n 3`) wait for it."""
     try:
         compiling.compiler()
     except compiling.Impossible as why:
         needs.missing(str(why))
-    root = tmp_path_factory.mktemp("image")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # a worker's own is inside the run's
+    root = folder / "image"
+    with (folder / "image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        complete = root / "complete"
+        if not complete.exists():
+            shutil.rmtree(root, ignore_errors=True)  # what a worker that failed has left
+            make(root)
+            complete.touch()
+    return Image(root / "srv/pharos", root / "opt/venv/bin/python", root / "opt/native/bin/python")
+
+
+def make(root: Path) -> None:
+    """Run the Dockerfile's steps in a new folder: a minute, most of it pip's and the C compiler's."""
     build = root / "build"
-    build.mkdir()
+    build.mkdir(parents=True)
     # Nothing of this test's own environment: a package of it must not replace one that is not locked.
     env = {name: text for name, text in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     for word, rest in steps():
@@ -66,7 +82,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
         if done.returncode and any(words in told for words in _OFFLINE):
             needs.missing("no package index can be reached, from which the image's packages come")
         assert done.returncode == 0, f"RUN {rest}\n{told[-4000:]}"
-    return Image(root / "srv/pharos", root / "opt/venv/bin/python", root / "opt/native/bin/python")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -10,10 +10,10 @@ _PAUSE_S = 0.05
 
 
 @overload
-async def until(look: Callable[[], Awaitable[_T]], what: str, timeout_s: float = 60) -> _T: ...
+async def until(look: Callable[[], Awaitable[_T]], what: str, timeout_s: float = 120) -> _T: ...
 @overload
-async def until(look: Callable[[], _T], what: str, timeout_s: float = 60) -> _T: ...
-async def until(look: Callable[[], Awaitable[_T]] | Callable[[], _T], what: str, timeout_s: float = 60) -> _T:
+async def until(look: Callable[[], _T], what: str, timeout_s: float = 120) -> _T: ...
+async def until(look: Callable[[], Awaitable[_T]] | Callable[[], _T], what: str, timeout_s: float = 120) -> _T:
     """Call `look` until it returns something true, and return that.
 
     Raises:
@@ -30,7 +30,7 @@ async def until(look: Callable[[], Awaitable[_T]] | Callable[[], _T], what: str,
         await asyncio.sleep(_PAUSE_S)
 
 
-def until_now(look: Callable[[], _T], what: str, timeout_s: float = 60) -> _T:
+def until_now(look: Callable[[], _T], what: str, timeout_s: float = 120) -> _T:
     """As `until`, where no event loop runs."""
     deadline = time.monotonic() + timeout_s
     while not (value := look()):

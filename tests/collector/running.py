@@ -59,7 +59,7 @@ class Running:
             settings = {"port": self.port, **settings}
         extra = {f"PHAROS_COLLECTOR_{name.upper()}": str(value) for name, value in settings.items()}
         self.program = self._start([self._python, "-m", "collector"], env={**self._env, **extra})
-        said = await until(lambda: self.said("listening"), "the collector listens", 30)
+        said = await until(lambda: self.said("listening"), "the collector listens")
         self.port = said[-1]["port"]
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin = f"http://127.0.0.1:{said[-1]['admin_port']}"
@@ -83,7 +83,7 @@ class Running:
                 async with session.get(f"{self.admin}/readyz") as answer:
                     return answer.status == 200
 
-            await until(look, "the collector is ready", 30)
+            await until(look, "the collector is ready")
 
     async def metrics(self) -> Mapping[str, float]:
         """Return the samples of `/metrics`, as 'name{labels}' without the prefix."""
@@ -121,7 +121,7 @@ async def hits_in(bootstrap: str, topic: str) -> list[Hit]:
                     left.discard(tp)
         return found
     finally:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await consumer.stop()
 
 

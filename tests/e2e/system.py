@@ -68,7 +68,7 @@ class System:
         for stage in STAGES:
             self.start_stage(stage)
         for stage in STAGES:
-            until_now(lambda stage=stage: self.is_ready(stage), f"the {stage} is ready", 60)  # type: ignore[misc]
+            until_now(lambda stage=stage: self.is_ready(stage), f"the {stage} is ready")  # type: ignore[misc]
 
     def start_stage(self, stage: str) -> None:
         """Start one program (again)."""

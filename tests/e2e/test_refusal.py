@@ -39,14 +39,14 @@ def audience(system: System) -> set[str]:
 async def test_who_refuses_is_in_no_audience_any_more(system: System) -> None:
     for visitor in VISITORS:
         assert await send(system, visitor, b"GET /p.gif?s=demo&e=cart") == 200
-    await until(lambda: system.count() == len(VISITORS), f"the carts are stored\n{system.output()}", 60)
+    await until(lambda: system.count() == len(VISITORS), f"the carts are stored\n{system.output()}")
     assert audience(system) == VISITORS.keys()
 
     for visitor, (line, headers, body, status) in REFUSALS.items():
         assert await send(system, visitor, line, headers, body) == status
     # Each leaves its suppression; a refusal on a page is an event without a visitor, too.
     stored = len(VISITORS) + len(REFUSALS) + 2
-    await until(lambda: system.count() == stored, f"the refusals are stored\n{system.output()}", 60)
+    await until(lambda: system.count() == stored, f"the refusals are stored\n{system.output()}")
     assert audience(system) == {"keeps"}
 
     kept = system.ask("SELECT * FROM pharos.events WHERE event = 'consent'")

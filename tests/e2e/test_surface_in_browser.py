@@ -127,7 +127,7 @@ class Place:
             found = self.system.ask(sql) if self.system.count() else []
             return found if len(found) >= count else []
 
-        found: list[dict[str, Any]] = await until(look, f"{count} events of {path}\n{self.system.output()}", 30)
+        found: list[dict[str, Any]] = await until(look, f"{count} events of {path}\n{self.system.output()}")
         assert len(found) == count, [(row["event"], row["url"]) for row in found]
         return found
 

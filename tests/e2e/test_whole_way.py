@@ -87,7 +87,7 @@ async def test_exactly_the_accepted_are_stored_and_exactly_the_broken_are_dead(
     assert not wrong
 
     rows = {row["client_event_id"]: row for row in (*seen, *(row for request in requests for row in request.rows))}
-    await until(lambda: system.count() >= len(rows), f"{len(rows)} events\n{system.output()}", 60)
+    await until(lambda: system.count() >= len(rows), f"{len(rows)} events\n{system.output()}")
     dead = [request for request in requests if request.dead]
     letters = await until(
         lambda: _all_letters(system, len(dead) + len(foreign)), f"{len(dead)} dead letters\n{system.output()}", 60

@@ -32,8 +32,8 @@ class Reader:
 
     async def settle(self) -> None:
         """Wait until every block has its answer."""
-        await expect(self.page.locator("section[data-ready]").first).to_be_visible(timeout=30_000)
-        await expect(self.page.locator("section[aria-busy]")).to_have_count(0, timeout=30_000)
+        await expect(self.page.locator("section[data-ready]").first).to_be_visible()
+        await expect(self.page.locator("section[aria-busy]")).to_have_count(0)
 
     async def sql(self, block: str) -> str:
         """Return what the SQL button of a block shows."""

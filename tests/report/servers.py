@@ -48,21 +48,24 @@ def clickhouse(folder: Path) -> ClickHouse:
     return found
 
 
-def _remembered(known: dict[tuple[str, bytes], tuple[bytes, dict[str, str]]]) -> Middleware:
+_KNOWN: Final[dict[tuple[str, str, bytes], tuple[bytes, dict[str, str]]]] = {}
+
+
+def _remembered(clickhouse_url: str) -> Middleware:
     """Answer a question of the same user again from memory: the data does not change, and most tests open one page."""
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method != "POST" or "Origin" not in request.headers:  # not a browser
             return await handler(request)
-        key = (request.headers.get("Authorization", ""), await request.read())
-        if key in known:
-            body, headers = known[key]
+        key = (clickhouse_url, request.headers.get("Authorization", ""), await request.read())
+        if key in _KNOWN:
+            body, headers = _KNOWN[key]
             return web.Response(body=body, headers=headers)
         response = await handler(request)
         if isinstance(response, web.Response) and response.status == 200:
             assert isinstance(response.body, bytes)
-            known[key] = (response.body, {"Content-Type": response.headers["Content-Type"]})
+            _KNOWN[key] = (response.body, {"Content-Type": response.headers["Content-Type"]})
         return response
 
     return answer
@@ -74,7 +77,7 @@ async def served(clickhouse_url: str) -> AsyncIterator[str]:
     settings = msgspec.structs.replace(Settings(), clickhouse=clickhouse_url)
     place = Place(settings, Path("unused"), {})
     async with aiohttp.ClientSession() as http:
-        application = web.Application(middlewares=[_remembered({})])
+        application = web.Application(middlewares=[_remembered(clickhouse_url)])
         application.add_routes(report_page.routes(place, http))
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1, handler_cancellation=True)
         await runner.setup()

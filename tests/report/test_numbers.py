@@ -127,12 +127,12 @@ async def test_the_head_alone_asks_little(url: str, browser: Browser) -> None:
     page = await browser.new_page(viewport={"width": 1240, "height": 700})
     reader = Reader(page)
     await page.goto(f"{url}#/report?site=demo&{HALF}")
-    await expect(page.locator("#block-channels[data-ready]")).to_be_visible(timeout=30_000)
+    await expect(page.locator("#block-channels[data-ready]")).to_be_visible()
     await page.wait_for_load_state("networkidle")
     views = {view for sql in reader.asked for view in re.findall(r"pharos\.(\w+)", sql)}
     assert views == {"names", "sessions_between", "credits", "costs"}
     await page.locator("#block-health").scroll_into_view_if_needed()
-    await expect(page.locator("#block-health[data-ready]")).to_be_visible(timeout=30_000)
+    await expect(page.locator("#block-health[data-ready]")).to_be_visible()
     await page.close()
 
 

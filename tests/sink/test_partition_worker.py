@@ -94,9 +94,9 @@ def worker(
 
 async def drained(one: PartitionWorker, log: Log) -> None:
     task = asyncio.create_task(one.run())
-    await until(lambda: log.at > log.offsets[-1] and not any(rows.offsets for rows in one.in_hand), "all stored", 10)
+    await until(lambda: log.at > log.offsets[-1] and not any(rows.offsets for rows in one.in_hand), "all stored")
     one.stopping = True
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await task
 
 
@@ -144,7 +144,7 @@ async def test_before_a_late_retry_the_broker_is_asked_whose_partition_it_is() -
     log, rows = Log([0, 1]), Rows(fail=3)
     log.refuse_after = 1
     one = worker(log, rows, Idle(0), stale=0.05)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await one.run()
     assert isinstance(one.state, Gone)
     assert log.commits == [(0, '{"v":1,"to":1,"at":7}')]
@@ -170,7 +170,7 @@ async def test_who_leaves_starts_nothing_more() -> None:
     log, rows = Log([0]), Rows()
     one = worker(log, rows, Idle(0))
     one.leaving = True
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await one.run()
     assert (log.commits, rows.inserted) == ([], [])
 

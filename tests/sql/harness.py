@@ -34,7 +34,7 @@ _STALE: Any = {"visitor_id": "stale", "channel": "Stale", "value": 7, "currency"
 
 # New examples in every run: a fixed few would never change. A failure prints its `@reproduce_failure` line.
 thorough = settings(
-    max_examples=150 if FULL else 8,  # of several worlds each
+    max_examples=150 if FULL else 4,  # of several worlds each
     deadline=None,
     phases=PHASES,
     derandomize=False,

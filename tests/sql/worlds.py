@@ -125,6 +125,6 @@ def as_enriched(event: Event, site: str) -> Event:
     return replace(event, site=site, event_id=UUID(own))
 
 
-def worlds(most: int = 30, several: int = 5 if FULL else 2) -> st.SearchStrategy[list[Event]]:
+def worlds(most: int = 30, several: int = 5 if FULL else 4) -> st.SearchStrategy[list[Event]]:
     """Return events of one site, each with an id of its own: `several` worlds, each in order of time."""
     return st.tuples(*(_world(place, most) for place in range(several))).map(lambda all_: list(chain(*all_)))

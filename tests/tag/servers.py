@@ -76,7 +76,7 @@ class Servers:
             seen = {event["event"]: event for event in self.events(path)}
             return [seen[name] for name in names] if seen.keys() >= set(names) else []
 
-        return await until(look, f"{names} of {path}", 30)
+        return await until(look, f"{names} of {path}")
 
     async def until_url(self, url: str, *names: str) -> list[dict[str, Any]]:
         """Do the same for a whole URL, of any host."""
@@ -85,7 +85,7 @@ class Servers:
             seen = {event["event"]: event for event in self.events() if event.get("url") == url}
             return [seen[name] for name in names] if seen.keys() >= set(names) else []
 
-        return await until(look, f"{names} of {url}", 30)
+        return await until(look, f"{names} of {url}")
 
 
 def _event(hit: Hit) -> dict[str, Any]:

@@ -97,7 +97,7 @@ async def front(
             except aiohttp.ClientConnectionError:
                 return False
 
-        await until(up, "nginx answers", 20)
+        await until(up, "nginx answers")
         yield Front(session, url, running)
 
 

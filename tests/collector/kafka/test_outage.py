@@ -55,7 +55,7 @@ async def ids_in(bootstrap: str, topic: str) -> set[int]:
                     left.discard(tp)
         return found
     finally:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await consumer.stop()
 
 

@@ -148,4 +148,4 @@ async def test_a_busy_port_stops_the_start_by_name(collector: Make) -> None:
         running = collector(port=taken.getsockname()[1])
         with pytest.raises(AssertionError, match="PHAROS_COLLECTOR_PORT"):
             await running.start()
-        assert running.program.wait(10) == 2
+        assert running.program.wait(60) == 2

@@ -83,7 +83,7 @@ async def disturb(running: Running, broker: Broker, topic: str, chance: random.R
 
     async def kill_collector() -> None:
         os.kill(running.program.pid, signal.SIGKILL)  # its workers are left behind, and must go by themselves
-        running.program.wait(10)
+        running.program.wait(60)
         await running.start(links=running.folder / "links.toml")
 
     async def broker_away() -> None:
@@ -128,7 +128,7 @@ async def test_every_answered_hit_is_in_kafka(broker: Broker, collector: Callabl
         seen = {name_of(hit) for hit in await hits_in(broker.bootstrap, topic)}
         return accepted <= seen
 
-    await until(none_missing, f"{len(accepted)} answered hits are in the topic", 60)
+    await until(none_missing, f"{len(accepted)} answered hits are in the topic")
     hits = await hits_in(broker.bootstrap, topic)
     assert {"pixel", "open", "tag", "click"} == {hit.kind for hit in hits}
     assert doubled(hits) == {}

@@ -60,7 +60,7 @@ async def test_a_rolling_restart_fails_no_request(
             except aiohttp.ClientError:
                 return False
 
-        await until(up, "nginx answers", 20)
+        await until(up, "nginx answers")
 
         async def send(sender: int) -> None:
             number = 0

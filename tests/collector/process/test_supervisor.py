@@ -38,7 +38,7 @@ async def test_a_process_that_cannot_be_made_is_tried_again(tmp_path: Path, monk
     keeping = asyncio.create_task(kept.keep())
     open_before = None
     for _ in range(3):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await tries.get()
         open_now = open_files()
         assert open_before in (None, open_now)
@@ -46,7 +46,7 @@ async def test_a_process_that_cannot_be_made_is_tried_again(tmp_path: Path, monk
     assert not keeping.done()
     assert not kept.draining
     kept.drain()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await keeping
     assert not kept.failed.is_set()
 
@@ -57,5 +57,5 @@ async def test_a_fault_of_our_own_shows_in_the_exit_code(tmp_path: Path, monkeyp
         raise RuntimeError("a fault")
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await supervisor.run(settings(tmp_path)) == 1

@@ -168,7 +168,7 @@ async def test_a_start_on_a_read_only_disk_answers_503_and_comes_back(
     workers = running.worker_pids()
     running.program.kill()
     # A worker of a killed supervisor ends by itself, soon; until then it has a file open for writing.
-    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the worker has ended", 30)
+    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the worker has ended")
     mount("-o", "remount,ro", str(small_disk))
     await running.start(kafka=tansu.bootstrap)
     assert await statuses(running, 3, 10) == [(503, "5")] * 3

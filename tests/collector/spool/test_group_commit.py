@@ -30,7 +30,7 @@ class Recorder:
         return []
 
     def sync(self) -> None:
-        self.may_sync.wait(10)
+        self.may_sync.wait(60)
 
 
 def commit_to(recorder: Recorder, fsync: Fsync, disk: ThreadPoolExecutor, events: list[object]) -> GroupCommit:

@@ -151,7 +151,7 @@ async def test_sigterm_ends_while_the_broker_is_away_under_load(
     await read(apache_kafka, settings.topic_enriched, 1)
     getattr(apache_kafka, how)()
     try:
-        await until(lambda: asyncio.to_thread(ready, settings, 503), "readiness ends", 30)
+        await until(lambda: asyncio.to_thread(ready, settings, 503), "readiness ends")
         program.signal(signal.SIGTERM)
         assert await asyncio.to_thread(program.wait, 30) == 0
     finally:
@@ -174,8 +174,8 @@ async def test_a_delivery_that_hangs_ends_the_session_and_is_done_again_once(
     await read(apache_kafka, settings.topic_enriched, 1)
     apache_kafka.pause()
     try:
-        await until(lambda: asyncio.to_thread(ready, settings, 503), "readiness ends", 30)
-        await until(lambda: "beginning again" in program.output(), "the session ends", 60)
+        await until(lambda: asyncio.to_thread(ready, settings, 503), "readiness ends")
+        await until(lambda: "beginning again" in program.output(), "the session ends")
         assert await asyncio.to_thread(ready, settings, 503)
     finally:
         await asyncio.to_thread(apache_kafka.start)
@@ -200,7 +200,7 @@ async def test_an_enricher_without_partitions_is_not_ready_while_the_broker_is_s
     apache_kafka.pause()
     try:
         for one in each:
-            await until(lambda one=one: asyncio.to_thread(ready, one, 503), "readiness ends", 30)  # type: ignore[misc]
+            await until(lambda one=one: asyncio.to_thread(ready, one, 503), "readiness ends")  # type: ignore[misc]
     finally:
         await asyncio.to_thread(apache_kafka.start)
 

@@ -49,7 +49,7 @@ def script(*faults_: dict[str, object]) -> faults.FaultSchedule:
 def played(keeper: int, *faults_: dict[str, object]) -> faults.FaultInjector:
     player = faults.FaultInjector(script(*faults_), keeper)
     player.begin(time.perf_counter())
-    wait_until(lambda: len(player.done) + len(player.failed) == len(faults_), "the faults", 30)
+    wait_until(lambda: len(player.done) + len(player.failed) == len(faults_), "the faults", 60)
     player.finish()
     return player
 
@@ -57,21 +57,21 @@ def played(keeper: int, *faults_: dict[str, object]) -> faults.FaultInjector:
 def test_a_killed_component_is_killed_each_time(keeper: int) -> None:
     kill = {"do": "kill", "what": "victim"}
     player = played(keeper, kill | {"at_s": 0.1}, kill | {"at_s": 0.4})
-    wait_until(lambda: bool(faults.find(keeper, " victim")), "the third victim", 10)
+    wait_until(lambda: bool(faults.find(keeper, " victim")), "the third victim", 60)
     assert player.kills() == {"victim": 2}
     assert player.failed == []
 
 
 def test_a_paused_component_goes_on(keeper: int) -> None:
-    wait_until(lambda: bool(faults.find(keeper, " victim")), "the victim", 10)
+    wait_until(lambda: bool(faults.find(keeper, " victim")), "the victim", 60)
     victim = faults.find(keeper, " victim")[0]
     played(keeper, {"at_s": 0, "do": "pause", "what": "victim", "for_s": 0.1})
-    wait_until(lambda: victim.status() != psutil.STATUS_STOPPED, "the victim going on", 10)
+    wait_until(lambda: victim.status() != psutil.STATUS_STOPPED, "the victim going on", 60)
 
 
 def test_a_stranger_is_never_signalled(keeper: int) -> None:
     with subprocess.Popen([sys.executable, "-c", SLEEPER, "victim"]) as stranger:
-        wait_until(lambda: bool(faults.find(keeper, " victim")), "the victim", 10)
+        wait_until(lambda: bool(faults.find(keeper, " victim")), "the victim", 60)
         played(keeper, {"at_s": 0, "do": "kill", "what": "victim"}, {"at_s": 0.1, "do": "stop", "what": "victim"})
         assert stranger.poll() is None
         stranger.send_signal(signal.SIGKILL)
@@ -113,7 +113,7 @@ def test_what_was_never_played_has_failed_and_is_named() -> None:
     first = {"at_s": 0, "do": "run", "command": ["true"]}
     player = faults.FaultInjector(script(first, {"at_s": 3600, "do": "kill", "what": "victim"}), root=0)
     player.begin(time.perf_counter())
-    wait_until(lambda: bool(player.done), "the first fault", 10)
+    wait_until(lambda: bool(player.done), "the first fault", 60)
     player.finish()
     assert player.failed == ["kill victim at 3600 s: the run was over by then"]
     player.finish()

@@ -50,7 +50,7 @@ async def test_every_event_arrives(kafka_bench: Bench, tmp_path: Path) -> None:
             await send(bench.broker.bootstrap, bench.enriched, rows[number * share : (number + 1) * share])
             assert await asyncio.to_thread(program.wait, 60) == CRASHED, program.output()
         forward = bench.sink("forward", **settings(bench, tmp_path))
-        await until(lambda: len({each["order_id"] for each in server.events("/hook")}) == COUNT, "all events", 60)
+        await until(lambda: len({each["order_id"] for each in server.events("/hook")}) == COUNT, "all events")
         assert forward.terminate() == 0, forward.output()
         sink.terminate()
     by_order = Counter((each["order_id"], each["event_id"]) for each in server.events("/hook"))

@@ -117,7 +117,7 @@ def settings(bench: Bench, folder: Path) -> dict[str, object]:
 
 
 async def told(server: PlatformServer, path: str, count: int) -> None:
-    await until(lambda: len(server.events(path)) >= count, f"{count} events at {path}", 60)
+    await until(lambda: len(server.events(path)) >= count, f"{count} events at {path}")
 
 
 async def test_a_story_of_consent_money_and_refunds(kafka_bench: Bench, folder: Path) -> None:

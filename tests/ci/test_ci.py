@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-RUN = Path(__file__).parents[1] / ".ci/run"
+RUN = Path(__file__).parents[2] / ".ci/run"
 MAKE = """#!/bin/sh
 [ "$1" = test ] || exit 0
 mkdir -p .pytest_cache/v/cache
