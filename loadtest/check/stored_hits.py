@@ -98,7 +98,8 @@ def reason(problem: BaseException) -> str:
             return "no answer in time"
         nested = getattr(cause, "reason", None)
         cause = nested if isinstance(nested, BaseException) else cause.__cause__ or cause.__context__
-    return str(problem).partition("\n")[0][:160]
+    # Of ClickHouse's own error only what it says, without the client's and the server's names for it.
+    return str(problem).partition("\n")[0].rpartition("DB::Exception: ")[2][:160]
 
 
 def _parameters(run: str, since: float) -> dict[str, object]:

@@ -151,7 +151,7 @@ class Sender:
                 )
                 return
             except OSError as problem:
-                self.errors[f"connect: {problem.strerror or type(problem).__name__}"] += 1
+                self.errors[f"connect: {problem.strerror or 'not possible'}"] += 1
                 await asyncio.sleep(0.05)
 
     def reconnect(self) -> None:
@@ -194,7 +194,8 @@ class Sender:
         self.busy.discard(connection)
         template, connection.template = connection.template, None
         if template is not None:
-            self.errors[f"no answer: {type(problem).__name__ if problem else 'closed'}"] += 1
+            why = (getattr(problem, "strerror", None) or "the connection broke") if problem else "closed"
+            self.errors[f"no answer: {why}"] += 1
             self.miss(connection.at, clock())
         else:
             with contextlib.suppress(ValueError):

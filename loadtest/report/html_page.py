@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from loadtest.check.freshness import STAGES
+from loadtest.report.conclusion import conclusion
 from loadtest.report.plot import WIDE, Series, legend, plot
 from loadtest.report.result import BOTTLENECK, BROKEN, Result, Times
 from stage.version import VERSION
@@ -17,7 +18,8 @@ from stage.version import VERSION
 
 def page(result: Result) -> str:
     """Return the whole page."""
-    return frame(result.title, verdict(result), about(result), [*result.broken, result.bottleneck], details(result))
+    reasons = [*result.broken, result.bottleneck]
+    return frame(result.title, verdict(result), about(result), reasons, details(result), conclusion([result])[0])
 
 
 def about(result: Result) -> str:
@@ -39,8 +41,11 @@ def details(result: Result) -> str:
     )
 
 
-def frame(title: str, verdict: tuple[str, str], about: str, reasons: Iterable[str], body: str) -> str:
-    """Return a page around `body`, which is HTML; everything else is text. The verdict is a word and its tone."""
+def frame(title: str, verdict: tuple[str, str], about: str, reasons: Iterable[str], body: str, conclusion: str) -> str:
+    """Return a page around `body`, which is HTML; everything else is text. The verdict is a word and its tone.
+
+    The page ends with the conclusion, what it all means in a sentence, as the terminal does.
+    """
     word, tone = verdict
     told = "".join(f"<p>{html.escape(reason)}</p>" for reason in reasons if reason)
     why = f'<div class="why {tone}">{told}</div>' if told else ""
@@ -50,7 +55,7 @@ def frame(title: str, verdict: tuple[str, str], about: str, reasons: Iterable[st
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{title}: {word}</title><style>{css}</style></head><body><main>"
         f'<header><h1>{title}</h1><span class="verdict {tone}">{word}</span><p>{about}</p></header>{why}'
-        f"{body}"
+        f'{body}<p class="end">{html.escape(conclusion)}</p>'
         "<footer>Open loop: every latency counts from the moment its request was due, not from when it could be sent. "
         f"Made by <code>python -m loadtest</code>, Pharos {VERSION}.</footer></main></body></html>\n"
     )

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from loadtest.check.freshness import STAGES
 from loadtest.report import html_page
+from loadtest.report.conclusion import conclusion
 from loadtest.report.plot import NARROW, WIDE, Series, number, plot, ticks
 from loadtest.report.result import BOTTLENECK, BROKEN, CLEAN, Result, worst_exit_code
 from loadtest.report.search import SearchResult
@@ -186,6 +187,7 @@ def _page(title: str, results: Sequence[Result], told: str, plots: str, table: s
         f'<div class="plots">{plots}{table}</div>'
         f"<h2 class=part>{html.escape(one.title)}</h2><p class=part>{html.escape(html_page.about(one))}</p>"
         f"{html_page.details(one)}",
+        conclusion(results)[0],
     )
 
 

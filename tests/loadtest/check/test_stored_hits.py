@@ -22,6 +22,12 @@ def test_a_closed_port_is_named_in_words() -> None:
         (socket.gaierror(-2, "Name or service not known"), "no connection: Name or service not known"),
         (ValueError("first line\nsecond line"), "first line"),
         (ValueError("x" * 500), "x" * 160),
+        (
+            ValueError(
+                "Received ClickHouse exception, code: 241, server response: Code: 241. DB::Exception: No memory"
+            ),
+            "No memory",
+        ),
     ],
 )
 def test_the_reason_of_a_problem(problem: Exception, words: str) -> None:

@@ -158,3 +158,13 @@ async def test_ctrl_c_gives_up_what_was_due_and_waits(drive: Callable[..., tuple
     assert sender.over()
     assert sender.never_sent == 2
     assert list(sender.slice.missed) == [pytest.approx(100_000, abs=1), pytest.approx(50_000, abs=1)]
+
+
+async def test_a_broken_connection_is_named_in_words(drive: Callable[..., tuple[Sender, Measurements]]) -> None:
+    """The report is for readers who know no names of exceptions."""
+    sender, _ = drive(lambda now: now, seconds=1, until=2)
+    for problem in (ConnectionResetError(104, "Connection reset by peer"), ConnectionAbortedError()):
+        connection = Connection(sender)
+        connection.template, connection.at = sender.templates[0], 0.0
+        sender.lost(connection, problem)
+    assert dict(sender.errors) == {"no answer: Connection reset by peer": 1, "no answer: the connection broke": 1}
