@@ -84,6 +84,7 @@ def _table(settings: type[Settings], prefix: str) -> list[str]:
 def page() -> str:
     """Return the text of docs/settings.md."""
     lines = [_HEAD, "## Every stage", "", "`STAGE` is `COLLECTOR`, `ENRICHER` or `SINK`."]
+    lines[-1] += " The forwarder (`python -m sink forward`) reads those of `SINK`."
     lines += _table(StageSettings, "PHAROS_STAGE_")
     for title, settings in (
         ("Collector", collector.settings.Settings),

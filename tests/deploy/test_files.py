@@ -311,11 +311,12 @@ def test_cloudflare_would_take_the_resources_and_each_path_has_one_rule() -> Non
     assert len(rules) == 8
 
 
-@pytest.mark.parametrize("stage", ["collector", "enricher", "sink"])
+@pytest.mark.parametrize("stage", ["collector", "enricher", "sink", "forward"])
 def test_systemd_takes_the_unit_and_finds_it_confined(stage: str, tmp_path: Path) -> None:
     analyze = needs.program("systemd-analyze", "systemd")
     text = (DEPLOY / f"systemd/pharos-{stage}.service").read_text()
-    assert f"ExecStart=/opt/pharos/bin/python -m {stage}\n" in text
+    program = "sink forward" if stage == "forward" else stage
+    assert f"ExecStart=/opt/pharos/bin/python -m {program}\n" in text
     unit = tmp_path / f"pharos-{stage}.service"
     unit.write_text(text.replace("/opt/pharos/bin/python", "/bin/true"))
     run(analyze, "verify", "--man=no", unit)
@@ -352,11 +353,12 @@ def test_every_secret_reaches_a_setting_of_its_stage(drop_in: Path, tmp_path: Pa
     for name in loaded:
         (tmp_path / name).write_text("a secret of some length\n")
     given = {name: value.replace("%d", str(tmp_path)) for name, value in environment.items()}
-    settings = importlib.import_module(f"{stage}.settings")
+    program = "sink" if stage == "forward" else stage
+    settings = importlib.import_module(f"{program}.settings")
     needed = {"PHAROS_COLLECTOR_SITES": "sites.toml"} if stage == "collector" else {}
     read = settings.read(given | needed)
     for name, value in given.items():
-        field = name.removeprefix(f"PHAROS_{stage.upper()}_").lower()
+        field = name.removeprefix(f"PHAROS_{program.upper()}_").lower()
         expected = "a secret of some length" if field.endswith("_file") else value
         assert getattr(read, field.removesuffix("_file")) == expected
     analyze = needs.program("systemd-analyze", "systemd")
@@ -371,7 +373,7 @@ def test_there_is_a_drop_in_for_each_secret() -> None:
     assert [path.stem for path in DROP_INS] == ["kafka-certificate", "kafka-password", "link-key"] + [
         "kafka-certificate",
         "kafka-password",
-    ] * 2
+    ] * 3
 
 
 def test_each_service_reaches_clickhouse_as_its_own_user_and_has_no_other_password() -> None:

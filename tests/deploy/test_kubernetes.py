@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
+from sink import settings as sink_settings
 from sink.commands.users import USERS
 from tests.deploy.edges import DEPLOY
 
@@ -102,6 +103,41 @@ def test_managed_services_get_tls_passwords_and_a_way_out(tmp_path: Path) -> Non
         for port in one["spec"]["egress"][0]["ports"]
     }
     assert ports == {9092, 8443}
+
+
+def test_the_forwarder_has_its_own_password_the_way_out_and_what_managed_services_need(tmp_path: Path) -> None:
+    (tmp_path / "kustomization.yaml").write_text(
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: pharos\n"
+        "resources: [kubernetes/base]\ncomponents: [kubernetes/forward, kubernetes/managed]\n"
+    )
+    subprocess.run(["cp", "-r", DEPLOY / "kubernetes", tmp_path], check=True, timeout=30)
+    found = built(tmp_path)
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(found))
+    validate = [str(KUBECTL.parent / "kubernetes-validate"), "--strict", "--quiet", str(tmp_path / "all.yaml")]
+    subprocess.run(validate, check=True, timeout=60)
+    name = "pharos-forward"
+    (forward,) = (one for one in found if one["metadata"]["name"] == name and one["kind"] == "Deployment")
+    (container,) = pod(forward)["containers"]
+    environ = {entry["name"]: entry["value"] for entry in container["env"]}
+    (settings,) = (one for one in found if one["kind"] == "ConfigMap" and "settings" in one["metadata"]["name"])
+    assert container["envFrom"] == [{"configMapRef": {"name": settings["metadata"]["name"]}}]
+    given = {key: value for key, value in {**settings["data"], **environ}.items() if key.startswith("PHAROS_SINK_")}
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    paths = [value for key, value in given.items() if value.startswith("/")]
+    assert len(paths) == 4
+    assert all(str(Path(path).parent) in mounts for path in paths)
+    for key in ("PHAROS_SINK_CLICKHOUSE_PASSWORD_FILE", "PHAROS_SINK_KAFKA_PASSWORD_FILE"):
+        (tmp_path / key).write_text("s3cret")
+        given[key] = str(tmp_path / key)
+    assert sink_settings.read(given).forward_admin_port == container["ports"][0]["containerPort"]
+    (secret,) = (one["secret"] for one in pod(forward)["volumes"] if one["name"] == "secrets")
+    assert [item["key"] for item in secret["items"]] == [f"{given['PHAROS_SINK_CLICKHOUSE_USER']}_password"]
+    policies = {one["metadata"]["name"]: one["spec"] for one in found if one["kind"] == "NetworkPolicy"}
+    assert policies[name]["podSelector"]["matchLabels"] == forward["spec"]["template"]["metadata"]["labels"]
+    assert policies[name]["ingress"][0]["ports"] == [{"port": 9103}]
+    assert policies[name]["egress"][1]["ports"] == [{"port": 443}]
+    for managed in ("pharos-managed-kafka", "pharos-managed-clickhouse"):
+        assert name in policies[managed]["podSelector"]["matchExpressions"][0]["values"]
 
 
 TOOL = """#!/bin/sh

@@ -20,7 +20,8 @@ from tests.ports import free_port
 from tests.processes import Program
 from tests.waiting import until
 
-BASE = Path(__file__).parents[2] / "deploy/kubernetes/base"
+KUBERNETES = Path(__file__).parents[2] / "deploy/kubernetes"
+BASE = KUBERNETES / "base"
 SITES = """
 [sites.demo]
 consent = "assumed"
@@ -154,7 +155,7 @@ async def _missed(
 def _pods() -> list[dict[str, str]]:
     """Return what Kubernetes' discovery would say of each port of our pods, and of some that are not to be scraped."""
     found: list[dict[str, str]] = []
-    for file in sorted(BASE.glob("*.yaml")):
+    for file in [KUBERNETES / "forward/forward.yaml", *sorted(BASE.glob("*.yaml"))]:
         for one in yaml.safe_load_all(file.read_text()):
             if one["kind"] not in ("Deployment", "StatefulSet"):
                 continue
@@ -187,17 +188,17 @@ async def test_in_kubernetes_each_stage_gets_the_name_that_the_alerts_ask_for(
     prometheus = Prometheus(tmp_path / "prometheus", start, config)
     async with aiohttp.ClientSession() as http:
         await prometheus.up(http)
-        stages = ("collector", "enricher", "sink")
+        stages = ("collector", "enricher", "sink", "forward")
         expected = {f"pharos-{stage}": f"pharos-{stage}-0" for stage in stages}
 
         async def named() -> bool:
             found = await prometheus.ask(http, "up")
-            return {one["metric"]["job"]: one["metric"]["instance"] for one in found} == expected and len(found) == 3
+            return {one["metric"]["job"]: one["metric"]["instance"] for one in found} == expected and len(found) == 4
 
         await until(named, f"the targets {json.dumps(expected)}")
 
         async def down() -> bool:
             found = await prometheus.ask(http, 'ALERTS{alertname=~"Pharos.*Down", alertstate="firing"}')
-            return {one["metric"].get("instance") for one in found} == set(expected.values())
+            return {one["metric"].get("instance") for one in found} == set(expected.values()) - {"pharos-forward-0"}
 
         await until(down, "the alerts of pods that do not answer")

@@ -37,11 +37,12 @@ def test_no_path_of_this_machine_is_on_the_page() -> None:
     assert str(settings_page.ROOT) not in settings_page.page()
 
 
-@pytest.mark.parametrize("stage", ["collector", "enricher", "sink"])
+@pytest.mark.parametrize("stage", ["collector", "enricher", "sink", "forward"])
 def test_the_example_of_a_plain_host_is_accepted(stage: str) -> None:
     lines = (settings_page.ROOT / f"deploy/systemd/{stage}.env.example").read_text().splitlines()
     environ = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     if stage == "collector":
         environ["PHAROS_COLLECTOR_SITES"] = "/etc/pharos/sites.toml"  # the unit sets it
-    settings = importlib.import_module(f"{stage}.settings").read(environ)
+    package = "sink" if stage == "forward" else stage
+    settings = importlib.import_module(f"{package}.settings").read(environ)
     assert settings.kafka_security == "SASL_SSL"
