@@ -13,29 +13,39 @@ from stage import version
 
 
 def show(report: frame.Report, console: Console) -> None:
-    """Print a report for people: a row a figure, a column a contestant, with its ratio to the floor in brackets."""
-    table = Table(title=report.title, title_justify="left", title_style="bold", caption_justify="left")
-    table.add_column("", no_wrap=True)
+    """Print a report for people: a table a contestant, beside its floor. Each fits 80 columns."""
+    console.print(report.title, style="bold", highlight=False)
+    by_name = {row.name: row for row in report.rows}
+    floors = {row.floor for row in report.rows}
     for row in report.rows:
-        table.add_column(row.name, justify="right")
-    for figure in dict.fromkeys(name for row in report.rows for name in row.median):
-        cells = []
-        for row in report.rows:
-            value = f"{row.median[figure]:,.4g}" if figure in row.median else "-"
-            if row.median.get(figure, 0) >= 1000:
-                value = f"{row.median[figure]:,.0f}"
-            cells.append(f"{value}  ({row.ratio[figure]:.2f}x)" if figure in row.ratio else value)
-        table.add_row(figure, *cells)
-    console.print(table)
+        if row.floor:
+            floor = by_name[row.floor]
+            table = Table("", row.name, row.floor, "ratio")
+            for figure, value in row.median.items():
+                ratio = f"{row.ratio[figure]:.2f}" if figure in row.ratio else ""
+                table.add_row(figure, _number(value), _number(floor.median.get(figure)), ratio)
+        elif row.name in floors:
+            continue
+        else:
+            table = Table("", row.name)
+            for figure, value in row.median.items():
+                table.add_row(figure, _number(value))
+        for column in table.columns[1:]:
+            column.justify = "right"
+        console.print(table)
     _show_bounds(report, console)
-    floors = sorted({f"{row.name} / {row.floor}" for row in report.rows if row.floor})
-    console.print(
-        f"Medians of {max(1, report.options.rounds)} rounds in turn; in brackets: {', '.join(floors) or 'no ratios'}"
-    )
+    console.print(f"Medians of {max(1, report.options.rounds)} rounds in turn")
     for name, reason in report.skipped.items():
         console.print(f"  skipped: {name}: {reason}", style="yellow", highlight=False)
     for name, value in {**report.facts, **report.machine}.items():
         console.print(f"  {name}: {value}", style="dim", highlight=False)
+
+
+def _number(value: float | None) -> str:
+    """Return a figure for people; a dash if it was not measured."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:,.4g}"
 
 
 def _show_bounds(report: frame.Report, console: Console) -> None:

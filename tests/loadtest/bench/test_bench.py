@@ -5,8 +5,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from loadtest.bench import frame, native
+from loadtest.bench.__main__ import show
 from loadtest.report import machine
 from tests import needs
 
@@ -64,6 +66,22 @@ def test_some_contestants_run_alone_with_their_floors() -> None:
     assert [report.rows[1].measured(bound) for bound in report.rows[1].bounds] == [1.5]
     with pytest.raises(frame.Unknown, match="no contestant called nobody; there are: floor, other, ours"):
         frame.chosen("t", bench, ("nobody",))
+
+
+def test_a_report_of_many_contestants_is_whole_in_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {"cpu_us_per_request": 12.5, "half_requests_per_s": 123_456.0}
+    names = [f"request of kind {number}, interpreted" for number in range(12)]
+    floors = [frame.Contestant(f"nginx {name}", lambda: figures) for name in names]
+    bounds = (frame.Bound("cpu_us_per_request", 1.5, 1.2),)
+    ours = [frame.Contestant(name, lambda: figures, f"nginx {name}", bounds) for name in names]
+    bench = frame.Bench("t", (*floors, *ours, frame.Contestant("alone", lambda: figures)), warms_up=True)
+    report = frame.take_turns("t", bench, frame.Options(rounds=1), lambda number, name: None)
+    show(report, Console(width=80))
+    said = capsys.readouterr().out
+    assert "…" not in said
+    assert max(map(len, said.splitlines())) <= 80
+    assert said.count("123,456") == 12 * 2 + 1  # a floor beside what is compared with it
+    assert said.count("aim reached") == 12
 
 
 def test_kept_code_is_used_only_if_it_is_todays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
