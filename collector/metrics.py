@@ -74,15 +74,15 @@ METRICS: Final[Mapping[str, Declared]] = {
     ),
     "answer_seconds": Declared(
         "histogram",
-        ("lane",),
+        ("path",),
         "From a request's reading to its answer's writing, the spool's write (under fsync always: and sync) between. "
-        "Fast lane: of a turn's answers all count as its first, so that none is shown too fast; full lane: each by "
+        "Fast path: of a turn's answers all count as its first, so that none is shown too fast; full path: each by "
         "itself, its body's arrival included. Slower: the disk, or too few workers.",
     ),
     "requests_total": Declared(
         "counter",
-        ("lane",),
-        "Requests by lane: fast (answered by the connection) or full (by aiohttp). Few fast ones: something in front "
+        ("path",),
+        "Requests by path: fast (answered by the connection) or full (by aiohttp). Few fast ones: something in front "
         "rewrites requests, or senders compress their posts.",
         ("fast", "full"),
     ),

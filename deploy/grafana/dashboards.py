@@ -204,16 +204,16 @@ COLLECTOR: Final = Dashboard(
         ),
         Panel(
             title="Time to answer",
-            says="99th percentile, by lane; milliseconds. Slower: a disk that is slow to sync, or too few workers.",
+            says="99th percentile, by path; milliseconds. Slower: a disk that is slow to sync, or too few workers.",
             queries={
-                "{{lane}}": "histogram_quantile(0.99, "
-                "sum by (lane, le) (rate(pharos_collector_answer_seconds_bucket[5m])))"
+                "{{path}}": "histogram_quantile(0.99, "
+                "sum by (path, le) (rate(pharos_collector_answer_seconds_bucket[5m])))"
             },
             unit="s",
         ),
         Panel(
             title="CPU a hit",
-            says="Microseconds. It rises: fewer pixels in the fast lane, or something before it rewrites requests.",
+            says="Microseconds. It rises: fewer requests take the fast path, or something before it rewrites requests.",
             queries={
                 "µs": "1e6 * sum(rate(pharos_collector_cpu_seconds_total[5m])) / "
                 "(sum(rate(pharos_collector_hits_total[5m])) > 0)"
@@ -226,9 +226,9 @@ COLLECTOR: Final = Dashboard(
             queries={"{{instance}}": "sum by (instance) (rate(pharos_collector_cpu_seconds_total[5m]))"},
         ),
         Panel(
-            title="Requests by lane",
-            says="Pixels belong to the fast lane.",
-            queries={"{{lane}}": "sum by (lane) (rate(pharos_collector_requests_total[5m]))"},
+            title="Requests by path",
+            says="Pixels, posts and links take the fast path.",
+            queries={"{{path}}": "sum by (path) (rate(pharos_collector_requests_total[5m]))"},
             unit="reqps",
         ),
         Panel(

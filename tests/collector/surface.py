@@ -1,4 +1,4 @@
-"""The full lane in this process, over a real spool: asked by an HTTP client, its hits read back as written."""
+"""The full path in this process, over a real spool: asked by an HTTP client, its hits read back as written."""
 
 import os
 from collections.abc import AsyncIterator
@@ -78,7 +78,7 @@ to = "https://shop.example/"
 
 
 class Surface:
-    """A running full lane."""
+    """A running full path."""
 
     def __init__(self, client: "TestClient[web.Request, web.Application]", ingest: Ingest, folder: Path) -> None:
         self.client = client
@@ -103,7 +103,7 @@ class Surface:
 
 @asynccontextmanager
 async def running(folder: Path, most_bytes: int = 1 << 30) -> AsyncIterator[Surface]:
-    """Run the full lane with SITES and LINKS; the test client is the trusted proxy 127.0.0.1."""
+    """Run the full path with SITES and LINKS; the test client is the trusted proxy 127.0.0.1."""
     known = sites.parse(SITES.encode())
     ruleset = Ruleset(
         sites=known,

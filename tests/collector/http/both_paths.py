@@ -1,4 +1,4 @@
-"""Both lanes of the collector in this process, each behind a socket, asked with raw bytes."""
+"""Both paths of the collector in this process, each behind a socket, asked with raw bytes."""
 
 import asyncio
 import contextlib
@@ -90,7 +90,7 @@ class Answer(NamedTuple):
 
 
 class One:
-    """One lane behind a port."""
+    """One path behind a port."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class One:
         return hits
 
     def fast(self) -> int:
-        """Return how many requests the fast lane has answered so far."""
+        """Return how many requests the fast path has answered so far."""
         self.connections.count()
         return int(self.tally.values.get(("requests_total", "fast"), 0))
 
@@ -208,18 +208,18 @@ def complete(received: bytes, expected: int) -> bool:
 def both(
     folder: Path, ruleset: Ruleset = RULESET, fsync: Fsync = "never", body_timeout_s: float = 0.2
 ) -> Iterator[tuple[One, One]]:
-    """Yield the collector with its fast lane, and one that goes the full way with everything."""
+    """Yield the collector with its fast path, and one that goes the full way with everything."""
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    lanes = []
+    paths = []
     try:
         for name, blind in (("fast", False), ("full", True)):
-            lanes.append(
+            paths.append(
                 One(loop, folder / name, blind=blind, ruleset=ruleset, fsync=fsync, body_timeout_s=body_timeout_s)
             )
-        yield lanes[0], lanes[1]
+        yield paths[0], paths[1]
     finally:
-        for one in lanes:
+        for one in paths:
             one.close()
         asyncio.set_event_loop(None)
         loop.close()

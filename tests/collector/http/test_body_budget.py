@@ -13,10 +13,10 @@ EVENT = b'{"site":"demo","event":"late"}'
 HEAD = b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
-@pytest.mark.parametrize("lane", [0, 1], ids=["fast", "full"])
-def test_many_slow_bodies_together_stay_within_the_bound(tmp_path: Path, lane: int) -> None:
-    with both(tmp_path, body_timeout_s=60) as lanes:
-        one: One = lanes[lane]
+@pytest.mark.parametrize("path", [0, 1], ids=["fast", "full"])
+def test_many_slow_bodies_together_stay_within_the_bound(tmp_path: Path, path: int) -> None:
+    with both(tmp_path, body_timeout_s=60) as paths:
+        one: One = paths[path]
         bodies = one.app[BODIES]
         bodies.most_held_bytes = 100_000
         body = EVENT.ljust(60_000)
@@ -68,10 +68,10 @@ FROM = b"POST /e HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: %b\r\nContent-Length: %
 CHUNKED = b"POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
 
 
-@pytest.mark.parametrize("lane", [0, 1], ids=["fast", "full"])
-def test_slow_senders_are_bounded_by_address_and_small_bodies_have_room(tmp_path: Path, lane: int) -> None:
-    with both(tmp_path, body_timeout_s=60) as lanes:
-        one: One = lanes[lane]
+@pytest.mark.parametrize("path", [0, 1], ids=["fast", "full"])
+def test_slow_senders_are_bounded_by_address_and_small_bodies_have_room(tmp_path: Path, path: int) -> None:
+    with both(tmp_path, body_timeout_s=60) as paths:
+        one: One = paths[path]
         bodies = one.app[BODIES]
         bodies.most_held_bytes, bodies.most_of_address_bytes = 120_000, 70_000
         body = EVENT.ljust(60_000)

@@ -1,4 +1,4 @@
-"""Both lanes answer alike: same status, headers, cookie and Hit, for any request; and the fast one is really used."""
+"""Both paths answer alike: same status, headers, cookie and Hit, for any request; and the fast one is really used."""
 
 import json
 import re
@@ -22,7 +22,7 @@ ID = b"9f86d081884c7d659a2feaa0c55ad015"
 
 
 @pytest.fixture
-def lanes(tmp_path: Path) -> Iterator[tuple[One, One]]:
+def paths(tmp_path: Path) -> Iterator[tuple[One, One]]:
     with both(tmp_path) as pair:
         yield pair
 
@@ -71,9 +71,9 @@ def comparable(answers: list[Answer], hits: list[Hit], sent: bytes) -> tuple[obj
     return told, kept
 
 
-def agree(lanes: tuple[One, One], raw: bytes) -> bool:
-    """Send it both ways, compare; return whether the fast lane answered itself."""
-    fast, full = lanes
+def agree(paths: tuple[One, One], raw: bytes) -> bool:
+    """Send it both ways, compare; return whether the fast path answered itself."""
+    fast, full = paths
     before = fast.fast()
     first = comparable(fast.ask(raw, wait_s=60)[0], fast.hits(), raw)
     second = comparable(full.ask(raw, wait_s=60)[0], full.hits(), raw)
@@ -217,19 +217,19 @@ FULL = [
 
 
 @pytest.mark.parametrize("raw", QUICK)
-def test_the_fast_lane_answers_what_is_usual_as_the_full_lane_would(lanes: tuple[One, One], raw: bytes) -> None:
-    assert agree(lanes, raw)
+def test_the_fast_path_answers_what_is_usual_as_the_full_path_would(paths: tuple[One, One], raw: bytes) -> None:
+    assert agree(paths, raw)
 
 
 @pytest.mark.parametrize("raw", FULL)
-def test_the_fast_lane_leaves_what_is_odd_to_the_full_lane(lanes: tuple[One, One], raw: bytes) -> None:
-    assert not agree(lanes, raw)
+def test_the_fast_path_leaves_what_is_odd_to_the_full_path(paths: tuple[One, One], raw: bytes) -> None:
+    assert not agree(paths, raw)
 
 
 @pytest.mark.parametrize("title", [b"Gr\xfc\xdfe", "Grüße".encode(), b"\x80", b"\xff%FC\xfc"])
-def test_raw_bytes_in_a_query_are_read_as_their_escaped_form_is(lanes: tuple[One, One], title: bytes) -> None:
+def test_raw_bytes_in_a_query_are_read_as_their_escaped_form_is(paths: tuple[One, One], title: bytes) -> None:
     escaped = b"".join(b"%%%02X" % byte if byte > 0x7F else bytes([byte]) for byte in title)
-    for one in lanes:
+    for one in paths:
         for target in (b"/p.gif?s=demo&t=" + title, b"/p.gif?s=demo&t=" + escaped):
             answers, _ = one.ask(request(target))
             assert (answers[0].status, answers[0].body[:3]) == (200, b"GIF")
@@ -245,8 +245,8 @@ def test_raw_bytes_in_a_query_are_read_as_their_escaped_form_is(lanes: tuple[One
         ([b"Sec-Purpose: other"], ""),
     ],
 )
-def test_a_hit_says_that_the_browser_fetches_ahead(lanes: tuple[One, One], lines: list[bytes], purpose: str) -> None:
-    for one in lanes:
+def test_a_hit_says_that_the_browser_fetches_ahead(paths: tuple[One, One], lines: list[bytes], purpose: str) -> None:
+    for one in paths:
         for target in (b"/p.gif?s=demo", b"/o.gif?s=demo", b"/c/yt-launch", b"/c?" + SIGNED):
             one.ask(request(target, *lines))
         one.ask(post([{"site": "listed"}], *lines, BEARER, target=b"/v1/events"))
@@ -278,8 +278,8 @@ def test_a_hit_says_that_the_browser_fetches_ahead(lanes: tuple[One, One], lines
         request(b"/e", b"Upgrade: h2c", b"Connection: upgrade", method=b"POST") + b"\x00\xff",
     ],
 )
-def test_no_refusal_names_a_library(lanes: tuple[One, One], raw: bytes, capfd: pytest.CaptureFixture[str]) -> None:
-    for one in lanes:
+def test_no_refusal_names_a_library(paths: tuple[One, One], raw: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    for one in paths:
         answers, _ = one.ask(raw, wait_s=2)
         assert answers
         for answer in answers:
@@ -337,8 +337,8 @@ LINES = st.one_of(
 )
 
 
-def test_any_pixel_request_means_the_same_in_both_lanes(tmp_path: Path) -> None:
-    with both(tmp_path) as lanes:
+def test_any_pixel_request_means_the_same_in_both_paths(tmp_path: Path) -> None:
+    with both(tmp_path) as paths:
         tried = answered = 0
 
         @settings(max_examples=scale.of(small=250, full=20_000), deadline=None, suppress_health_check=list(HealthCheck))
@@ -351,10 +351,10 @@ def test_any_pixel_request_means_the_same_in_both_lanes(tmp_path: Path) -> None:
         def alike(method: bytes, path: bytes, query: bytes, lines: list[bytes]) -> None:
             nonlocal tried, answered
             tried += 1
-            answered += agree(lanes, request(path + query, *lines, method=method))
+            answered += agree(paths, request(path + query, *lines, method=method))
 
         alike()
-        assert answered > tried / 10, "the fast lane hardly took part"
+        assert answered > tried / 10, "the fast path hardly took part"
 
 
 JSON_TEXTS = st.one_of(
@@ -382,8 +382,8 @@ ORIGINS = st.sampled_from([[], [b"Origin: https://shop.example"], [b"Origin: htt
 TOKENS = st.sampled_from([[], [BEARER], [b"authorization: bearer " + TOKEN.encode()], [b"Authorization: Bearer x"]])
 
 
-def test_any_post_means_the_same_in_both_lanes(tmp_path: Path) -> None:
-    with both(tmp_path) as lanes:
+def test_any_post_means_the_same_in_both_paths(tmp_path: Path) -> None:
+    with both(tmp_path) as paths:
         tried = answered = 0
 
         @settings(max_examples=scale.of(small=250, full=20_000), deadline=None, suppress_health_check=list(HealthCheck))
@@ -391,7 +391,7 @@ def test_any_post_means_the_same_in_both_lanes(tmp_path: Path) -> None:
         def alike(target: bytes, body: object, origin: list[bytes], token: list[bytes], lines: list[bytes]) -> None:
             nonlocal tried, answered
             tried += 1
-            answered += agree(lanes, post(body, *origin, *token, *lines, target=target))
+            answered += agree(paths, post(body, *origin, *token, *lines, target=target))
 
         alike()
         assert answered > tried / 10, "the fast path hardly took part"
@@ -406,8 +406,8 @@ CLICKS = st.builds(
 )
 
 
-def test_any_click_and_preflight_means_the_same_in_both_lanes(tmp_path: Path) -> None:
-    with both(tmp_path) as lanes:
+def test_any_click_and_preflight_means_the_same_in_both_paths(tmp_path: Path) -> None:
+    with both(tmp_path) as paths:
         tried = answered = 0
 
         @settings(max_examples=scale.of(small=250, full=20_000), deadline=None, suppress_health_check=list(HealthCheck))
@@ -415,17 +415,17 @@ def test_any_click_and_preflight_means_the_same_in_both_lanes(tmp_path: Path) ->
         def alike(method: bytes, target: bytes, origin: list[bytes], lines: list[bytes]) -> None:
             nonlocal tried, answered
             tried += 1
-            answered += agree(lanes, request(target, *origin, *lines, method=method))
+            answered += agree(paths, request(target, *origin, *lines, method=method))
 
         alike()
         assert answered > tried / 10, "the fast path hardly took part"
 
 
-def test_every_record_is_what_the_contract_writes(lanes: tuple[One, One]) -> None:
+def test_every_record_is_what_the_contract_writes(paths: tuple[One, One]) -> None:
     for raw in (*QUICK, *FULL):
-        for one in lanes:
+        for one in paths:
             one.ask(raw)
-    for one in lanes:
+    for one in paths:
         assert len(one.written) > 40
         for record in one.written:
             assert record == contract.encode(contract.decode(record))

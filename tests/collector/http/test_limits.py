@@ -22,14 +22,14 @@ PIXEL = b"GET /p.gif?s=demo HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @pytest.fixture
-def lanes(tmp_path: Path) -> Iterator[tuple[One, One]]:
+def paths(tmp_path: Path) -> Iterator[tuple[One, One]]:
     with both(tmp_path) as pair:
         yield pair
 
 
 @pytest.fixture(params=["fast", "full"])
-def one(request: pytest.FixtureRequest, lanes: tuple[One, One]) -> One:
-    return lanes[request.param == "full"]
+def one(request: pytest.FixtureRequest, paths: tuple[One, One]) -> One:
+    return paths[request.param == "full"]
 
 
 async def opened(one: One, *sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -175,11 +175,11 @@ def test_a_body_that_does_not_come_in_time_gets_408(one: One) -> None:
     assert closed
 
 
-def test_a_small_body_that_does_not_come_in_time_gets_408(lanes: tuple[One, One]) -> None:
+def test_a_small_body_that_does_not_come_in_time_gets_408(paths: tuple[One, One]) -> None:
     sent = b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{"
-    assert status_after(lanes[0], sent, seconds=19) == b"OPEN"
-    assert status_after(lanes[0], sent, seconds=21).startswith(b"HTTP/1.1 408 ")
-    assert lanes[0].tally.values["request_errors_total", "408"] == 1
+    assert status_after(paths[0], sent, seconds=19) == b"OPEN"
+    assert status_after(paths[0], sent, seconds=21).startswith(b"HTTP/1.1 408 ")
+    assert paths[0].tally.values["request_errors_total", "408"] == 1
 
 
 @pytest.mark.parametrize("sizes", [(1, 9), (9, 1), (5, 5)])
@@ -316,8 +316,8 @@ def test_a_protocol_error_has_a_request_id(one: One, status: bytes) -> None:
 
 
 @pytest.mark.parametrize("sent", [PIXEL[:20], b"POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{"])
-def test_a_request_that_does_not_come_in_time_has_a_request_id(lanes: tuple[One, One], sent: bytes) -> None:
-    answer = status_after(lanes[0], sent, seconds=21)
+def test_a_request_that_does_not_come_in_time_has_a_request_id(paths: tuple[One, One], sent: bytes) -> None:
+    answer = status_after(paths[0], sent, seconds=21)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert re.search(rb"\r\nX-Request-Id: [0-9a-f]{16}\r\n", answer)
 

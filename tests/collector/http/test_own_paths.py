@@ -12,7 +12,7 @@ PATHS = {"t.js": "shop.js", "x.js": "more.js", "e": "save", "p.gif": "dot.gif", 
 
 
 @pytest.fixture(scope="module")
-def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[One, One]]:
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[One, One]]:
     with both(tmp_path_factory.mktemp("own"), RULESET._replace(paths=PATHS)) as pair:
         yield pair
 
@@ -30,8 +30,8 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_hit_under_an_own_name(lanes: tuple[One, One], name: str) -> None:
-    for one in lanes:
+def test_a_hit_under_an_own_name(paths: tuple[One, One], name: str) -> None:
+    for one in paths:
         ((answer,), _) = one.ask(REQUESTS[name])
         assert answer.status in (200, 202, 302)
         assert answer.header("x-pharos") == "accepted"
@@ -39,9 +39,9 @@ def test_a_hit_under_an_own_name(lanes: tuple[One, One], name: str) -> None:
         assert hit.site == "demo"
 
 
-def test_a_body_in_pieces_and_a_preflight(lanes: tuple[One, One]) -> None:
+def test_a_body_in_pieces_and_a_preflight(paths: tuple[One, One]) -> None:
     sent = REQUESTS["/save"]
-    for one in lanes:
+    for one in paths:
         ((answer,), _) = one.ask(sent[:30], sent[30:-5], sent[-5:])
         assert answer.status == 202
         one.hits()
@@ -49,9 +49,9 @@ def test_a_body_in_pieces_and_a_preflight(lanes: tuple[One, One]) -> None:
         assert answer.status == 204
 
 
-def test_the_scripts_use_the_own_names(lanes: tuple[One, One]) -> None:
+def test_the_scripts_use_the_own_names(paths: tuple[One, One]) -> None:
     base, extra = (tag.load(name, PATHS).bodies[""] for name in ("tag.js", "tag_extra.js"))
-    for one in lanes:
+    for one in paths:
         for target, body in ((b"/shop.js", base), (b"/t.js", base), (b"/more.js", extra)):
             ((answer,), _) = one.ask(request(target))
             assert (answer.status, answer.body) == (200, body)
@@ -66,8 +66,8 @@ def test_the_scripts_use_the_own_names(lanes: tuple[One, One]) -> None:
         assert [script.count(name) for script in (base, extra)] == [0, 0]
 
 
-def test_other_paths_are_not_there(lanes: tuple[One, One]) -> None:
-    for one in lanes:
+def test_other_paths_are_not_there(paths: tuple[One, One]) -> None:
+    for one in paths:
         for target in (b"/saved", b"/save/more", b"/opt/save", b"/dot.gif/x"):
             ((answer,), _) = one.ask(request(target))
             assert answer.status == 404

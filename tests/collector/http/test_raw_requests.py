@@ -1,4 +1,4 @@
-"""Smuggling, abuse and odd forms as raw bytes: both lanes give the answers of tests/collector/http/raw_requests.yml."""
+"""Smuggling, abuse and odd forms as raw bytes: both paths give the answers of tests/collector/http/raw_requests.yml."""
 
 import re
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ def raw(case: dict[str, Any]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[One, One]]:
-    with both(tmp_path_factory.mktemp("lanes")) as pair:
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[One, One]]:
+    with both(tmp_path_factory.mktemp("paths")) as pair:
         yield pair
 
 
@@ -31,12 +31,12 @@ def test_every_case_is_well_formed() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["says"])
-@pytest.mark.parametrize("lane", ["fast", "full"])
+@pytest.mark.parametrize("path", ["fast", "full"])
 @pytest.mark.parametrize("pieces", ["whole", "cut"])
 def test_raw_bytes_get_the_answer_of_the_standard(
-    lanes: tuple[One, One], case: dict[str, Any], lane: str, pieces: str
+    paths: tuple[One, One], case: dict[str, Any], path: str, pieces: str
 ) -> None:
-    one = lanes[lane == "full"]
+    one = paths[path == "full"]
     sent = raw(case)
     if pieces == "cut":
         middle = len(sent) // 2
@@ -54,8 +54,8 @@ def test_raw_bytes_get_the_answer_of_the_standard(
     assert all(not connection.due for connection in one.connections.open)
 
 
-def test_nothing_is_left_of_all_that(lanes: tuple[One, One]) -> None:
-    for one in lanes:
+def test_nothing_is_left_of_all_that(paths: tuple[One, One]) -> None:
+    for one in paths:
         _, closed = one.ask(b"", half_close=True)
         assert closed
         assert len(one.connections.open) <= 1

@@ -50,7 +50,7 @@ async def test_accepted_hits_are_in_kafka_once_and_the_drain_leaves_nothing(brok
     assert metrics['hits_total{result="accepted",site="demo"}'] == 300
     assert metrics["workers"] == 2
     assert (
-        metrics['answer_seconds_count{lane="fast"}'] == metrics['answer_seconds_bucket{lane="fast",le="+Inf"}'] == 300
+        metrics['answer_seconds_count{path="fast"}'] == metrics['answer_seconds_bucket{le="+Inf",path="fast"}'] == 300
     )
     assert metrics['kafka_seconds_count{step="produce"}'] == metrics["forwarded_batches_total"]
     assert metrics["spool_limit_bytes"] == 1 << 30  # of both workers together

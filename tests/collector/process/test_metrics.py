@@ -25,15 +25,15 @@ def test_histograms_of_workers_add_up_also_of_those_that_are_gone(
     lines = dict(line.rsplit(" ", 1) for line in text(sums).decode().splitlines() if not line.startswith("#"))
     if not every:
         return
-    name = 'pharos_collector_answer_seconds_bucket{lane="fast",le="%s"}'
+    name = 'pharos_collector_answer_seconds_bucket{le="%s",path="fast"}'
     for bound in SECONDS:
         assert float(lines[name % bound]) == sum(by for seconds, by in every if seconds <= bound)
     count = sum(by for _, by in every)
     assert float(lines[name % "+Inf"]) == count
-    assert float(lines['pharos_collector_answer_seconds_count{lane="fast"}']) == count
+    assert float(lines['pharos_collector_answer_seconds_count{path="fast"}']) == count
     assert float(lines['pharos_collector_hits_total{result="accepted",site="shop"}']) == count
     added = sum(seconds * by for seconds, by in every)
-    assert abs(float(lines['pharos_collector_answer_seconds_sum{lane="fast"}']) - added) <= 1e-6 * added + 1e-9
+    assert abs(float(lines['pharos_collector_answer_seconds_sum{path="fast"}']) - added) <= 1e-6 * added + 1e-9
 
 
 def shown(tallies: list[Tally]) -> dict[str, float]:
