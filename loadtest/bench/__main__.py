@@ -21,15 +21,15 @@ def show(report: frame.Report, console: Console) -> None:
         if row.floor:
             floor = by_name[row.floor]
             table = Table("", row.name, row.floor, "ratio")
-            for figure, value in row.median.items():
+            for figure in row.median:
                 ratio = f"{row.ratio[figure]:.2f}" if figure in row.ratio else ""
-                table.add_row(figure, _number(value), _number(floor.median.get(figure)), ratio)
+                table.add_row(figure, _number(row.median[figure]), _number(floor.median.get(figure)), ratio)
         elif row.name in floors:
             continue
         else:
             table = Table("", row.name)
-            for figure, value in row.median.items():
-                table.add_row(figure, _number(value))
+            for figure in row.median:
+                table.add_row(figure, _number(row.median[figure]))
         for column in table.columns[1:]:
             column.justify = "right"
         console.print(table)
