@@ -13,7 +13,7 @@ from stage import version
 
 
 def show(report: frame.Report, console: Console) -> None:
-    """Print a report for people: a table a contestant, beside its floor. Each fits 80 columns."""
+    """Print a report for people: a table a contestant, next to its floor. Each fits 80 columns."""
     console.print(report.title, style="bold", highlight=False)
     by_name = {row.name: row for row in report.rows}
     floors = {row.floor for row in report.rows}

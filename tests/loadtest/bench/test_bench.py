@@ -80,7 +80,7 @@ def test_a_report_of_many_contestants_is_whole_in_80_columns(capsys: pytest.Capt
     said = capsys.readouterr().out
     assert "…" not in said
     assert max(map(len, said.splitlines())) <= 80
-    assert said.count("123,456") == 12 * 2 + 1  # a floor beside what is compared with it
+    assert said.count("123,456") == 12 * 2 + 1  # a floor next to what is compared with it
     assert said.count("aim reached") == 12
 
 
