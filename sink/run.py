@@ -64,7 +64,12 @@ async def serve(settings: Settings, crash_at: Callable[[str], None] = lambda _: 
 
 
 async def prepared(settings: Settings) -> Connection:
-    """Return a connection to a ClickHouse whose schema is up to date."""
+    """Return a connection to a ClickHouse whose schema is up to date.
+
+    Raises:
+        Retry: ClickHouse cannot be reached, or went away meanwhile.
+        Stop: ClickHouse refuses this user, or migrations are outstanding.
+    """
     connection = await clickhouse.connect(settings)
     try:
         if settings.migrate:
@@ -75,8 +80,10 @@ async def prepared(settings: Settings) -> Connection:
                 line("info", "retention in days (0: events are never deleted)", days=settings.retention_days)
         elif todo := migrations.outstanding(migrations.load(), await migrations.applied(connection)):
             raise Stop(f"{len(todo)} migrations are outstanding: run python -m sink migrate")  # noqa: TRY301
-    except BaseException:
+    except BaseException as error:
         await connection.close()
+        if isinstance(error, ClickHouseError) and getattr(error, "code", None) is None:  # no answer of ClickHouse's
+            raise Retry(f"{type(error).__name__}: {error}") from error
         raise
     return connection
 

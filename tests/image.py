@@ -76,7 +76,7 @@ def make(root: Path) -> None:
         command = rest.replace("/opt/", f"{root}/opt/").replace("/srv/", f"{root}/srv/").replace("--no-cache-dir ", "")
         command = re.sub(r"(^|&& )python -m", rf"\1{Path(sys.executable).resolve()} -m", command)
         done = subprocess.run(
-            ["/bin/sh", "-c", command], cwd=build, env=env, capture_output=True, text=True, timeout=300, check=False
+            ["/bin/sh", "-c", command], cwd=build, env=env, capture_output=True, text=True, check=False
         )
         told = done.stdout + done.stderr
         if done.returncode and any(words in told for words in _OFFLINE):

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver.exceptions import OperationalError
 
 from enricher.contract import COLUMNS
-from sink import clickhouse, migrations
+from sink import clickhouse, migrations, run
 from sink.clickhouse import Connection, Stop
 from sink.migrations import Migration, load, outstanding
 from sink.settings import Settings
@@ -148,3 +149,31 @@ def test_the_command_shows_and_applies(storage: ClickHouse, start: Callable[...,
     assert code == 0
     assert text.splitlines() == [*(f"applied {one.name}" for one in load()), f"{len(load())} applied"]
     assert run() == (0, "0 applied\n")
+
+
+@pytest.mark.parametrize("migrate", [True, False])
+async def test_a_clickhouse_that_goes_away_under_the_migrations_is_waited_for(
+    migrate: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gone:
+        """A connection whose server has ended since it was made."""
+
+        closed = False
+
+        async def command(self, cmd: str, **_: object) -> None:
+            raise OperationalError("Network Error: Connect call failed")
+
+        query = command
+
+        async def close(self) -> None:
+            self.closed = True
+
+    gone = Gone()
+
+    async def connect(settings: Settings) -> Gone:
+        return gone
+
+    monkeypatch.setattr(clickhouse, "connect", connect)
+    with pytest.raises(clickhouse.Retry, match="Connect call failed"):
+        await run.prepared(Settings(migrate=migrate))
+    assert gone.closed

@@ -103,8 +103,8 @@ async def webkit(folder: Path) -> AsyncIterator[Engine]:
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     os.close(write)
-    number = (await asyncio.to_thread(os.read, read, 16)).decode().strip()
-    os.close(read)
+    with os.fdopen(read) as told:  # to the line's end: Xvfb writes number and line feed apart, and ends if it cannot
+        number = (await asyncio.to_thread(told.readline)).strip()
     port = free_port()
     environment = {**os.environ, "DISPLAY": f":{number}", "HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
     environment |= {"WEBKIT_DISABLE_COMPOSITING_MODE": "1", "LIBGL_ALWAYS_SOFTWARE": "1", "NO_AT_BRIDGE": "1"}
