@@ -224,6 +224,8 @@ class Cost(msgspec.Struct, frozen=True):
     wall_s: float
     peak_mb: float
     """Greatest resident memory while it ran."""
+    read_mb: float = 0
+    """Read from tables, uncompressed."""
 
 
 class Engine:

@@ -33,8 +33,9 @@ def main(folder: str, memory_bytes: str) -> int:
         began, spent = time.monotonic(), time.process_time()
         answer: Cost | str
         try:
-            opened.query(msgspec.json.decode(line, type=str))
-            answer = Cost(time.process_time() - spent, time.monotonic() - began, _peak_mb())
+            done = opened.query(msgspec.json.decode(line, type=str))
+            spent, began = time.process_time() - spent, time.monotonic() - began
+            answer = Cost(spent, began, _peak_mb(), done.storage_bytes_read() / 1e6)
         except RuntimeError as error:
             answer = str(error)
         sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")

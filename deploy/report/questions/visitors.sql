@@ -1,4 +1,4 @@
-SELECT finding.1 AS part, finding.2 AS name, count() AS visits, uniqExact(person) AS people, countIf(bounce) AS bounces,
+SELECT finding.1 AS part, finding.2 AS name, count() AS visits, uniqExact(sipHash64(person)) AS people, countIf(bounce) AS bounces,
     round(avg(engaged_s), 1) AS engaged_s, countIf(notEmpty(goals)) AS converted
 FROM pharos.session_details(site = {site:String}, goals = {conversion:String}, history_days = 30,
     since = {since:String}, until = {until:String}, tz = {tz:String})

@@ -6,7 +6,7 @@ import { picture } from "./picture.js";
 /**
  * Make a block. `part`: {id, title, about, wide, needs(state), show(answers, state), sql(state, answers)}.
  * show returns {body, columns, rows} or {empty: "why"}; rows are what the SQL gives, for the exports. early: the question
- * whose answer is shown while the others are under way; show is then called with it alone and a state that is `waiting`.
+ * whose answer is shown before the others are asked; show is then called with it alone and a state that is `waiting`.
  */
 export function block(part) {
   const heading = newId();
@@ -28,11 +28,10 @@ export function block(part) {
     let answers = {};
     try {
       const needs = part.needs(state);
-      if (part.early && needs[part.early] && Object.keys(needs).length > 1 && !section.dataset.ready) {
-        for (const sql of Object.values(needs)) clickhouse.ask(sql).catch(() => {}); // all at once; failures come below
+      if (part.early && needs[part.early] && Object.keys(needs).length > 1) {
         const first = await clickhouse.ask(needs[part.early]);
         if (own !== turn) return;
-        body.replaceChildren(...[part.show({ [part.early]: first }, { ...state, waiting: true }).body ?? ""].flat());
+        if (!section.dataset.ready) body.replaceChildren(...[part.show({ [part.early]: first }, { ...state, waiting: true }).body ?? ""].flat());
       }
       answers = await answersOf(needs, clickhouse);
       if (own !== turn) return;

@@ -1,7 +1,7 @@
 // The report of one site: controls on top, then its questions in the order in which people ask them.
 import { BLOCKS } from "../blocks/all.js";
 import { block } from "../block.js";
-import { credits } from "../questions.js";
+import { credits, visits } from "../questions.js";
 import { currencies } from "../join.js";
 import { controls } from "../controls.js";
 import { h } from "../dom.js";
@@ -59,25 +59,33 @@ export function update(context) {
   const events = context.sites[context.values.site] ?? [];
   const now = context.saved ? Date.parse(context.saved.made_at) : Date.now();
   const chosen = { ...state(context.values, events, now, ownZone(events)), go: context.go, saved: Boolean(context.saved) };
-  const { bar } = current;
-  const turn = (current.turn = (current.turn ?? 0) + 1);
-  controls(bar, { ...chosen, currencies: current.currencies ?? [] }, context);
-  if (chosen.askable) {
-    // The same question as the blocks' own: it is asked once.
-    context.clickhouse.ask(credits(chosen)).then((answer) => {
-      if (turn !== current.turn) return;
-      current.currencies = currencies(answer);
-      controls(bar, { ...chosen, currencies: current.currencies }, context);
-    }, () => {});
-  }
+  const own = current;
+  const { bar, blocks, seen } = own;
+  const turn = (own.turn = (own.turn ?? 0) + 1);
+  const over = () => own !== current || turn !== own.turn;
+  controls(bar, { ...chosen, currencies: own.currencies ?? [] }, context);
+  for (const { section } of blocks) section.setAttribute("aria-busy", "true");
   const asked = new Set();
-  current.ask = () => {
-    for (const { section, update: again } of current.blocks) {
-      if (!current.seen.has(section) || asked.has(section)) continue;
+  const ask = (only = blocks) => {
+    for (const { section, update: again } of only) {
+      if (!seen.has(section) || asked.has(section)) continue;
       asked.add(section);
       again(chosen, context.clickhouse);
     }
   };
-  for (const { section } of current.blocks) if (!current.seen.has(section)) section.setAttribute("aria-busy", "true");
-  current.ask();
+  // Visits first, and alone: they are the first numbers on the page, and the other questions would take its time.
+  own.ask = () => ask(blocks.slice(0, 1));
+  own.ask();
+  context.clickhouse.ask(visits(chosen)).catch(() => {}).then(() => {
+    if (over()) return;
+    own.ask = ask;
+    ask();
+    if (!chosen.askable) return;
+    // The same question as the blocks' own: it is asked once.
+    context.clickhouse.ask(credits(chosen)).then((answer) => {
+      if (over()) return;
+      own.currencies = currencies(answer);
+      controls(bar, { ...chosen, currencies: own.currencies }, context);
+    }, () => {});
+  });
 }
