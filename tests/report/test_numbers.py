@@ -139,7 +139,7 @@ async def test_the_head_alone_asks_little(url: str, browser: Browser) -> None:
     await expect(page.locator("#block-channels[data-ready]")).to_be_visible()
     await page.wait_for_load_state("networkidle")
     views = [view for sql in reader.asked for view in set(re.findall(r"pharos\.(\w+)", sql))]
-    assert sorted(views) == ["costs", "credits", "names", "sessions_between"]
+    assert sorted(views) == ["costs", "credits", "names", "sessions_between", "sites"]
     assert beside == reader.asked[:2]
     await page.locator("#block-health").scroll_into_view_if_needed()
     await expect(page.locator("#block-health[data-ready]")).to_be_visible(timeout=30_000)
