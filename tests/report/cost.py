@@ -41,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def measured(folder: Path, events: int, names: tuple[str, ...] = HEAD + REST) -> dict[str, Asked]:
-    """Return the cost of each question on a table of so many events; one that the folder has is used again."""
+    """Return the cost of each question on a table of that number of events; one that the folder has is used again."""
     if (folder / "data").exists():
         engine = sql.Engine(folder / "data")
     else:

@@ -123,15 +123,15 @@ async def test_no_question_is_asked_twice(url: str, browser: Browser) -> None:
 
 
 async def test_the_head_alone_asks_little(url: str, browser: Browser) -> None:
-    """A block asks when it is near the screen; nothing is asked beside the visits, which the first block shows."""
+    """A block asks when it is near the screen; the visits, which the first block shows, are asked alone."""
     page = await browser.new_page(viewport={"width": 1240, "height": 700})
     reader = Reader(page)
-    beside: list[str] = []
+    until_then: list[str] = []
 
     async def answer(route: Route) -> None:
         response = await route.fetch()
         if "sessions_between" in (route.request.post_data or ""):
-            beside.extend(reader.asked)
+            until_then.extend(reader.asked)
         await route.fulfill(response=response)
 
     await page.route("**/query", answer)
@@ -140,7 +140,7 @@ async def test_the_head_alone_asks_little(url: str, browser: Browser) -> None:
     await page.wait_for_load_state("networkidle")
     views = [view for sql in reader.asked for view in set(re.findall(r"pharos\.(\w+)", sql))]
     assert sorted(views) == ["costs", "credits", "names", "sessions_between", "sites"]
-    assert beside == reader.asked[:2]
+    assert until_then == reader.asked[:2]
     await page.locator("#block-health").scroll_into_view_if_needed()
     await expect(page.locator("#block-health[data-ready]")).to_be_visible(timeout=30_000)
     assert len(reader.asked) == len(set(reader.asked))
