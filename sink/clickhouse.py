@@ -1,8 +1,9 @@
 """Inserts into ClickHouse, and what each answer means for the rows: stored, retry, refused, or stop."""
 
+import contextlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, Final, Protocol, cast
 
 import clickhouse_connect
@@ -137,6 +138,56 @@ async def connect(settings: Settings, timeout_s: float | None = None) -> Connect
     except (ClickHouseError, OSError, TimeoutError) as error:
         raise classify(getattr(error, "code", None), str(error)) from error
     return cast("Connection", connection)
+
+
+@contextlib.asynccontextmanager
+async def each_shard(settings: Settings, timeout_s: float | None = None) -> AsyncIterator[list[Connection]]:
+    """Open a connection to a server of each shard: all, before anything is done on one.
+
+    Raises:
+        Retry: a server cannot be reached now.
+        Stop: a server refuses this user, or holds one of several shards and the settings do not name them.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        connections = []
+        for one in settings.each_shard:
+            connection = await connect(one, timeout_s)
+            stack.push_async_callback(connection.close)
+            connections.append(connection)
+        if not settings.shards and await is_part(connections[0]):
+            raise Stop(f"{settings.clickhouse.split('@')[-1]} holds one of several shards: set PHAROS_SINK_SHARDS")
+        yield connections
+
+
+async def connect_where_sites_are(settings: Settings, sites: Collection[str], timeout_s: float) -> Connection:
+    """Open a connection to a server that holds all of these sites, or every site.
+
+    Raises:
+        Retry: it cannot be reached now, or holds one of several shards and no event of one of the sites.
+        Stop: it refuses this user.
+    """
+    connection = await connect(settings, timeout_s)
+    try:
+        if await is_part(connection):
+            here = {site for (site,) in (await connection.query("SELECT DISTINCT site FROM pharos.names")).result_rows}
+            if missing := sorted(set(sites) - here):
+                raise Retry(f"no event of site {missing[0]!r} is stored on this shard: ask the server that has it")  # noqa: TRY301
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def is_part(connection: Connection) -> bool:
+    """Return whether this server holds one of several shards: deploy/clickhouse/distributed.sql was run there.
+
+    Raises:
+        Retry, Stop: as `classify` says.
+    """
+    try:
+        return bool((await connection.query("SELECT is_part FROM pharos.shard")).result_rows[0][0])
+    except Error as error:
+        raise classify(error.code, str(error)) from error
 
 
 async def insert(connection: Connection, body: bytes, token: str | None, table: str = ROWS_TABLE) -> None:

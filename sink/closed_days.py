@@ -14,7 +14,7 @@ import msgspec
 
 from sink import closed_days_sql as sql
 from sink import sql_text
-from sink.clickhouse import CLOSED_TABLES, Connection, connect
+from sink.clickhouse import CLOSED_TABLES, Connection, each_shard
 from sink.settings import Settings
 
 DAY: Final = timedelta(days=1)
@@ -162,6 +162,9 @@ class Closer:
         if int((await self._rows(sql.ERASED, parameters))[0][0]):
             await self._delete(f"generation BETWEEN {generation} AND {generation + (1 << DAY_BITS) - 1}", site)
             return False
+        # No replica may have the day before it has its rows.
+        for table in CLOSED_TABLES if self._cluster else ():
+            await self._connection.command(f"SYSTEM SYNC REPLICA ON CLUSTER '{self._cluster}' {table} LIGHTWEIGHT")
         await self._connection.command(sql.USE, parameters=parameters)
         self._crash_at("used")
         return True
@@ -195,12 +198,20 @@ def _listed(days: Iterable[date]) -> str:
     return "[" + ", ".join(f"'{day}'" for day in sorted(days)) + "]"
 
 
+async def close_all(settings: Settings, timeout_s: float, only: str = "") -> Pass:
+    """Run a pass on a server of each shard; return what all did. Raises as `each_shard` and `Closer` do."""
+    done = Pass()
+    async with each_shard(settings, timeout_s) as connections:
+        for connection in connections:
+            own = await Closer(connection, cluster=settings.cluster).run(only)
+            done.closed += own.closed
+            done.waiting += own.waiting
+            done.given_up += own.given_up
+    return done
+
+
 async def command(settings: Settings, site: str = "") -> int:
     """`python -m sink close`: one pass; returns 0 if no day is left that is due, else 1."""
-    connection = await connect(settings, timeout_s=86_400)
-    try:
-        done = await Closer(connection, cluster=settings.cluster).run(site)
-    finally:
-        await connection.close()
+    done = await close_all(settings, 86_400, site)
     print(f"{done.closed} days of sites closed; {done.due} wait for rows that are on their way: try again later")
     return 1 if done.due else 0

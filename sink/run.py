@@ -11,10 +11,9 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from prometheus_client import generate_latest
 
-from sink import clickhouse, metrics, migrations, time_zones
+from sink import clickhouse, closed_days, metrics, migrations, time_zones
 from sink.assignment import Assignment
 from sink.clickhouse import Connection, Retry, Stop
-from sink.closed_days import Closer
 from sink.memory import give_back_large_buffers
 from sink.settings import Settings
 from stage import admin
@@ -123,7 +122,7 @@ async def consume(
             asyncio.create_task(measure(assignment, health)),
             asyncio.create_task(probe(assignment, settings, connection)),
             asyncio.create_task(close_days(assignment, settings)),
-            asyncio.create_task(time_zones.keep(connection, settings.sites)),
+            asyncio.create_task(time_zones.keep(settings)),
         ]
         try:
             await assignment.run(stop)
@@ -186,11 +185,7 @@ async def close_days(assignment: Assignment, settings: Settings) -> None:
 
 async def _close_days(settings: Settings) -> None:
     # A run may take long, and the connection of the inserts must not wait for it.
-    connection = await clickhouse.connect(settings, timeout_s=CLOSING_TIMEOUT_S)
-    try:
-        done = await Closer(connection, cluster=settings.cluster).run()
-    finally:
-        await connection.close()
+    done = await closed_days.close_all(settings, CLOSING_TIMEOUT_S)
     metrics.DAYS_CLOSED.inc(done.closed)
     metrics.DAYS_DUE.set(done.due)
     metrics.CLOSED_AT.set_to_current_time()

@@ -71,6 +71,12 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]*\Z", description="a name of letters, digits, _ and -")
     ] = ""
     """Name of a ClickHouse cluster: creates replicated tables ON CLUSTER. Empty: a single node."""
+    shards: Annotated[
+        str,
+        msgspec.Meta(pattern=r"\A(https?://[^\s,]+(,https?://[^\s,]+)*)?\Z", description="URLs with commas between"),
+    ] = ""
+    """With several shards: the URL of one server of each, with commas between. Closing days, erasing, loading costs and
+    storing time zones go to every one of them. Empty: CLICKHOUSE holds everything."""
     sites: str = ""
     """Path of the collector's sites.toml. The sink stores each site's `time_zone` in `pharos.sites`; `python -m sink
     forward` respects its `gpc`. Empty: every site's zone is UTC, and nothing can be forwarded."""
@@ -82,6 +88,13 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Port of the forwarder's `/healthz`, `/readyz` and `/metrics`; 0 takes a free one and logs it."""
     topic_forward_dead: str = "forward.dead"
     """Topic for events that a platform refused for good."""
+
+    @property
+    def each_shard(self) -> "tuple[Settings, ...]":
+        """These settings for a server of each shard."""
+        if not self.shards:
+            return (self,)
+        return tuple(msgspec.structs.replace(self, clickhouse=url) for url in self.shards.split(","))
 
 
 def read(environ: Mapping[str, str]) -> Settings:

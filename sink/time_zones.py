@@ -8,7 +8,8 @@ from typing import Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from sink.clickhouse import Connection
+from sink.clickhouse import Connection, Retry, Stop, each_shard
+from sink.settings import Settings
 from stage.log import line
 
 LOOK_EVERY_S: Final = 10.0
@@ -55,17 +56,19 @@ async def store(connection: Connection, zones: Mapping[str, str]) -> int:
     return len(new)
 
 
-async def keep(connection: Connection, path: str) -> None:
-    """Store the zones of the file now, and whenever it changes; never returns. Empty `path`: nothing to do."""
-    done = told = ""
+async def keep(settings: Settings) -> None:
+    """Store the zones of the file now, and whenever it changes; never returns, unless there is no file to read."""
+    path, done, told = settings.sites, "", ""
     while path:
         try:
             text = await asyncio.to_thread(Path(path).read_text, "utf-8")
             if text != done:
-                if number := await store(connection, read(text)):
+                async with each_shard(settings) as connections:
+                    number = max([await store(connection, read(text)) for connection in connections])
+                if number:
                     line("info", "time zones of sites stored", sites=number)
                 done, told = text, ""
-        except (ClickHouseError, OSError, TimeoutError, ValueError) as error:
+        except (ClickHouseError, OSError, Retry, Stop, TimeoutError, ValueError) as error:
             if (why := str(error)[:300]) != told:
                 line("warning", "time zones of sites are not stored: tried again", path=path, why=why)
                 told = why

@@ -4,12 +4,15 @@
 -- The sink inserts, and looks at what it needs to know. Run it with PHAROS_SINK_MIGRATE=false.
 CREATE ROLE IF NOT EXISTS pharos_sink;
 GRANT INSERT ON pharos.event_rows TO pharos_sink;
+GRANT INSERT ON pharos.event_rows_everywhere TO pharos_sink;
 GRANT INSERT ON pharos.event_probe TO pharos_sink;
 GRANT SELECT ON pharos.migrations TO pharos_sink;
 GRANT SELECT ON pharos.reader_key TO pharos_sink;
 -- To close days (docs/sink.md) it reads visitors' ids, and writes and deletes what can be made again from the events.
 GRANT SELECT (site, kind, occurred_at, visitor_id) ON pharos.event_log TO pharos_sink;
 GRANT SELECT ON pharos.names TO pharos_sink;
+GRANT SELECT ON pharos.shard TO pharos_sink;
+GRANT SYSTEM SYNC REPLICA ON pharos.* TO pharos_sink;
 GRANT SELECT ON pharos.changed TO pharos_sink;
 GRANT SELECT ON pharos.restless TO pharos_sink;
 GRANT SELECT ON pharos.sessions_raw TO pharos_sink;
@@ -66,6 +69,8 @@ GRANT SELECT ON pharos.* TO pharos_analyst;
 REVOKE SELECT ON pharos.reader_key FROM pharos_analyst;
 REVOKE SELECT (ip, user_agent) ON pharos.event_log FROM pharos_analyst;
 REVOKE SELECT (ip, user_agent) ON pharos.events FROM pharos_analyst;
+REVOKE SELECT (ip, user_agent) ON pharos.events_of_shard FROM pharos_analyst;
+REVOKE SELECT (ip, user_agent) ON pharos.events_everywhere FROM pharos_analyst;
 REVOKE SELECT (ip, user_agent) ON pharos.standing FROM pharos_analyst;
 CREATE QUOTA IF NOT EXISTS pharos_analyst KEYED BY user_name
     FOR INTERVAL 1 hour MAX queries = 2000, execution_time = 3600, read_rows = 100000000000
@@ -77,6 +82,7 @@ GRANT pharos_analyst TO analyst;
 CREATE ROLE IF NOT EXISTS pharos_loader;
 GRANT INSERT, SELECT ON pharos.costs TO pharos_loader;
 GRANT INSERT, SELECT ON pharos.rates TO pharos_loader;
+GRANT SELECT ON pharos.shard TO pharos_loader;
 
 -- `python -m sink forward` and `audience` read what they send: with PHAROS_SINK_CLICKHOUSE_USER=forwarder.
 -- It sees addresses and user agents.
@@ -84,6 +90,8 @@ CREATE ROLE IF NOT EXISTS pharos_forwarder;
 GRANT SELECT ON pharos.standing TO pharos_forwarder;
 GRANT SELECT ON pharos.conversions_cut TO pharos_forwarder;
 GRANT SELECT ON pharos.people TO pharos_forwarder;
+GRANT SELECT ON pharos.shard TO pharos_forwarder;
+GRANT SELECT ON pharos.names TO pharos_forwarder;
 GRANT SELECT ON pharos.refusals TO pharos_forwarder;
 GRANT SELECT ON pharos.audience_where TO pharos_forwarder;
 GRANT INSERT ON pharos.audience_exports TO pharos_forwarder;
@@ -101,6 +109,7 @@ GRANT SELECT, ALTER DELETE ON pharos.refunds TO pharos_eraser;
 GRANT SELECT, INSERT, ALTER DELETE ON pharos.identities TO pharos_eraser;
 GRANT SELECT, ALTER DELETE ON pharos.refusals TO pharos_eraser;
 GRANT INSERT, SELECT ON pharos.erasures TO pharos_eraser;
+GRANT SELECT ON pharos.shard TO pharos_eraser;
 GRANT SELECT, INSERT ON pharos.late_rows TO pharos_eraser;
 GRANT SELECT, ALTER DELETE ON pharos.closed_days TO pharos_eraser;
 GRANT SELECT, ALTER DELETE ON pharos.closed_sessions TO pharos_eraser;

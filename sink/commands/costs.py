@@ -67,11 +67,9 @@ async def command(settings: Settings, table: Table, *, dry_run: bool) -> int:
         print(f"{table.path}: the table has no costs", file=sys.stderr)
         return 2
     if not dry_run:
-        connection = await clickhouse.connect(settings)
-        try:
-            await _insert(connection, rows)
-        finally:
-            await connection.close()
+        async with clickhouse.each_shard(settings) as connections:
+            for connection in connections:
+                await _insert(connection, rows)
     print(_summary(rows, "would be loaded" if dry_run else "loaded"))
     return 0
 

@@ -8,7 +8,7 @@ import msgspec
 from clickhouse_connect.driver.exceptions import Error
 
 from sink import sql_text
-from sink.clickhouse import CLOSED_DAYS, CLOSED_TABLES, TABLE, Connection, Stop, classify, connect
+from sink.clickhouse import CLOSED_DAYS, CLOSED_TABLES, TABLE, Connection, Stop, classify, each_shard
 from sink.settings import Settings
 
 STILL_HELD: Final = """\
@@ -63,13 +63,16 @@ async def command(settings: Settings, target: Target, say: Callable[[str], None]
         raise Stop("--and-visitors goes with --user")
     if not target.site or (target.what == "before" and target.before is None):
         raise Stop("neither a visitor, nor a user, nor a day is given")
-    connection = await connect(settings, timeout_s=86_400)
-    try:
-        return await erase(connection, target, say, settings.cluster)
-    except Error as error:
-        raise classify(error.code, str(error)) from error
-    finally:
-        await connection.close()
+    codes = []
+    async with each_shard(settings, timeout_s=86_400) as connections:
+        for connection, shard in zip(connections, settings.each_shard, strict=True):
+            if settings.shards:
+                say(f"shard {shard.clickhouse.split('@')[-1]}:")
+            try:
+                codes.append(await erase(connection, target, say, settings.cluster))
+            except Error as error:
+                raise classify(error.code, str(error)) from error
+    return max(codes)
 
 
 def fed_conditions(target: Target, where: str) -> dict[str, str]:

@@ -46,6 +46,10 @@ class Line(msgspec.Struct, frozen=True, order=True):
 
 async def command(settings: Settings, since: datetime, say: Callable[[str], None] = print) -> int:
     """Compare and print; 0 when nothing is missing or doubled, else 1."""
+    if settings.shards:
+        raise Stop(
+            "reconcile compares with one server, and the rows lie on several: it cannot run with PHAROS_SINK_SHARDS"
+        )
     connection = await connect(settings, timeout_s=3600)
     name = f"pharos.reconcile_{secrets.token_hex(8)}"
     try:

@@ -68,7 +68,7 @@ async def command(settings: Settings, site: str, path: Path, to: Target, out: Pa
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 2
-    connection = await clickhouse.connect(settings, timeout_s=600)
+    connection = await clickhouse.connect_where_sites_are(settings, [site], timeout_s=600)
     try:
         now = await members(connection, site, definition)
         added, gone = changes(before, now)

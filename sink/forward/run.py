@@ -293,11 +293,12 @@ async def serve(settings: Settings, crash_at: Callable[[str], None] = lambda _: 
         print(error, file=sys.stderr)
         return 2
     try:
+        sites = {site for one in destinations.values() for site in one.sites}
         connection = await until(
             stop,
             health,
             f"ClickHouse at {settings.clickhouse.split('@')[-1]}",
-            lambda: clickhouse.connect(settings, timeout_s=60),
+            lambda: clickhouse.connect_where_sites_are(settings, sites, timeout_s=60),
         )
         if connection is not None:
             try:

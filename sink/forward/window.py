@@ -46,7 +46,8 @@ async def command(
         print(error, file=sys.stderr)
         return 2
     end = until.timestamp() if until else time.time()
-    connection = await clickhouse.connect(settings, timeout_s=60)
+    sites = {site for one in destinations.values() for site in one.sites}
+    connection = await clickhouse.connect_where_sites_are(settings, sites, timeout_s=60)
     refused = 0
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:

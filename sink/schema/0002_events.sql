@@ -51,14 +51,24 @@ LEFT ANY JOIN
         AND ({site:String} = '' OR site = {site:String})
 ) AS server USING (event_id);
 
+-- Whether this server holds one of several shards: deploy/clickhouse/distributed.sql makes Distributed tables.
+CREATE OR REPLACE VIEW pharos.shard SQL SECURITY DEFINER AS
+SELECT count() > 0 AS is_part FROM system.tables WHERE database = 'pharos' AND engine = 'Distributed';
+
 -- Each event once, for analysts. A page within the site has no source of its own: channel and source are those of a
 -- visit, so ask `sessions` for them; here such a page is `Internal`.
-CREATE OR REPLACE VIEW pharos.events SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.events_of_shard SQL SECURITY DEFINER AS
 SELECT * EXCEPT (code, origin, reader)
     REPLACE (
         if(referrer_kind = 'internal' AND channel = 'Direct', '(internal)', source) AS source,
         if(referrer_kind = 'internal' AND channel = 'Direct', 'Internal', channel) AS channel)
 FROM pharos.standing(site = '', events = '', since = '', until = '', tz = 'UTC');
+
+-- Of all sites: no shard gives its part as the whole.
+CREATE OR REPLACE VIEW pharos.events SQL SECURITY DEFINER AS
+SELECT *
+FROM pharos.events_of_shard
+WHERE (SELECT throwIf(is_part, 'this server holds one of several shards: ask pharos.events_everywhere') FROM pharos.shard) = 0;
 
 -- The same, of goals, with commas between. A goal is a name of events: `purchase`; with a path, where * is any text:
 -- `pageview /blog/*`; with properties that all must be so: `purchase[plan=pro, size=xl]`; or with both. `matched`: the places

@@ -395,11 +395,21 @@ FROM pharos.touches_cut(site = {site:String},
     until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')), closed = 0);
 
 -- All of them, of all sites: each reads everything that is stored.
-CREATE OR REPLACE VIEW pharos.sessions SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.sessions_of_shard SQL SECURITY DEFINER AS
 SELECT * FROM pharos.sessions_cut(site = '', since = '', until = '', closed = 0);
 
-CREATE OR REPLACE VIEW pharos.touches SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW pharos.sessions SQL SECURITY DEFINER AS
+SELECT *
+FROM pharos.sessions_of_shard
+WHERE (SELECT throwIf(is_part, 'this server holds one of several shards: ask pharos.sessions_everywhere') FROM pharos.shard) = 0;
+
+CREATE OR REPLACE VIEW pharos.touches_of_shard SQL SECURITY DEFINER AS
 SELECT * FROM pharos.touches_cut(site = '', since = '', until = '', closed = 0);
+
+CREATE OR REPLACE VIEW pharos.touches SQL SECURITY DEFINER AS
+SELECT *
+FROM pharos.touches_of_shard
+WHERE (SELECT throwIf(is_part, 'this server holds one of several shards: ask pharos.touches_everywhere') FROM pharos.shard) = 0;
 
 -- Who is who: one row a visitor that ever named its user. The first name counts, so that answers about the past do not
 -- change when somebody else uses a visitor's browser later.

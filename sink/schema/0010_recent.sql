@@ -10,4 +10,7 @@ FROM pharos.event_log
 PREWHERE site = {site:String}
     AND received_at >= now64(3, 'UTC') - toIntervalSecond({seconds:UInt32})
     AND (toDate(UUIDv7ToDateTime(event_id, 'UTC')) = toDate('1970-01-01')
-        OR toDate(UUIDv7ToDateTime(event_id, 'UTC')) >= toDate(now('UTC')) - 5);
+        OR toDate(UUIDv7ToDateTime(event_id, 'UTC')) >= toDate(now('UTC')) - 5)
+-- A site without an event is no error here, but one of another shard is.
+WHERE (SELECT throwIf(is_part AND (SELECT count() FROM pharos.names WHERE site = {site:String}) = 0,
+                      'site: no event of this site is stored on this shard') FROM pharos.shard) = 0;

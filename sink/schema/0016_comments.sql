@@ -207,6 +207,8 @@ ALTER TABLE pharos.events
     COMMENT COLUMN dropped 'Fields that were sent and could not be used: their columns are empty.',
     COMMENT COLUMN authenticated '1 if a server sent the event, or a copy of it, with its token.';
 
+ALTER TABLE pharos.events_of_shard MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.funnel MODIFY COMMENT 'How many people did the steps, in order, within window_hours of the first, which lies in [since, until). Call it as funnel(site, since, until, tz, steps, window_hours). Columns: step, event, visitors, rate.';
 
 ALTER TABLE pharos.funnel_by MODIFY COMMENT 'The funnel for each value of a dimension, with the time between steps. Call it as funnel_by(site, since, until, tz, steps, window_hours, by). Columns: step, goal, name, visitors, rate, median_s.';
@@ -286,9 +288,13 @@ ALTER TABLE pharos.sessions_between MODIFY COMMENT 'Sessions that began in [sinc
 
 ALTER TABLE pharos.sessions_cut MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.sessions_of_shard MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.sessions_raw MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.settled MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.shard MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.sites MODIFY COMMENT 'The time zone of each site, from sites.toml; the sink writes it. A table: ask it with FINAL.';
 
@@ -322,6 +328,8 @@ ALTER TABLE pharos.touches
 ALTER TABLE pharos.touches_between MODIFY COMMENT 'Touches in [since, until): arrivals of sessions, clicks on links of ours, mails opened by humans. Call it as touches_between(site, since, until, tz). Columns: site, visitor_id, user_id, occurred_at, event_id, kind, source, medium, campaign, channel.';
 
 ALTER TABLE pharos.touches_cut MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.touches_of_shard MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.touches_raw MODIFY COMMENT 'A part of other views; it may change.';
 

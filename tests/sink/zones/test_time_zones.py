@@ -27,10 +27,11 @@ async def test_the_file_is_stored_and_stored_again_when_it_changes(
     storage: ClickHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(time_zones, "LOOK_EVERY_S", 0.02)
-    connection = await clickhouse.connect(read({"PHAROS_SINK_CLICKHOUSE": storage.url}))
-    await migrations.apply(connection)
     path = tmp_path / "sites.toml"
-    keeping = asyncio.create_task(time_zones.keep(connection, str(path)))
+    settings = read({"PHAROS_SINK_CLICKHOUSE": storage.url, "PHAROS_SINK_SITES": str(path)})
+    connection = await clickhouse.connect(settings)
+    await migrations.apply(connection)
+    keeping = asyncio.create_task(time_zones.keep(settings))
 
     async def has(expected: dict[str, str]) -> bool:
         return dict((await connection.query(time_zones.STORED)).result_rows) == expected
