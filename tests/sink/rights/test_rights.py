@@ -122,12 +122,56 @@ async def test_each_role_does_its_work_and_no_more(tmp_path: Path, start: Callab
         storage.kill()
 
 
+GIVEN = {
+    "site": "'shop'", "since": "'2026-11-22'", "until": "'2026-11-23'", "tz": "'UTC'",
+    "at": "'2026-11-22 09:00:00'", "seconds": "60", "event": "'pageview'", "conversion": "'pageview'", "goals": "'pageview'",
+    "steps": "'pageview,pageview'", "without": "''",
+    "model": "'last'", "by": "'channel'", "lookback_days": "30", "half_life_days": "7", "restart": "0", "ignore": "''",
+    "touch_kinds": "'arrival,click'", "max_names": "100", "window_hours": "24", "history_days": "30", "min_count": "1",
+    "min_value": "0", "currency": "'EUR'", "channel": "''", "others": "'leave out'",
+}  # fmt: skip
+"""A value of each parameter that docs/sql.md names."""
+
+
+def documented() -> dict[str, tuple[str, ...]]:
+    """Return the parameters of each view, and of each table without any, that docs/sql.md lists for analysts."""
+    text = (ROOT / "docs/sql.md").read_text()
+    found: dict[str, tuple[str, ...]] = {}
+    for line in text[text.index("| view | rows |") :].splitlines()[2:]:
+        if not line.startswith("|"):
+            break
+        place = line.split("|")[1]
+        for name, parameters in re.findall(r"`(\w+)(?:\(([^)]*)\))?`", place):
+            found.setdefault(name, tuple(parameters.split(", ")) if parameters else ())
+        # "`credits`, with the parameters of `attribution`, `currency` and `others`": the last are parameters, too.
+        if "with the parameters of" in place:
+            name, _, *rest = re.findall(r"`(\w+)`", place)
+            less = tuple(rest) if " but " in place else ()
+            more = () if less else tuple(rest)
+            found[name] = tuple(one for one in found["attribution"] if one not in less) + more
+            for one in rest:
+                del found[one]
+    found.pop("FINAL", None)
+    return found | dict.fromkeys(("sessions_raw", "touches_raw"), found["sessions_between"])
+
+
+def _the_analyst_may_ask_each_question(client: object) -> None:
+    views = documented()
+    assert len(views) > 30
+    for name, parameters in views.items():
+        given = ", ".join(f"{one} = {GIVEN[one]}" for one in parameters)
+        columns = "* EXCEPT (ip, user_agent)" if name == "events" else "*"
+        sql = f"SELECT {columns} FROM pharos.{name}{f'({given})' if given else ''} LIMIT 1"
+        assert code(client, sql) == 0, sql
+
+
 def _the_analyst_reads_within_limits(storage: LimitedClickHouse) -> None:
     client = storage.client()
     rows = client.query("SELECT site, visitor_id FROM pharos.events").result_rows
     assert rows == [("shop", "v1")]
     # The views that feed tables run for a user who may not read them.
     assert client.query("SELECT site, event FROM pharos.names").result_rows == [("shop", "pageview")]
+    _the_analyst_may_ask_each_question(client)
     views = client.query("SELECT name FROM system.tables WHERE database = 'pharos'").result_rows
     assert len(views) > 20
     standing = "standing(site='', events='', since='', until='', tz='UTC')"

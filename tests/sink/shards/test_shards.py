@@ -212,7 +212,7 @@ async def test_commands_reach_every_shard_or_say_that_they_would_not(
 
 
 class Recorder:
-    """A connection that notes what it is told."""
+    """A connection that notes its commands."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

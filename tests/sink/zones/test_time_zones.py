@@ -9,6 +9,7 @@ import pytest
 from sink import clickhouse, migrations, time_zones
 from sink.settings import read
 from tests.clickhouse import ClickHouse
+from tests.sink.rows import NOVEMBER_MS, row
 from tests.waiting import until
 
 
@@ -53,6 +54,14 @@ async def test_the_file_is_stored_and_stored_again_when_it_changes(
         await until(lambda: said("tried again"), "the warning about the file")
         path.write_text("[sites.shop]\n")
         await until(lambda: has({"shop": "UTC", "blog": "Asia/Tokyo"}), "the site without a zone")
+        # 22:30 UTC on the 22nd of November is the 23rd in Tokyo.
+        for number, site in enumerate(("shop", "blog")):
+            await clickhouse.insert(connection, row(number, site=site, at_ms=NOVEMBER_MS + 52_200_000), None)
+        own = "(SELECT time_zone FROM pharos.sites FINAL WHERE site = {site:String})"
+        window = f"since = '2026-11-23', until = '2026-11-24', tz = {own}"
+        day = f"SELECT count() FROM pharos.top_pages(site = {{site:String}}, {window})"
+        for site, expected in (("shop", 0), ("blog", 1)):
+            assert (await connection.query(day, {"site": site})).result_rows[0][0] == expected, site
     finally:
         keeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
