@@ -124,11 +124,11 @@ async def test_each_role_does_its_work_and_no_more(tmp_path: Path, start: Callab
 
 GIVEN = {
     "site": "'shop'", "since": "'2026-11-22'", "until": "'2026-11-23'", "tz": "'UTC'",
-    "at": "'2026-11-22 09:00:00'", "seconds": "60", "event": "'pageview'", "conversion": "'pageview'", "goals": "'pageview'",
-    "steps": "'pageview,pageview'", "without": "''",
-    "model": "'last'", "by": "'channel'", "lookback_days": "30", "half_life_days": "7", "restart": "0", "ignore": "''",
-    "touch_kinds": "'arrival,click'", "max_names": "100", "window_hours": "24", "history_days": "30", "min_count": "1",
-    "min_value": "0", "currency": "'EUR'", "channel": "''", "others": "'leave out'",
+    "at": "'2026-11-22 09:00:00'", "seconds": "60", "event": "'pageview'", "conversion": "'pageview'",
+    "goals": "'pageview'", "steps": "'pageview,pageview'", "without": "''", "model": "'last'", "by": "'channel'",
+    "lookback_days": "30", "half_life_days": "7", "restart": "0", "ignore": "''", "touch_kinds": "'arrival,click'",
+    "max_names": "100", "window_hours": "24", "history_days": "30", "min_count": "1", "min_value": "0",
+    "currency": "'EUR'", "channel": "''", "others": "'leave out'",
 }  # fmt: skip
 """A value of each parameter that docs/sql.md names."""
 
