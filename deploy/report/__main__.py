@@ -29,7 +29,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--site", required=True, help="key of the site")
     made.add_argument("--html", required=True, type=Path, metavar="FILE", help="file to write")
     made.add_argument("--days", type=_days, default=30, help="days up to and with today (default %(default)s)")
-    made.add_argument("--conversion", default="", help="event that is a sale (default: purchase, or the usual others)")
+    goals = "an event, 'pageview /thanks*' or 'purchase[plan=pro]'"
+    made.add_argument("--conversion", default="", help=f"goal that is a sale: {goals} (default: a usual event)")
     made.add_argument("--model", choices=MODELS, default=MODELS[0], help="rule that credits (default %(default)s)")
     made.add_argument("--tz", type=_zone, help="time zone of the days (default: the site's)")
     made.add_argument("--clickhouse", default="http://localhost:8123", metavar="URL", help="default %(default)s")

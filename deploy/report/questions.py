@@ -11,6 +11,8 @@ ABOUT_CONVERSION: Final = ("credits", "visitors")
 FUNNEL: Final = "funnel"
 """What the page asks when it is opened: always, with a conversion, with two steps or more."""
 
+_GOAL: Final = re.compile(r"(?:[^,\[]|\[[^\]]*\])+")
+"""One goal of a text with commas between; `purchase[plan=pro, size=xl]` is one."""
 _PLACE: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 
@@ -20,10 +22,10 @@ def quoted(text: str) -> str:
 
 
 def filled(name: str, values: Mapping[str, str]) -> str:
-    """Return a question's SQL. Raises KeyError if a value is missing; {filter} is left empty."""
+    """Return a question's SQL. Raises KeyError if a value is missing; {filter...} is left empty."""
 
     def value(found: re.Match[str]) -> str:
-        if found[1] == "filter":
+        if found[1].startswith("filter") and not found[2]:
             return ""
         return quoted(values[found[1]]) if found[2] == "String" else str(float(values[found[1]]))
 
@@ -35,6 +37,6 @@ def opened(values: Mapping[str, str]) -> list[str]:
     names = ["sites", *WITHOUT_CONVERSION]
     if values["conversion"]:
         names += ABOUT_CONVERSION
-    if "," in values["steps"]:
+    if len(_GOAL.findall(values["steps"])) > 1:
         names.append(FUNNEL)
     return [filled(name, values) for name in names]

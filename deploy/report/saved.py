@@ -45,7 +45,7 @@ def values(events: list[str], given: Mapping[str, str], days: int, now: datetime
     last = now.astimezone(ZoneInfo(given["tz"])).date()
     conversion = given.get("conversion") or next((name for name in CONVERSIONS if name in events), "")
     steps = [name for name in STEPS if name in events and name != conversion]
-    if conversion in events:
+    if re.split(r"[ \[]", conversion)[0] in events:
         steps.append(conversion)
     return {
         "site": given["site"],

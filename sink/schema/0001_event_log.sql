@@ -287,7 +287,7 @@ FROM pharos.event_log AS l
 WHERE consent = 'refused' AND visitor_id != ''
 GROUP BY site, visitor_id;
 
--- What was erased, without a word of whom: `python -m sink erase` writes a row.
+-- Erasures: `python -m sink erase` writes a row each time. It names no person.
 CREATE TABLE IF NOT EXISTS pharos.erasures
 (
     at        DateTime DEFAULT now(),

@@ -30,6 +30,23 @@ INNER JOIN pharos.touches_between(site = {site:String}, since = {since:String}, 
     ON t.event_id = e.event_id
 LEFT ANY JOIN (SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:String}) AS known ON known.visitor_id = t.visitor_id;
 
+-- One row a session that began in [since, until), as in `sessions_between`, with what its first event says.
+CREATE OR REPLACE VIEW pharos.visit_details SQL SECURITY DEFINER AS
+SELECT
+    s.*,
+    e.utm_content AS content,
+    e.utm_term AS term,
+    toString(e.link_code) AS link_code,
+    toString(e.device) AS device,
+    toString(e.country) AS country
+FROM
+(
+    SELECT event_id, utm_content, utm_term, link_code, device, country
+    FROM pharos.standing(site = {site:String}, events = '', since = {since:String}, until = {until:String}, tz = {tz:String})
+) AS e
+RIGHT ANY JOIN pharos.sessions_between(site = {site:String}, since = {since:String}, until = {until:String}, tz = {tz:String}) AS s
+    ON s.session_id = e.event_id;
+
 -- One row a session of a human that began in [since, until). `number` counts the sessions of its person from history_days
 -- before `since` on; `days_since_last` is from the start of the person's session before, NULL where there is none. An event
 -- belongs to the last session of its visitor that began before it, if that did not end before it. Events up to a day

@@ -1,4 +1,4 @@
--- What was given away of people, without a word of whom: `python -m sink audience` writes a row each time.
+-- Exports of audiences: `python -m sink audience` writes a row each time. It names no person.
 CREATE TABLE IF NOT EXISTS pharos.audience_exports
 (
     at       DateTime DEFAULT now(),

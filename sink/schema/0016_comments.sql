@@ -13,7 +13,7 @@ ALTER TABLE pharos.attribution_shapley MODIFY COMMENT 'Conversions in [since, un
 
 ALTER TABLE pharos.audience MODIFY COMMENT 'Visitor ids of people who met the goal at least min_count times, without those who refused. Call it as audience(site, since, until, tz, event, min_count). Columns: visitor_id, user_id, last_seen, times.';
 
-ALTER TABLE pharos.audience_exports MODIFY COMMENT 'Audiences that were exported, without a word of who was in them. A table.';
+ALTER TABLE pharos.audience_exports MODIFY COMMENT 'Exports of audiences: when, which, how many. It names no person. A table.';
 
 ALTER TABLE pharos.audience_exports
     COMMENT COLUMN at 'When.',
@@ -68,7 +68,7 @@ ALTER TABLE pharos.credited MODIFY COMMENT 'A part of other views; it may change
 
 ALTER TABLE pharos.credits MODIFY COMMENT 'A row for each touch of each conversion in [since, until): what `attribution` adds up. Call it as credits(site, conversion, lookback_days, since, until, tz, restart, touch_kinds, ignore, model, half_life_days). Columns: converted_at, conversion_id, person, touched_at, touch_id, position, of, kind, channel, source, medium, campaign, content, term, link_code, landing_path, device, country, weight, credit, gross_credit, currency.';
 
-ALTER TABLE pharos.erasures MODIFY COMMENT 'What was erased, without a word of whom. A table.';
+ALTER TABLE pharos.erasures MODIFY COMMENT 'Erasures: when, of which site, how many events. It names no person. A table.';
 
 ALTER TABLE pharos.erasures
     COMMENT COLUMN at 'When.',
@@ -332,6 +332,8 @@ ALTER TABLE pharos.touches_cut MODIFY COMMENT 'A part of other views; it may cha
 ALTER TABLE pharos.touches_of_shard MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.touches_raw MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.visit_details MODIFY COMMENT 'Sessions that began in [since, until), people\'s and bots\', with what their first event says. Call it as visit_details(site, since, until, tz). Columns: site, visitor_id, session_id, started_at, ended_at, entry_page, exit_page, source, medium, campaign, channel, events, value, is_bot, content, term, link_code, device, country.';
 
 ALTER TABLE pharos.visit_events MODIFY COMMENT 'A part of other views; it may change.';
 

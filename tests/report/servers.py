@@ -33,10 +33,37 @@ FROM numbers(30) ARRAY JOIN [('google', 'cpc', 'mugs', 12.5), ('facebook', 'paid
 
 ZONE: Final = "INSERT INTO pharos.sites (site, time_zone) VALUES ('demo', 'Asia/Tokyo')"
 """The demo's own zone: what a reader sees who names none."""
+STUDIO: Final = """
+INSERT INTO pharos.event_rows (event_id, site, event, kind, received_at, occurred_at, version, visitor_id,
+    visitor_kind, url, path, utm_source, utm_content, source, medium, campaign, channel, link_code, device, value,
+    currency, consent, props)
+WITH
+    number % 20 AS visitor,
+    intDiv(number, 20) AS step,
+    visitor >= 16 AS scans,
+    step = 0 AND scans AS clicks,
+    toDateTime64('2026-10-20 08:00:00', 3, 'UTC') + visitor * 3600 + step * 60 AS at
+SELECT
+    toUUID(concat('019a0000-0000-7000-8000-', leftPad(toString(number), 12, '0'))), 'studio',
+    multiIf(clicks, 'click', step = 2, 'purchase', 'pageview'), if(clicks, 'click', 'tag'), at, at, number + 1,
+    if(visitor = 19, '', concat('v', toString(visitor))), 'cookie', concat('https://studio.example', path),
+    if(clicks, '/exhibition', ['/', '/thanks', '/thanks'][step + 1]) AS path,
+    if(step = 0 AND NOT scans, 'instagram', ''), if(step = 0 AND NOT scans, if(visitor < 10, 'reel', 'story'), ''),
+    multiIf(step > 0, '(direct)', scans, 'poster', 'instagram'),
+    multiIf(step > 0, '(none)', scans, 'qr', 'paid_social'),
+    multiIf(step > 0, '', scans, 'station', 'autumn'), multiIf(step > 0, 'Direct', scans, 'Offline', 'Paid Social'),
+    if(clicks, 'poster', ''), if(visitor % 2 = 0, 'smartphone', 'desktop'),
+    if(step = 2, 10, 0), if(step = 2, 'EUR', ''), 'granted',
+    if(step = 2, map('plan', if(visitor % 4 = 0, 'pro', 'basic')), map())
+FROM numbers(60)
+WHERE step = 0 OR visitor < 6 OR visitor = 16
+"""
+"""A site of 16 visits from an advertisement in two forms (ten `reel`, six `story`) and four scans of a QR code, one of
+a visitor without an id. Seven see /thanks and buy for 10 euro: six reels, one scan; v0, v4 and v16 buy `pro`."""
 
 
 def clickhouse(folder: Path) -> ClickHouse:
-    """Start a ClickHouse with our schema, the demo's month and costs of two campaigns."""
+    """Start a ClickHouse with our schema, the demo's month, costs of two campaigns, and the studio."""
     found = ClickHouse(folder)
     found.start()
     client = found.client()
@@ -44,6 +71,7 @@ def clickhouse(folder: Path) -> ClickHouse:
     month.tell(client)
     client.command(COSTS)
     client.command(ZONE)
+    client.command(STUDIO)
     client.close()
     return found
 

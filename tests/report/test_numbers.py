@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -17,8 +18,8 @@ from tests.report.servers import HALF
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BLOCKS = (
-    "headline", "days", "channels", "models", "posts", "changes", "returns", "letters", "pages", "funnel", "journeys",
-    "visitors", "cohorts", "health",
+    "headline", "days", "channels", "models", "posts", "codes", "changes", "returns", "letters", "pages", "funnel",
+    "journeys", "visitors", "cohorts", "health",
 )  # fmt: skip
 
 
@@ -63,9 +64,13 @@ def _plain(value: object) -> object:
     ("values", "blocks"),
     [
         (f"{HALF}&models=1", BLOCKS),
+        (
+            f"{HALF}&device=smartphone&entry_page=%2Fmugs",
+            ("headline", "channels", "posts", "codes", "pages", "visitors"),
+        ),
         (f"{HALF}&model=position&channel=Organic+Video&currency=USD&models=1", ("headline", "channels", "journeys")),
     ],
-    ids=["as opened", "filtered"],
+    ids=["as opened", "filtered by device and page", "filtered by channel"],
 )
 async def test_each_block_shows_what_its_sql_gives(
     url: str, browser: Browser, warehouse: ClickHouse, values: str, blocks: Sequence[str]
@@ -79,6 +84,106 @@ async def test_each_block_shows_what_its_sql_gives(
             sql = await reader.sql(block)
             same(await reader.rows(block), asked(client, sql))
         assert reader.problems == []
+    client.close()
+
+
+STUDIO_DAYS = "from=2026-10-20&to=2026-10-21&tz=UTC&compare=0"
+
+
+async def test_each_part_of_a_campaign_and_each_code(url: str, browser: Browser, warehouse: ClickHouse) -> None:
+    """The fourth level, and the codes: a click of a visitor without an id is no visit."""
+    client = warehouse.client("analyst")
+    async with reading(browser, url, STUDIO_DAYS, "studio", accept_downloads=True) as reader:
+        rows = {(row["campaign"], row["content"]): row for row in await reader.rows("channels")}
+        numbers = {name: (row["visits"], row["sales"], row["revenue"]) for name, row in rows.items()}
+        assert numbers == {
+            ("autumn", "reel"): ("10", "6", "60"),
+            ("autumn", "story"): ("6", "0", "0"),
+            ("station", ""): ("3", "1", "10"),
+        }
+        code = {"link_code": "poster", "clicks": "4", "visits": "3", "sales": "1", "revenue": "10"}
+        assert await reader.rows("codes") == [code]
+        for block in ("channels", "codes"):
+            same(await reader.rows(block), asked(client, await reader.sql(block)))
+
+        opener = reader.page.locator("#block-channels")
+        for part in ("Paid Social", "instagram", "autumn"):
+            await opener.get_by_role("button", name=f"Parts of {part}").click()
+        await opener.get_by_role("button", name="reel", exact=True).click()
+        await reader.settle()
+        tiles = reader.page.locator("#block-headline .tile b")
+        await expect(tiles.first).to_have_text("10")
+        assert "content=reel" in reader.page.url
+        for name in ("channel Paid Social", "source instagram", "campaign autumn", "content reel"):
+            await expect(reader.page.get_by_role("button", name=f"Remove the filter {name}")).to_be_visible()
+        await expect(reader.page.locator("#block-codes .empty")).to_contain_text("No named link")
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("block", "name", "chip", "visits"),
+    [
+        ("codes", "poster", "link poster", "3"),
+        ("pages", "/", "landing page /", "16"),
+        ("visitors", "smartphone", "device smartphone", "10"),
+    ],
+    ids=["a code", "a page", "a device"],
+)
+async def test_a_name_in_a_table_filters(
+    url: str, browser: Browser, block: str, name: str, chip: str, visits: str
+) -> None:
+    async with reading(browser, url, STUDIO_DAYS, "studio") as reader:
+        place = reader.page.locator(f"#block-{block}")
+        await place.get_by_role("button", name=name, exact=True).click()
+        await reader.settle()
+        tiles = reader.page.locator("#block-headline .tile b")
+        await expect(tiles.first).to_have_text(visits)
+        await expect(place.get_by_role("button", name=name, exact=True)).to_have_count(0)
+        await expect(reader.page.locator("#block-funnel .about")).to_contain_text("the filters do not apply here")
+        await reader.page.get_by_role("button", name=f"Remove the filter {chip}").click()
+        await expect(tiles.first).to_have_text("19")
+        await expect(reader.page.locator("#block-funnel .about")).not_to_contain_text("filters")
+
+
+@pytest.mark.parametrize(
+    ("event", "page", "properties", "conversion", "sales"),
+    [
+        ("pageview", "/th*", "", "pageview /th*", "7"),
+        ("purchase", "", "plan=pro", "purchase[plan=pro]", "3"),
+        ("purchase", "/thanks", "plan=basic, plan=basic", "purchase /thanks[plan=basic, plan=basic]", "4"),
+    ],
+    ids=["a page", "a property", "both"],
+)
+async def test_a_conversion_is_an_event_a_page_or_a_property(
+    url: str,
+    browser: Browser,
+    warehouse: ClickHouse,
+    event: str,
+    page: str,
+    properties: str,
+    conversion: str,
+    sales: str,
+) -> None:
+    client = warehouse.client("analyst")
+    async with reading(browser, url, STUDIO_DAYS, "studio", accept_downloads=True) as reader:
+        await reader.page.get_by_label("Conversion").select_option("A page, a property ...")
+        form = reader.page.get_by_role("form", name="A page or a property")
+        await form.get_by_label("Event").select_option(event)
+        await form.get_by_label("Page").fill("no path")
+        await form.get_by_role("button", name="Use").click()
+        await expect(form.locator("input:invalid")).to_have_count(1)
+        await form.get_by_label("Page").fill(page)
+        await form.get_by_label("Property").fill(properties)
+        await form.get_by_label("Property").press("Enter")
+        await reader.settle()
+        await expect(reader.page.locator("#block-headline .tile b").nth(2)).to_have_text(sales)
+        assert parse_qs(urlsplit(reader.page.url).fragment.partition("?")[2])["conversion"] == [conversion]
+        await reader.page.reload()
+        await reader.settle()
+        await expect(reader.page.locator("#block-headline .tile b").nth(2)).to_have_text(sales)
+        await expect(reader.page.locator("#block-funnel li b").last).to_have_text(conversion)
+        for block in ("channels", "codes", "journeys", "visitors", "funnel"):
+            same(await reader.rows(block), asked(client, await reader.sql(block)))
     client.close()
 
 
@@ -139,7 +244,7 @@ async def test_the_head_alone_asks_little(url: str, browser: Browser) -> None:
     await expect(page.locator("#block-channels[data-ready]")).to_be_visible()
     await page.wait_for_load_state("networkidle")
     views = [view for sql in reader.asked for view in set(re.findall(r"pharos\.(\w+)", sql))]
-    assert sorted(views) == ["costs", "credits", "names", "sessions_between", "sites"]
+    assert sorted(views) == ["costs", "credits", "names", "sites", "visit_details"]
     assert until_then == reader.asked[:2]
     await page.locator("#block-health").scroll_into_view_if_needed()
     await expect(page.locator("#block-health[data-ready]")).to_be_visible(timeout=30_000)

@@ -199,7 +199,18 @@ async def test_a_saved_report_is_the_same_page_without_a_server(
     await reader.page.goto(out.as_uri())
     await reader.settle()
     async with reading(browser, url, HALF) as live:
-        for block in ("headline", "channels", "posts", "letters", "pages", "funnel", "journeys", "cohorts", "health"):
+        for block in (
+            "headline",
+            "channels",
+            "posts",
+            "codes",
+            "letters",
+            "pages",
+            "funnel",
+            "journeys",
+            "cohorts",
+            "health",
+        ):
             saved = await reader.page.locator(f"#block-{block} .body").text_content()
             assert saved == await live.page.locator(f"#block-{block} .body").text_content(), block
     assert reader.hosts == set()
@@ -211,7 +222,7 @@ async def test_a_saved_report_is_the_same_page_without_a_server(
 @pytest.mark.parametrize(
     ("argv", "code", "text"),
     [
-        (["--site", "nothing"], 2, "site 'nothing' never sent an event; these did: demo"),
+        (["--site", "nothing"], 2, "site 'nothing' never sent an event; these did: demo, studio"),
         (["--site", "demo", "--clickhouse", "http://127.0.0.1:1"], 1, "report: "),
         (["--site", "demo", "--user", "nobody"], 1, "report: "),
     ],

@@ -28,6 +28,7 @@ QUESTIONS = {
     "top_pages": _ASKED,
     "realtime": {"at": "2026-09-01", "tz": "UTC"},
     "touch_details": _ASKED,
+    "visit_details": _ASKED,
     "session_details": _ASKED | {"goals": "purchase", "history_days": "1"},
     "landing_pages": _ASKED | {"conversion": "purchase"},
     "persons": _ASKED | {"conversion": "purchase"},

@@ -56,6 +56,27 @@ def test_touch_details(warehouse: Warehouse, events: list[Event], window: tuple[
     assert Counter(tuple(row.values()) for row in rows) == expected
 
 
+@thorough
+@given(events=worlds(), window=WINDOWS)
+def test_visit_details(warehouse: Warehouse, events: list[Event], window: tuple[int, int]) -> None:
+    """The rows of `sessions_between`, each with what its own first event says."""
+    site, events = stored(warehouse, events)
+    since, until, times = _times(site, window)
+    expected = Counter(
+        (a.event_id, a.occurred_at, a.is_bot, a.utm_content, a.utm_term, a.link_code, a.device, a.country)
+        for a in (session.arrival for session in reference.sessions(events))
+        if since <= a.occurred_at < until
+    )
+    columns = "session_id, started_at, is_bot, content, term, link_code, device, country"
+    rows = warehouse.rows(f"SELECT {columns} FROM pharos.visit_details({ASKED})", **times)
+    assert Counter(tuple(row.values()) for row in rows) == expected
+    own = warehouse.rows(
+        f"SELECT * EXCEPT (content, term, link_code, device, country) FROM pharos.visit_details({ASKED})", **times
+    )
+    between = warehouse.rows(f"SELECT * FROM pharos.sessions_between({ASKED})", **times)
+    assert Counter(map(repr, own)) == Counter(map(repr, between))
+
+
 def _engaged_ms(event: Event) -> int:
     return round((event.occurred_at - event.began) / timedelta(milliseconds=1))
 

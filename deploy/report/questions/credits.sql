@@ -1,7 +1,7 @@
 WITH
     toDate(converted_at, {tz:String}) AS day,
     arrayStringConcat(arraySlice(sources, 1, 6), ' > ') || if(length(sources) > 6, ' > ...', '') AS path
-SELECT day >= {since:String} AS now, day, currency, channel, source, medium, campaign, link_code, landing_path AS entry_page, path,
+SELECT day >= {since:String} AS now, day, currency, channel, source, medium, campaign, content, link_code, landing_path AS entry_page, path,
     grouping(day) AS all_days, grouping(channel) AS all_sources, grouping(entry_page) AS all_pages, grouping(path) AS all_paths,
     round(sum(weight), 4) AS sales, round(sum(credit), 4) AS revenue,
     round(quantileExactWeighted(0.5)(took, toUInt64(weight * 1e6)), 3) AS days
@@ -14,7 +14,7 @@ FROM
         touch_kinds = 'arrival,click', ignore = '')
     WINDOW conversion AS (PARTITION BY conversion_id ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
 )
-WHERE 1{filter}
-GROUP BY GROUPING SETS ((now, day, currency), (now, channel, source, medium, campaign, link_code, currency), (now, entry_page, currency), (now, path, currency))
+WHERE 1{filter_touch}
+GROUP BY GROUPING SETS ((now, day, currency), (now, channel, source, medium, campaign, content, link_code, currency), (now, entry_page, currency), (now, path, currency))
 ORDER BY revenue DESC, sales DESC
-LIMIT 2000 BY now, all_days, all_sources, all_pages, all_paths
+LIMIT 5000 BY now, all_days, all_sources, all_pages, all_paths

@@ -5,8 +5,9 @@ import { picture } from "./picture.js";
 
 /**
  * Make a block. `part`: {id, title, about, wide, needs(state), show(answers, state), sql(state, answers)}.
- * show returns {body, columns, rows} or {empty: "why"}; rows are what the SQL gives, for the exports. early: the question
- * whose answer is shown before the others are asked; show is then called with it alone and a state that is `waiting`.
+ * show returns {body, columns, rows} or {empty: "why"}; rows are what the SQL gives, for the exports. unfiltered: what to
+ * say where the filters of the page do not apply. early: the question whose answer is shown before the others are asked;
+ * show is then called with it alone and a state that is `waiting`.
  */
 export function block(part) {
   const heading = newId();
@@ -45,7 +46,8 @@ export function block(part) {
     }
     ended?.();
     ended = null;
-    about.replaceChildren(...[shown?.about ?? part.about ?? ""].flat());
+    const unfiltered = shown?.body && Object.keys(state.filter).length > 0 && part.unfiltered;
+    about.replaceChildren(...[shown?.about ?? part.about ?? "", unfiltered ? ` ${unfiltered}` : ""].flat());
     about.hidden = !about.textContent;
     const exports = shown?.rows?.length ? { ...shown, title: part.title, id: part.id, state } : null;
     tools.replaceChildren(...buttons(part, part.sql(state, answers), exports, section));

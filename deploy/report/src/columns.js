@@ -7,6 +7,14 @@ export const salesColumn = { name: "sales", title: "Sales", number: true, text: 
 export const rateColumn = { name: "rate", title: "Rate", number: true, text: share, help: "Sales per visit" };
 export const revenueColumn = (currency) => ({ name: "revenue", title: currency, number: true, text: (value) => money(value, currency, true), help: `Revenue in ${currency}, by the chosen model` });
 
+/** Return what a click on a row's name does: filter by these columns. Nothing in a saved page, or where the filter is on already. */
+export const filterBy = (state, ...names) => (row) => {
+  const values = Object.fromEntries(names.map((name) => [name, row[name] ?? ""]));
+  const on = Object.entries(values).filter(([, value]) => value);
+  if (state.saved || on.every(([name, value]) => state.filter[name] === value)) return null;
+  return () => state.go(values);
+};
+
 /** A column "+12 %" of another one against its `_before`. */
 export const changeColumn = (name) => ({
   name: `${name}_change`, title: "±", number: true, class: "delta", help: "Against the period before",

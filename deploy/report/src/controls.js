@@ -1,5 +1,6 @@
 // The controls of the report: period, comparison, conversion, model, currency, zone, and the filters that are on.
 import { h } from "./dom.js";
+import * as goal from "./goal.js";
 import { FILTERS, MODELS } from "./state.js";
 
 const PERIODS = { 1: "Today", 7: "7 days", 30: "30 days", 90: "90 days", 365: "A year" };
@@ -8,7 +9,7 @@ const ZONES = ["UTC", "Europe/London", "Europe/Vienna", "America/New_York", "Ame
 export function controls(bar, state, { values, go, saved }) {
   const focused = bar.contains(document.activeElement) ? document.activeElement.dataset.control : null;
   bar.replaceChildren(...(saved ? fixed(state) : periodControls(state, values, go)),
-    conversionControl(state, go, saved),
+    ...conversionControl(state, values, go, saved),
     field("Credit by", select("model", state.model, MODELS, (model) => go({ model }), saved)),
     currencyControl(state, go),
     saved ? "" : field("Zone", select("tz", state.tz, zones(state.tz), (tz) => go({ tz }))),
@@ -35,11 +36,33 @@ function periodControls(state, values, go) {
 
 const fixed = (state) => [h("span", { class: "dates" }, `${state.since} to ${state.lastDay}, ${state.tz}`)];
 
-function conversionControl(state, go, saved) {
+const OWN = "[]"; // no event has such a name
+
+function conversionControl(state, values, go, saved) {
   const options = Object.fromEntries(state.events.map(({ event }) => [event, event]));
   if (state.conversion) options[state.conversion] = state.conversion;
   else options[""] = "choose ...";
-  return field("Conversion", select("conversion", state.conversion, options, (conversion) => go({ conversion }), saved));
+  options[OWN] = "A page, a property ...";
+  const choose = (conversion) => go(conversion === OWN ? { goal: "1" } : { conversion, goal: "" });
+  const chosen = select("conversion", state.conversion, options, choose, saved);
+  return [field("Conversion", chosen), values.goal === "1" && !saved ? goalForm(state, go) : ""];
+}
+
+/** The form of a conversion that is not simply an event: on which pages, with which properties. */
+function goalForm(state, go) {
+  const now = goal.read(state.conversion);
+  const names = Object.fromEntries([...new Set([now.event, ...state.events.map(({ event }) => event)])].filter(Boolean).map((name) => [name, name]));
+  const event = select("goal-event", now.event, names, () => {});
+  const text = (name, value, pattern, placeholder, help) => h("input", { "data-control": name, value, pattern, placeholder, title: help, size: 14 });
+  const page = text("goal-page", now.page, goal.PAGE, "/thanks*", "A path; * is any text");
+  const properties = text("goal-properties", now.properties, goal.PROPERTIES, "plan=pro", "name=value, with commas between; all must be so");
+  const take = (submitted) => {
+    submitted.preventDefault();
+    go({ conversion: goal.write({ event: event.value, page: page.value.trim(), properties: properties.value.trim() }), goal: "" });
+  };
+  return h("form", { class: "goal", "aria-label": "A page or a property", onsubmit: take },
+    field("Event", event), field("Page", page), field("Property", properties),
+    h("button", { class: "plain-button" }, "Use"), h("button", { type: "button", class: "quiet", onclick: () => go({ goal: "" }) }, "Cancel"));
 }
 
 function currencyControl({ currency, currencies }, go) {
@@ -60,10 +83,10 @@ const zones = (own) => Object.fromEntries([...new Set([own, Intl.DateTimeFormat(
 function chips(state, go, saved) {
   const on = Object.entries(state.filter);
   if (!on.length) return "";
-  const off = Object.fromEntries(FILTERS.map((name) => [name, ""]));
+  const off = Object.fromEntries(Object.keys(FILTERS).map((name) => [name, ""]));
   return h("span", { class: "chips" },
     on.map(([name, value]) =>
-      h("button", { type: "button", class: "chip", disabled: saved, onclick: () => go({ [name]: "" }), "aria-label": `Remove the filter ${name} ${value}` },
-        h("span", {}, `${name}: `), value, h("span", { "aria-hidden": "true" }, " ×"))),
+      h("button", { type: "button", class: "chip", disabled: saved, onclick: () => go({ [name]: "" }), "aria-label": `Remove the filter ${FILTERS[name]} ${value}` },
+        h("span", {}, `${FILTERS[name]}: `), value, h("span", { "aria-hidden": "true" }, " ×"))),
     on.length > 1 && h("button", { type: "button", class: "quiet", onclick: () => go(off) }, "Remove all"));
 }

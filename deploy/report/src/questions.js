@@ -1,5 +1,6 @@
 // The SQL that is asked, with the state's values in it. Blocks that need the same answer share its question; what such a
 // block shows can also be had by a shorter question of its own, in questions/shown.
+import codes_shown from "../questions/shown/codes.sql";
 import channels_shown from "../questions/shown/channels.sql";
 import changes_shown from "../questions/shown/changes.sql";
 import cohorts_sql from "../questions/cohorts.sql";
@@ -36,14 +37,14 @@ export const models = question(models_sql);
 export const markov = question(markov_sql);
 export const costs = question(costs_sql);
 
-export const visitors = question(visitors_sql);
+export const visitors = question(visitors_sql, true);
 export const tagging = question(tagging_sql);
 
 /** The questions about visits and, where there is a conversion to ask about, its credits. */
 export const visitsAndCredits = (state) => (state.askable ? { visits: visits(state), credits: credits(state) } : { visits: visits(state) });
 
-const SHOWN = { channels: channels_shown, changes: changes_shown, days: days_shown, headline: headline_shown, journeys: journeys_shown, letters: letters_shown, pages: pages_shown, posts: posts_shown, returns: returns_shown };
+const SHOWN = { channels: channels_shown, codes: codes_shown, changes: changes_shown, days: days_shown, headline: headline_shown, journeys: journeys_shown, letters: letters_shown, pages: pages_shown, posts: posts_shown, returns: returns_shown };
 
 /** The SQL of one block: its rows and no others. Without a conversion it is the question about visits. */
 export const shown = (name, state, currency) =>
-  state.askable ? fill(SHOWN[name], { ...values(state), currency }, state.filter) : visits(state);
+  state.askable ? fill(SHOWN[name], { ...values(state), currency, filtered: Object.keys(state.filter).length ? 1 : 0 }, state.filter) : visits(state);

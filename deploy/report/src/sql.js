@@ -1,10 +1,13 @@
 // Questions are files of SQL with {name:Type} where a value goes, as ClickHouse's own parameters. Pure.
 
+/** Where a filter goes: conditions on visits, on credited touches, on sessions in detail; what a column is called there. */
+const FILTERS = { filter: {}, filter_touch: { entry_page: "landing_path" }, filter_session: { entry_page: "landing_page" } };
+
 /** Return the SQL with its values written in, ready to paste. `{filter}` becomes conditions: ` AND channel = 'Email'`. */
 export function fill(sql, values, filter = {}) {
-  const conditions = Object.entries(filter).map(([column, value]) => `\n    AND ${column} = ${quote(value)}`);
+  const conditions = (names) => Object.entries(filter).map(([column, value]) => `\n    AND ${names[column] ?? column} = ${quote(value)}`);
   return sql.trim().replace(/\{(\w+)(?::(\w+))?\}/g, (_, name, type) => {
-    if (name === "filter") return conditions.join("");
+    if (name in FILTERS) return conditions(FILTERS[name]).join("");
     if (!(name in values)) throw new Error(`a question needs ${name}`);
     return type === "String" ? quote(values[name]) : number(values[name]);
   });

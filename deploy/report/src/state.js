@@ -1,6 +1,7 @@
 // From the address to what is asked: site, period, time zone, conversion, model, currency, filters. Pure.
 import { between, dayOf, period, plus } from "./period.js";
 import { longDay } from "./format.js";
+import * as goal from "./goal.js";
 
 /** The rule models of pharos.attribution, with what they do. */
 export const MODELS = {
@@ -15,7 +16,18 @@ export const MODELS = {
 
 const USUAL = ["purchase", "order", "sale", "subscribe", "subscription", "signup", "sign_up", "lead", "registration"];
 const STEPS = ["pageview", "view_item", "add_to_cart", "begin_checkout", "checkout"];
-export const FILTERS = ["channel", "source", "campaign"];
+/** What can be filtered by, as columns of a visit, with their names for people. */
+export const FILTERS = {
+  channel: "channel",
+  source: "source",
+  medium: "medium",
+  campaign: "campaign",
+  content: "content",
+  link_code: "link",
+  entry_page: "landing page",
+  device: "device",
+  country: "country",
+};
 
 export const DEFAULT_MODEL = "last_non_direct";
 
@@ -37,12 +49,12 @@ export function state(values, events, now, ownZone) {
     tz,
     compare: values.compare !== "0",
     conversion,
-    askable: names.has(eventOf(conversion)),
+    askable: names.has(goal.read(conversion).event),
     model: values.model in MODELS ? values.model : DEFAULT_MODEL,
     models: values.models === "1",
     currency: values.currency ?? "",
-    filter: Object.fromEntries(FILTERS.filter((name) => values[name]).map((name) => [name, values[name]])),
-    steps: (values.steps ?? "").split(",").filter(Boolean).concat(values.steps ? [] : usualSteps(names, conversion)),
+    filter: Object.fromEntries(Object.keys(FILTERS).filter((name) => values[name]).map((name) => [name, values[name]])),
+    steps: goal.list(values.steps ?? "").concat(values.steps ? [] : usualSteps(names, conversion)),
     events,
   };
 }
@@ -50,11 +62,8 @@ export function state(values, events, now, ownZone) {
 /** The steps of the funnel where none are chosen: those of a usual shop that the site sends, up to the conversion. */
 function usualSteps(names, conversion) {
   const before = STEPS.filter((name) => names.has(name) && name !== conversion);
-  return conversion && names.has(conversion) ? [...before, conversion] : before;
+  return names.has(goal.read(conversion).event) ? [...before, conversion] : before;
 }
-
-/** The event of a conversion, which may also name a page or properties: `pageview /thanks`, `purchase[plan=pro]`. */
-const eventOf = (conversion) => conversion.split(/[ []/)[0];
 
 /** Return the period in words: "the 30 days to Sat, 31 Oct". */
 export const inWords = ({ since, until, lastDay }) =>
@@ -63,9 +72,10 @@ export const inWords = ({ since, until, lastDay }) =>
 /** Return why there are no sales in the period: names the last one, or the events that there are. */
 export function whyNoSales({ conversion, events, ...rest }) {
   if (!conversion) return `Choose a conversion: the events of this site are ${list(events)}.`;
-  const known = events.find(({ event }) => event === eventOf(conversion));
-  if (!known) return `This site never sent an event "${conversion}". It sent ${list(events)}.`;
-  return `No event "${conversion}" in ${inWords(rest)}. The last one arrived on ${longDay(known.last.slice(0, 10))} ${known.last.slice(0, 4)}.`;
+  const { event: name } = goal.read(conversion);
+  const known = events.find(({ event }) => event === name);
+  if (!known) return `This site never sent an event "${name}". It sent ${list(events)}.`;
+  return `No event "${conversion}" in ${inWords(rest)}. The last ${conversion === name ? "one" : `"${name}"`} arrived on ${longDay(known.last.slice(0, 10))} ${known.last.slice(0, 4)}.`;
 }
 
 function list(events) {

@@ -3,14 +3,14 @@ SELECT channel, source, campaign, sumIf(visit, now) AS visits, sumIf(visit, NOT 
 FROM
 (
     SELECT toDate(started_at, {tz:String}) >= {since:String} AS now, channel, source, campaign, 1 AS visit, 0 AS credit
-    FROM pharos.sessions_between(site = {site:String}, since = {before:String}, until = {until:String}, tz = {tz:String})
+    FROM pharos.visit_details(site = {site:String}, since = {before:String}, until = {until:String}, tz = {tz:String})
     WHERE NOT is_bot{filter}
     UNION ALL
     SELECT toDate(converted_at, {tz:String}) >= {since:String}, channel, source, campaign, 0, if(currency = {currency:String}, credit, 0)
     FROM pharos.credits(site = {site:String}, conversion = {conversion:String}, model = {model:String}, lookback_days = 30,
         since = {before:String}, until = {until:String}, tz = {tz:String}, half_life_days = 7, restart = 0,
         touch_kinds = 'arrival,click', ignore = '')
-    WHERE 1{filter}
+    WHERE 1{filter_touch}
 )
 GROUP BY channel, source, campaign
 HAVING visits != visits_before OR revenue != revenue_before

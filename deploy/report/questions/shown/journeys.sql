@@ -10,7 +10,7 @@ FROM
         touch_kinds = 'arrival,click', ignore = '')
     WINDOW conversion AS (PARTITION BY conversion_id ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
 )
-WHERE 1{filter}
+WHERE 1{filter_touch}
 GROUP BY path, currency
 HAVING sales > 0
 ORDER BY sales DESC, revenue DESC, path

@@ -7,7 +7,7 @@ LEFT JOIN
     FROM pharos.credits(site = {site:String}, conversion = {conversion:String}, model = {model:String}, lookback_days = 30,
         since = {since:String}, until = {until:String}, tz = {tz:String}, half_life_days = 7, restart = 0,
         touch_kinds = 'arrival,click', ignore = '')
-    WHERE 1{filter}
+    WHERE 1{filter_touch}
 ) AS credits ON credits.campaign = letter.message
 GROUP BY message, list, opens, machine, clicks
 ORDER BY message DESC

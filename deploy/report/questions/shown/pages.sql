@@ -2,14 +2,14 @@ SELECT entry_page, sum(visits) AS visits, round(sum(sales), 2) AS sales, round(s
 FROM
 (
     SELECT entry_page, 1 AS visits, 0 AS sales, 0 AS revenue
-    FROM pharos.sessions_between(site = {site:String}, since = {since:String}, until = {until:String}, tz = {tz:String})
+    FROM pharos.visit_details(site = {site:String}, since = {since:String}, until = {until:String}, tz = {tz:String})
     WHERE NOT is_bot{filter}
     UNION ALL
     SELECT landing_path, 0, weight, if(currency = {currency:String}, credit, 0)
     FROM pharos.credits(site = {site:String}, conversion = {conversion:String}, model = {model:String}, lookback_days = 30,
         since = {since:String}, until = {until:String}, tz = {tz:String}, half_life_days = 7, restart = 0,
         touch_kinds = 'arrival,click', ignore = '')
-    WHERE 1{filter}
+    WHERE 1{filter_touch}
 )
 GROUP BY entry_page
 ORDER BY visits DESC, revenue DESC, entry_page

@@ -1,5 +1,5 @@
 // What changed most against the period before: sources and campaigns with the largest difference.
-import { withChanges } from "../columns.js";
+import { filterBy, withChanges } from "../columns.js";
 import { change, count, money } from "../format.js";
 import { h } from "../dom.js";
 import { bySource, currencyOf, join } from "../join.js";
@@ -27,7 +27,7 @@ export function show(answers, state) {
   return {
     about: "Against the period before.",
     body: table([
-      { name: "name", title: "Source, campaign" },
+      { name: "name", title: "Source, campaign", pick: filterBy(state, "channel", "source", "campaign") },
       { name: "difference", title: "Visits", number: true, text: (value) => coloured(value, count), },
       { name: "visits_change", title: "±", number: true, class: "delta", text: (_, row) => change(row.visits, row.visits_before).text },
       ...(currency ? [{ name: "earned", title: currency, number: true, text: (value) => coloured(value, (amount) => money(amount, currency, true)) }] : []),

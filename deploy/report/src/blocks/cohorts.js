@@ -7,6 +7,7 @@ import { inWords } from "../state.js";
 
 export const id = "cohorts";
 export const title = "Coming back";
+export const unfiltered = "Of all visits: the filters do not apply here.";
 export const wide = true;
 const COLUMNS = 21;
 const LINES = 14;

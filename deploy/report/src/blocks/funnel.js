@@ -6,6 +6,7 @@ import { inWords } from "../state.js";
 
 export const id = "funnel";
 export const title = "Funnel";
+export const unfiltered = "Of all visits: the filters do not apply here.";
 export const needs = (state) => (state.steps.length > 1 ? { funnel: funnel(state) } : {});
 export const sql = (state) => (state.steps.length > 1 ? funnel(state) : "");
 

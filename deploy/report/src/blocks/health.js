@@ -7,6 +7,7 @@ import { inWords } from "../state.js";
 
 export const id = "health";
 export const title = "Health";
+export const unfiltered = "Of all visits: the filters do not apply here.";
 export const wide = true;
 const PARTS = { traffic: "People and bots", consent: "Consent", dropped: "Fields dropped as unusable" };
 

@@ -7,6 +7,7 @@ import { table } from "../table.js";
 
 export const id = "models";
 export const title = "Do the models agree?";
+export const unfiltered = "Of all visits: the filters do not apply here.";
 export const wide = true;
 
 const asked = (state) => state.models && state.askable;

@@ -1,5 +1,5 @@
 // On which page do visits begin, and which of them sell?
-import { rateColumn, revenueColumn, salesColumn, visitsColumn } from "../columns.js";
+import { filterBy, rateColumn, revenueColumn, salesColumn, visitsColumn } from "../columns.js";
 import { byPage, currencyOf, join } from "../join.js";
 import { shown, visitsAndCredits } from "../questions.js";
 import { inWords } from "../state.js";
@@ -19,7 +19,7 @@ export function show(answers, state) {
   return {
     about: "The first page of a visit; sales go to the page of the touch that is credited.",
     body: table([
-      { name: "entry_page", title: "Page", text: (page) => page || "(no page)" },
+      { name: "entry_page", title: "Page", pick: filterBy(state, "entry_page"), text: (page) => page || "(no page)" },
       visitsColumn, salesColumn, rateColumn, ...(currency ? [revenueColumn(currency)] : []),
     ], rows, { caption: title, first: 8, bar: "visits" }),
     columns: ["entry_page", "visits", "sales", "revenue"],

@@ -1,5 +1,5 @@
-// Which post, video, link or QR code was it? Campaigns outside of mail, by what they brought.
-import { rateColumn, revenueColumn, salesColumn, visitsColumn, withChanges } from "../columns.js";
+// Which post, video or campaign was it? Campaigns outside of mail, by what they brought.
+import { filterBy, rateColumn, revenueColumn, salesColumn, visitsColumn, withChanges } from "../columns.js";
 import { h } from "../dom.js";
 import { bySource, byWorth, currencyOf, join } from "../join.js";
 import { shown, visitsAndCredits } from "../questions.js";
@@ -7,7 +7,7 @@ import { inWords } from "../state.js";
 import { table } from "../table.js";
 
 export const id = "posts";
-export const title = "Posts, videos, links";
+export const title = "Posts, videos, campaigns";
 export const needs = visitsAndCredits;
 export const sql = (state, answers) => shown("posts", state, currencyOf(answers, state));
 
@@ -20,7 +20,7 @@ export function show(answers, state) {
   return {
     about: "What your own links brought: each has a campaign.",
     body: table([
-      { name: "campaign", title: "Campaign", pick: (row) => !state.saved && (() => state.go({ campaign: row.campaign, source: row.source })), after: (row) => h("small", {}, row.source) },
+      { name: "campaign", title: "Campaign", pick: filterBy(state, "campaign", "source"), after: (row) => h("small", {}, row.source) },
       visitsColumn, salesColumn, rateColumn, ...(currency ? [revenueColumn(currency)] : []),
     ], rows, { caption: title, first: 8, bar: currency ? "revenue" : "visits", colour: currency ? 2 : 1 }),
     columns: ["campaign", "source", "visits", "sales", "revenue"],

@@ -1,4 +1,5 @@
 // What did the campaigns cost, and what did they return? Only where costs are loaded.
+import { filterBy } from "../columns.js";
 import { count, money, part } from "../format.js";
 import { h } from "../dom.js";
 import { currencyOf, returns } from "../join.js";
@@ -20,9 +21,9 @@ export function show(answers, state) {
     return { empty: `No costs are loaded for ${inWords(state)}. Load what Google and Meta export, and the return of each campaign shows here (docs/sql.md, "Costs").` };
   }
   return {
-    about: `Costs and sales in ${currency} alone. ROAS: revenue for each unit spent. Cost per sale: what was spent for each.`,
+    about: `Costs and sales in ${currency} alone. ROAS: revenue for each unit spent. Cost per sale: what was spent for each.${Object.keys(state.filter).length ? " Visits and sales are those of the filters, costs are of the whole campaign." : ""}`,
     body: table([
-      { name: "campaign", title: "Campaign", text: (name, row) => name || row.source, after: (row) => h("small", {}, `${row.source} · ${row.medium}`) },
+      { name: "campaign", title: "Campaign", pick: filterBy(state, "source", "medium", "campaign"), text: (name, row) => name || row.source, after: (row) => h("small", {}, `${row.source} · ${row.medium}`) },
       { name: "cost", title: "Cost", number: true, text: (value) => money(value, currency, true) },
       { name: "visits", title: "Visits", number: true, text: count },
       { name: "sales", title: "Sales", number: true, text: part },

@@ -131,12 +131,12 @@ class Links {
       h("button", { type: "button", class: "choice", "data-kind": name, "aria-pressed": String(name === kind), onclick: () => { this.context.go({ kind: name === "named" ? "" : name }); this.kinds.querySelector(`[data-kind="${name}"]`)?.focus(); } }, text)));
     this.about.textContent = ABOUT[kind];
     this.inputs.code.input.closest("label").hidden = kind !== "named";
-    const said = warnings({ ...fields, code: kind === "named" ? fields.code : "" }, this.history);
+    const found = warnings({ ...fields, code: kind === "named" ? fields.code : "" }, this.history);
     for (const [name, { input, hint }] of Object.entries(this.inputs)) {
-      const own = said.filter((one) => one.name === name);
-      const told = own.map(({ text }) => text).join("\n");
-      if (hint.dataset.told === told) continue; // a button that is being pressed must stay
-      hint.dataset.told = told;
+      const own = found.filter((one) => one.name === name);
+      const texts = own.map(({ text }) => text).join("\n");
+      if (hint.dataset.texts === texts) continue; // a button that is being pressed must stay
+      hint.dataset.texts = texts;
       hint.replaceChildren(...own.map((one) => h("span", { class: `hint ${one.level}` }, one.text,
         one.use && h("button", { type: "button", class: "quiet", onclick: () => { input.value = one.use; this.keep(name); this.draw(); input.focus(); } }, `Use "${one.use}"`))));
     }

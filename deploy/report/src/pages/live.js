@@ -221,9 +221,9 @@ const SEARCHED = ["event", "url", "title", "campaign", "way", "reason", "name", 
 function refresh(item, one, now, sites) {
   const button = item.firstElementChild;
   const when = ago(now - one.at);
-  const told = `${one.hits ?? ""}`;
-  if (button.dataset.told !== told) {
-    button.dataset.told = told;
+  const hits = `${one.hits ?? ""}`;
+  if (button.dataset.hits !== hits) {
+    button.dataset.hits = hits;
     button.replaceChildren(h("time", { title: clock(one.at) }, when), ...(one.refused ? refusedLine(one, sites) : line(one)));
   }
   button.firstElementChild.textContent = when;

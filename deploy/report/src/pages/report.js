@@ -5,13 +5,13 @@ import { credits, visits } from "../questions.js";
 import { currencies } from "../join.js";
 import { controls } from "../controls.js";
 import { h } from "../dom.js";
-import { state } from "../state.js";
+import { FILTERS, state } from "../state.js";
 
 export const id = "report";
 export const title = "Report";
 
 /** What another site does not share: cleared when the site changes. */
-export const ofSite = { conversion: "", currency: "", channel: "", source: "", campaign: "" };
+export const ofSite = { conversion: "", goal: "", currency: "", ...Object.fromEntries(Object.keys(FILTERS).map((name) => [name, ""])) };
 
 /** The zone of the site, or the reader's where the sink knows none. */
 const ownZone = (events) => events[0]?.time_zone || Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
