@@ -148,7 +148,8 @@ def test_every_pod_is_confined_and_drains_in_time(cluster: Path) -> None:
         for one in resources
         if "template" in one.get("spec", {})
     }
-    assert labels == {"pharos-collector", "pharos-enricher", "pharos-sink"}
+    report = {"pharos-report"} if "example" in cluster.parent.name else set()
+    assert labels == {"pharos-collector", "pharos-enricher", "pharos-sink"} | report
     for one in resources:
         if one["kind"] == "PodDisruptionBudget":
             labels.discard(one["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"])
@@ -157,8 +158,9 @@ def test_every_pod_is_confined_and_drains_in_time(cluster: Path) -> None:
         pod = one["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         assert pod["securityContext"]["runAsNonRoot"]
-        assert container["securityContext"]["readOnlyRootFilesystem"]
-        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        for own in (container, *pod.get("initContainers", ())):
+            assert own["securityContext"]["readOnlyRootFilesystem"]
+            assert own["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert not pod["automountServiceAccountToken"]
         settings = {entry["name"]: entry["value"] for entry in container.get("env", ())}
         waits = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
