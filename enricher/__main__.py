@@ -18,6 +18,7 @@ from enricher.row.enrich import Enricher
 from enricher.rules.sent_fields import milliseconds
 from enricher.settings import Settings, read
 from enricher.sites_file import SitesFile
+from enricher.stream.dead_route import DeadRoute
 from enricher.stream.explain_route import ExplainRoute
 from enricher.stream.loop import TooManyDead
 from enricher.stream.loop import run as run_stream
@@ -44,8 +45,10 @@ async def _run(settings: Settings, enricher: Enricher, mmdb: MmdbFile | None, si
         return metrics.exposition()
 
     try:
-        explain_route = ExplainRoute(settings, enricher)
-        routes = [web.get("/explain", explain_route.answer)]
+        routes = [
+            web.get("/explain", ExplainRoute(settings, enricher).answer),
+            web.get("/dead", DeadRoute(settings).answer),
+        ]
         admin = await serve(settings, lambda: health.not_ready, exposition, routes)
     except SettingError as error:
         sys.stderr.write(f"{error}\n")

@@ -1,4 +1,4 @@
-"""Routes next to the report of `make run`: last refusals, the reasons of a row, the collector's address."""
+"""Routes next to the report of `make run`: refusals, reasons of a row, dead letters, the collector's address."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -42,6 +42,7 @@ def routes(place: Place, http: aiohttp.ClientSession) -> list[web.RouteDef]:
         web.get("/report/config.json", config),
         web.get("/report/refused", passing("collector", "/refused")),
         web.get("/report/explain", passing("enricher", "/explain")),
+        web.get("/report/dead", passing("enricher", "/dead")),
     ]
 
 

@@ -1,17 +1,16 @@
 """The admin port's `/explain`: the hit behind a row, found in `hits.raw` again, and why it became that row.
 
-A consumer of its own, in no group, reads a bounded number of records from the row's time of receipt on; one search at a
-time. The stream is not disturbed but for the CPU of that search.
+It reads a bounded number of records from the row's time of receipt on; one search at a time. The stream is not
+disturbed but for the CPU of that search.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from contextlib import aclosing
+from typing import Final
 
 import msgspec
-import orjson
 from aiohttp import web
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from collector.contract import Hit
@@ -21,16 +20,14 @@ from enricher.row.enrich import Enricher
 from enricher.row.steps import Explainer, shown
 from enricher.rules.sent_fields import Refusal
 from enricher.settings import Settings
-from stage.aiokafka_internals import stop_client
-from stage.kafka import access
+from enricher.stream.topic_search import CHUNK, json_answer, records
 
 MOST_RECORDS: Final = 200_000
 """Records that one search reads."""
 SEARCH_S: Final = 5.0
 _BEFORE_MS: Final = 2_000
 """A record may have a slightly earlier timestamp than its hit has."""
-_FETCH_MS: Final = 500
-_CHUNK: Final = 5_000
+_CHUNK: Final = CHUNK
 
 
 class NotFound(Exception):
@@ -45,50 +42,22 @@ async def find(settings: Settings, at_ms: int, is_wanted: Callable[[Hit], bool],
         KafkaError: the broker is away, or has no such topic.
     """
     mark = b'"at":%d' % at_ms
-    consumer = AIOKafkaConsumer(
-        settings.topic_raw,  # without a group: every partition
-        bootstrap_servers=settings.kafka,
-        **access(settings),
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-    )
-    await consumer.start()
     read = 0
     try:
-        async with asyncio.timeout(deadline_s):
-            ends = await _seek(consumer, at_ms - _BEFORE_MS)
-            while read < MOST_RECORDS:
-                taken = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=_CHUNK)
-                for records in taken.values():
-                    read += len(records)
-                    for record in records:
-                        if mark in (record.value or b"") and (hit := _hit(record.value, at_ms)) and is_wanted(hit):
-                            return hit
-                if not taken and not [each for each, end in ends.items() if await consumer.position(each) < end]:
-                    raise NotFound(f"not among the {read:,} hits of {settings.topic_raw} since then")
+        async with (
+            asyncio.timeout(deadline_s),
+            aclosing(records(settings, settings.topic_raw, at_ms - _BEFORE_MS, _CHUNK)) as taken,
+        ):
+            async for chunk in taken:
+                read += len(chunk)
+                for record in chunk:
+                    if mark in (record.value or b"") and (hit := _hit(record.value, at_ms)) and is_wanted(hit):
+                        return hit
+                if read >= MOST_RECORDS:
+                    raise NotFound(f"not among the first {read:,} hits since then")
     except TimeoutError:
         raise NotFound(f"not among the first {read:,} hits since then, in {deadline_s:g} s") from None
-    finally:
-        await stop_client(consumer)
-    raise NotFound(f"not among the first {read:,} hits since then")
-
-
-async def _seek(consumer: AIOKafkaConsumer, since_ms: int) -> dict[TopicPartition, int]:
-    """Put the consumer where the hits since a time begin; return the end of each partition."""
-    partitions = sorted(consumer.assignment())
-    ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-    begins = await consumer.beginning_offsets(partitions)
-    try:
-        found = await consumer.offsets_for_times(dict.fromkeys(partitions, max(since_ms, 0)))
-    except KafkaError:  # a broker without an index of times: read from the beginning
-        found = begins
-    for each in partitions:
-        start = found.get(each)
-        # None: every record is earlier.
-        offset = ends[each] if start is None else getattr(start, "offset", start)
-        consumer.seek(each, max(offset, begins[each]))
-    return ends
+    raise NotFound(f"not among the {read:,} hits of {settings.topic_raw} since then")
 
 
 def _hit(record: bytes, at_ms: int) -> Hit | None:
@@ -112,7 +81,7 @@ class ExplainRoute:
         """Return `{"hit": ..., "steps": [...]}`; 400 for a wrong question, 404 with a reason, 503 without Kafka."""
         event_id, at = request.query.get("event_id", ""), request.query.get("at", "")
         if not event_id or not at.isascii() or not at.isdigit() or len(at) > 15:
-            return _json(400, {"problem": "give event_id, and at in milliseconds"})
+            return json_answer(400, {"problem": "give event_id, and at in milliseconds"})
 
         def is_wanted(hit: Hit) -> bool:
             made = self._enricher.enrich(hit)
@@ -122,19 +91,10 @@ class ExplainRoute:
             async with self._one:
                 hit = await find(self._settings, int(at), is_wanted)
         except NotFound as why:
-            return _json(404, {"problem": f"{self._settings.topic_raw} no longer has the hit, or not yet: {why}"})
+            return json_answer(404, {"problem": f"{self._settings.topic_raw} no longer has the hit, or not yet: {why}"})
         except (KafkaError, OSError) as problem:
-            return _json(503, {"problem": f"Kafka: {problem}"})
+            return json_answer(503, {"problem": f"Kafka: {problem}"})
         steps = self._explainer.explain(hit)
         if isinstance(steps, Refusal):
-            return _json(404, {"problem": f"the hit became no row: {steps.reason}"})
-        return _json(200, {"hit": shown(hit), "steps": [one._asdict() for one in steps]})
-
-
-def _json(status: int, said: dict[str, Any]) -> web.Response:
-    return web.Response(
-        status=status,
-        body=orjson.dumps(said),
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )
+            return json_answer(404, {"problem": f"the hit became no row: {steps.reason}"})
+        return json_answer(200, {"hit": shown(hit), "steps": [one._asdict() for one in steps]})

@@ -56,16 +56,14 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(
-    browser: Browser, url: str, values: str = PERIOD, site: str = "demo", **form: Any
-) -> AsyncIterator[Reader]:
-    """Open the report of a site in a context of its own; yields when every block has its answer."""
+async def reading(browser: Browser, url: str, values: str = PERIOD, **form: Any) -> AsyncIterator[Reader]:
+    """Open the report of the demo in a context of its own; yields when every block has its answer."""
     # As high as the whole page, for a block asks when it is near the screen.
     form["viewport"] = {"width": 1240, **form.get("viewport", {}), "height": 9000}
     context = await browser.new_context(**form)
     try:
         reader = Reader(await context.new_page())
-        await reader.page.goto(f"{url}#/report?site={site}&{values}")
+        await reader.page.goto(f"{url}#/report?site=demo&{values}")
         await reader.settle()
         yield reader
     finally:

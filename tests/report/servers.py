@@ -99,6 +99,12 @@ def _remembered(clickhouse_url: str) -> Middleware:
     return answer
 
 
+async def _dead(request: web.Request) -> web.Response:
+    """Answer as the enricher's `/dead`: three letters in October, none in other months."""
+    letters = [{"stage": "enricher", "reason": "undecodable", "records": 3}]
+    return web.json_response({"letters": letters if "2026-10" in request.query["since"] else [], "complete": True})
+
+
 @asynccontextmanager
 async def served(clickhouse_url: str) -> AsyncIterator[str]:
     """Serve the page for this ClickHouse; yields its URL. Example: "http://127.0.0.1:4711/report/"."""
@@ -106,7 +112,7 @@ async def served(clickhouse_url: str) -> AsyncIterator[str]:
     place = Place(settings, Path("unused"), {})
     async with aiohttp.ClientSession() as http:
         application = web.Application(middlewares=[_remembered(clickhouse_url)])
-        application.add_routes(report_page.routes(place, http))
+        application.add_routes([*report_page.routes(place, http), web.get("/report/dead", _dead)])
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1, handler_cancellation=True)
         await runner.setup()
         try:

@@ -87,13 +87,13 @@ async def test_each_block_shows_what_its_sql_gives(
     client.close()
 
 
-STUDIO_DAYS = "from=2026-10-20&to=2026-10-21&tz=UTC&compare=0"
+STUDIO_DAYS = "site=studio&from=2026-10-20&to=2026-10-21&tz=UTC&compare=0"
 
 
 async def test_each_part_of_a_campaign_and_each_code(url: str, browser: Browser, warehouse: ClickHouse) -> None:
     """The fourth level, and the codes: a click of a visitor without an id is no visit."""
     client = warehouse.client("analyst")
-    async with reading(browser, url, STUDIO_DAYS, "studio", accept_downloads=True) as reader:
+    async with reading(browser, url, STUDIO_DAYS, accept_downloads=True) as reader:
         rows = {(row["campaign"], row["content"]): row for row in await reader.rows("channels")}
         numbers = {name: (row["visits"], row["sales"], row["revenue"]) for name, row in rows.items()}
         assert numbers == {
@@ -132,7 +132,7 @@ async def test_each_part_of_a_campaign_and_each_code(url: str, browser: Browser,
 async def test_a_name_in_a_table_filters(
     url: str, browser: Browser, block: str, name: str, chip: str, visits: str
 ) -> None:
-    async with reading(browser, url, STUDIO_DAYS, "studio") as reader:
+    async with reading(browser, url, STUDIO_DAYS) as reader:
         place = reader.page.locator(f"#block-{block}")
         await place.get_by_role("button", name=name, exact=True).click()
         await reader.settle()
@@ -165,7 +165,7 @@ async def test_a_conversion_is_an_event_a_page_or_a_property(
     sales: str,
 ) -> None:
     client = warehouse.client("analyst")
-    async with reading(browser, url, STUDIO_DAYS, "studio", accept_downloads=True) as reader:
+    async with reading(browser, url, STUDIO_DAYS, accept_downloads=True) as reader:
         await reader.page.get_by_label("Conversion").select_option("A page, a property ...")
         form = reader.page.get_by_role("form", name="A page or a property")
         await form.get_by_label("Event").select_option(event)

@@ -182,6 +182,22 @@ async def test_days_are_those_of_the_sites_own_zone(url: str, browser: Browser, 
     client.close()
 
 
+async def test_dead_letters_are_in_health_and_a_server_without_them_says_so(url: str, browser: Browser) -> None:
+    async with reading(browser, url, "site=studio&from=2026-10-20&to=2026-10-21&tz=UTC") as reader:
+        page = reader.page
+        dead = page.locator("#block-health [data-part=dead]")
+        await expect(dead).to_contain_text("undecodable enricher")
+        await expect(dead.locator(".number")).to_have_text("3")
+        await page.goto(page.url.replace("from=2026-10-20&to=2026-10-21", "from=2026-09-30&to=2026-10-21"))
+        await reader.settle()
+        await expect(dead).to_contain_text("None that Kafka still keeps")
+        await page.route("**/dead?*", lambda route: route.abort())
+        await page.goto(page.url.replace("from=2026-09-30", "from=2026-10-19"))
+        await reader.settle()
+        await expect(dead).to_contain_text("Not known: the server cannot be reached")
+        await expect(page.locator(".why")).to_have_count(0)
+
+
 async def test_an_event_that_was_never_sent_is_named(url: str, browser: Browser) -> None:
     async with reading(browser, url, f"{HALF}&conversion=purchas") as reader:
         await expect(reader.page.locator("#block-journeys .empty")).to_contain_text('never sent an event "purchas"')
@@ -199,20 +215,14 @@ async def test_a_saved_report_is_the_same_page_without_a_server(
     await reader.page.goto(out.as_uri())
     await reader.settle()
     async with reading(browser, url, HALF) as live:
-        for block in (
-            "headline",
-            "channels",
-            "posts",
-            "codes",
-            "letters",
-            "pages",
-            "funnel",
-            "journeys",
-            "cohorts",
-            "health",
-        ):
+        for block in ("headline", "channels", "posts", "codes", "letters", "pages", "funnel", "journeys", "cohorts"):
             saved = await reader.page.locator(f"#block-{block} .body").text_content()
             assert saved == await live.page.locator(f"#block-{block} .body").text_content(), block
+        saved = await reader.page.locator("#block-health .body").text_content() or ""
+        online = await live.page.locator("#block-health .body").text_content() or ""
+        before, dead, where = saved.partition("Dead letters, all sites")
+        assert (before, dead) == online.partition("Dead letters, all sites")[:2]
+        assert "topic hits.dead" in where
     assert reader.hosts == set()
     assert reader.problems == []
     await expect(reader.page.locator(".why")).to_have_count(0)

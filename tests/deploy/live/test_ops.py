@@ -113,7 +113,9 @@ async def test_the_report_is_asked_as_the_user_who_opens_it(ops: str) -> None:
         assert await ask("/report/refused", anna) == (200, ["collector:9100", "/refused", ""])
         explain = "/explain?event_id=a-b&at=17"
         assert await ask(f"/report{explain}", anna) == (200, ["enricher:9101", explain, ""])
-        for path in ("/report/query", "/report/refused", f"/report{explain}"):
+        dead = "/dead?since=2026-10-01&until=2026-10-02&tz=UTC"
+        assert await ask(f"/report{dead}", anna) == (200, ["enricher:9101", dead, ""])
+        for path in ("/report/query", "/report/refused", f"/report{explain}", f"/report{dead}"):
             sql = "SELECT 1" if path.endswith("query") else ""
             assert (await ask(path, "", sql))[0] == 401, "no user: ClickHouse's own `default` is not asked"
             assert (await ask(path, wrong, sql))[0] == 403

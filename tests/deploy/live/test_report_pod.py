@@ -24,7 +24,7 @@ ANNA = aiohttp.encode_basic_auth("anna", "own")
 
 def pod() -> tuple[dict[str, Any], dict[str, str]]:
     """Return the pod of the example's overlay, and the settings of its ConfigMap."""
-    command = [KUBECTL, "kustomize", DEPLOY / "kubernetes/example"]
+    command: list[str | Path] = [KUBECTL, "kustomize", DEPLOY / "kubernetes/example"]
     found = list(yaml.safe_load_all(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout))
     (report,) = (one for one in found if one["kind"] == "Deployment" and one["metadata"]["name"] == "pharos-report")
     spec: dict[str, Any] = report["spec"]["template"]["spec"]
@@ -113,7 +113,12 @@ async def test_the_pod_serves_the_report_and_asks_the_clusters_names(
             assert "<title>Pharos report</title>" in await page.text()
         async with http.get(f"{url}/report/report.js") as page:
             assert (page.status, page.content_type) == (200, "application/javascript")
-        for path, service in (("query", "CLICKHOUSE"), ("refused", "COLLECTOR"), ("explain", "ENRICHER")):
+        for path, service in (
+            ("query", "CLICKHOUSE"),
+            ("refused", "COLLECTOR"),
+            ("explain", "ENRICHER"),
+            ("dead", "ENRICHER"),
+        ):
             async with http.get(f"{url}/report/{path}", headers={"Authorization": ANNA}) as answer_of:
                 assert (await answer_of.json())[0] == service
             async with http.get(f"{url}/report/{path}") as refused:
