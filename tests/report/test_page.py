@@ -27,7 +27,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}}
 async def test_no_violation_that_axe_finds(url: str, browser: Browser, scheme: str, width: int) -> None:
     install(FOLDER)
     form = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "bypass_csp": True}
-    async with reading(browser, url, f"{HALF}&models=1&channel=Email", **form) as reader:
+    async with reading(browser, url, f"{HALF}&models=1&channel=Email&goal=1", **form) as reader:
         await reader.page.locator("#block-days summary").click()
         await reader.page.add_script_tag(path=str(FOLDER / "node_modules/axe-core/axe.min.js"))
         found = await reader.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
@@ -64,6 +64,18 @@ async def test_by_keyboard_alone(url: str, browser: Browser) -> None:
         await page.keyboard.press("Escape")
         await expect(button).to_be_focused()
 
+        conversion = page.get_by_label("Conversion")
+        await conversion.focus()
+        await conversion.press("End")
+        await expect(conversion).to_be_focused()
+        for part, text in (("Event", ""), ("Page", "/mugs*")):
+            await page.keyboard.press("Tab")
+            await expect(page.get_by_role("form").get_by_label(part).last).to_be_focused()
+            await page.keyboard.type(text)
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("form")).to_have_count(0)
+        await expect(conversion).to_have_value("purchase /mugs*")
+
         await page.locator("#block-pages thead button").first.focus()
         await page.keyboard.press("Enter")
         await expect(page.locator("#block-pages th[aria-sort=ascending]")).to_contain_text("Page")
@@ -85,7 +97,7 @@ async def test_a_click_filters_and_the_address_keeps_it(url: str, browser: Brows
 
 
 async def test_on_a_phone_nothing_is_wider_than_the_screen(url: str, browser: Browser) -> None:
-    async with reading(browser, url, f"{HALF}&models=1", **PHONE) as reader:
+    async with reading(browser, url, f"{HALF}&models=1&goal=1&device=smartphone", **PHONE) as reader:
         assert await reader.page.evaluate("document.documentElement.scrollWidth") == 390
         for section in await reader.page.locator("section").all():
             box = await section.bounding_box()
