@@ -20,7 +20,7 @@ PACKAGES: Final = ("stage", "collector", "enricher", "sink")
 COMPILED: Final = {
     "stage": ("record_batch",),
     "collector": (
-        "contract/fields",
+        "contract/fields", "contract/urls",
         "http/answer", "http/connection", "http/fast_path", "http/framing", "http/header_block", "http/outbox",
         "policy/client", "policy/client_address", "policy/consent", "policy/cookies", "policy/cors",
         "policy/events_body", "policy/ids", "policy/links", "policy/outcome", "policy/percent", "policy/query",

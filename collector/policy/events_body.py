@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import astuple
 
-from collector.contract.fields import MAX_PROPS, TABLE, epoch_ms, is_prop, is_text, is_usable, text_of
+from collector.contract.fields import MAX_PROPS, TABLE, Field, epoch_ms, is_prop, is_text, is_usable, text_of
 from collector.contract.urls import is_url
 from collector.policy import sent_event
 from collector.policy.ids import without_linker
@@ -33,6 +33,8 @@ _ESCAPES: Final = re.compile(
 )
 """An escaped backslash, an escaped pair of halves, or half a character alone."""
 
+_FIELDS: Final[list[Field]] = list(TABLE)
+"""Compiled code would make the table's tuple anew for each event."""
 _PROPS: Final = len(TABLE)
 _SERVER_ONLY: Final = [field.server_only for field in TABLE]
 _UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
@@ -62,13 +64,13 @@ class Event:
         """Names of the fields that were sent and cannot be used; the event is without them."""
         self._sent = sent
 
-    def unreadable(self) -> list[str]:
+    def unreadable(self) -> tuple[str, ...]:
         """Return the names of the addresses that cannot be read: stored as sent, and left out by the enricher."""
-        names: list[str] = []
+        names: tuple[str, ...] = ()
         for name in _ADDRESSES:
             text = getattr(self._sent, name)
             if text and not is_url(text):
-                names.append(name)
+                names += (name,)
         return names
 
     def take_linker(self) -> tuple[str, str]:
@@ -231,7 +233,7 @@ def judge(event: Any, now_ms: int, *, back_ms: int, server: bool) -> Event | Ref
         event = SentEvent(**{name: value for name, value in event.items() if name in _NAMES})
     values: tuple[object, ...] = astuple(event)
     dropped: list[str] = []
-    for at, field in enumerate(TABLE):
+    for at, field in enumerate(_FIELDS):
         value = values[at]
         if value is not None:
             if value == "":

@@ -10,7 +10,7 @@ from binascii import b2a_base64
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote, unquote
 
 from collector.contract import click_ids
@@ -26,20 +26,26 @@ class BadLinks(ValueError):
     """Why a `links.toml` or a destination is not taken: one line."""
 
 
-class Target(NamedTuple):
+class Target:
     """Where a good signature leads."""
 
-    site: str
-    url: str
+    __slots__ = ("passed_on", "site", "url")
+
+    def __init__(self, site: str, url: str, passed_on: tuple[tuple[str, str], ...]) -> None:
+        self.site: Final = site
+        self.url: Final = url
+        self.passed_on: Final = passed_on
+        """As the function `passed_on` returns it for the whole query."""
 
 
-_DESTINATION = re.compile(
-    r"https?://"
-    r"(?P<host>(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?|\[[0-9a-f:.]+\])"
+_DESTINATION: Final = re.compile(
+    r"[Hh][Tt][Tt][Pp][Ss]?://"
+    r"(?P<host>(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    r"|\[[0-9A-Fa-f:.]+\])"
     r"(?::(?P<port>[0-9]{1,5}))?"
-    r"(?:[/?#][!-\[\]-~]*)?",
-    re.IGNORECASE,
+    r"(?:[/?#][!-\[\]-~]*)?"
 )
+"""Both cases written out: with re.IGNORECASE a match takes twice as long."""
 
 
 def wrong_with(url: str) -> str:
@@ -127,13 +133,18 @@ def passed_on(query: str) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
-        if name not in click_ids.PASSED_ON:
-            name = name_of(name)
-            if name.lower() not in click_ids.PASSED_ON:
-                continue
-        if 0 < len(text) <= 512 and name not in found:
-            found[name] = decoded(text)
+        _note_click_id(found, name, text)
     return tuple(found.items())
+
+
+def _note_click_id(found: dict[str, str], name: str, text: str) -> None:
+    """Add a parameter to those that are passed on, if it is one of them."""
+    if name not in click_ids.PASSED_ON:
+        name = name_of(name)
+        if name.lower() not in click_ids.PASSED_ON:
+            return
+    if 0 < len(text) <= 512 and name not in found:
+        found[name] = decoded(text)
 
 
 def sign(site: str, url: str, key: bytes) -> str:
@@ -149,25 +160,27 @@ def sign(site: str, url: str, key: bytes) -> str:
 def verify(query: str, keys: Iterable[bytes]) -> Target | None:
     """Return where a signed link's query leads, or None where no key signed it.
 
-    `keys` are the present key and any earlier ones. A repeated `s`, `u` or `k` is refused; other parameters, which mail
-    programs and ad platforms append, are not looked at.
+    `keys` are the present key and any earlier ones. A repeated `s`, `u` or `k` is refused; of other parameters, which
+    mail programs and ad platforms append, the click ids are passed on.
     """
     given: list[str | None] = [None, None, None]
+    found: dict[str, str] = {}
     for pair in query.split("&"):
         name, _, text = pair.partition("=")
         at = _SIGNED.get(name, -1)
         if at < 0 and (len(name) < 2 or (at := _SIGNED.get(name_of(name), -1)) < 0):
+            _note_click_id(found, name, text)
             continue
         if given[at] is not None:
             return None
         given[at] = decoded(text)
     site, url, signature = given
-    if site is None or url is None or signature is None:
+    if site is None or url is None or signature is None or not signature.isascii():
         return None
     good = False
     for key in keys:
-        good |= hmac.compare_digest(signature.encode(), _signature(site, url, key).encode())
-    return Target(site, url) if good and not wrong_with(url) else None
+        good |= hmac.compare_digest(signature, _signature(site, url, key))
+    return Target(site, url, tuple(found.items())) if good and not wrong_with(url) else None
 
 
 _SIGNED: Final = {"s": 0, "u": 1, "k": 2}
@@ -180,7 +193,8 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 def _signature(site: str, url: str, key: bytes) -> str:
     """HMAC-SHA256 over site and destination, cut to 128 bits so that a QR code stays small; 22 characters."""
-    signed = f"{site}\n{url}".encode("utf-8", "surrogatepass")
+    text = f"{site}\n{url}"
+    signed = text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
     inner, outer = _pads(key)
     digest = sha256(outer + sha256(inner + signed).digest()).digest()
     return b2a_base64(digest[:16], newline=False)[:22].translate(_URL_SAFE).decode("ascii")

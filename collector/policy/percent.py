@@ -46,6 +46,8 @@ def decoded(text: str) -> str:
 
 def encoded(text: str) -> str:
     """Return what `urllib.parse.quote` returns where no character is safe but letters, digits and `_.-~`."""
+    if text.isalnum() and text.isascii():
+        return text  # as most ids
     return text if _SAFE.fullmatch(text) is not None else quote(text, safe="")
 
 

@@ -33,10 +33,10 @@ def test_a_link_is_signed_and_drawn(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     link = urlsplit(done.stdout.strip())
     assert (link.netloc, link.path) == ("px.example.com", "/c")
-    assert links.verify(link.query, [KEY.encode()]) == (
-        "shop",
-        "https://shop.example/p?a=1&utm_source=youtube&utm_medium=video&utm_campaign=launch#b",
-    )
+    target = links.verify(link.query, [KEY.encode()])
+    assert target is not None
+    assert target.site == "shop"
+    assert target.url == "https://shop.example/p?a=1&utm_source=youtube&utm_medium=video&utm_campaign=launch#b"
     assert (tmp_path / "qr.png").read_bytes().startswith(b"\x89PNG")
 
 
