@@ -52,6 +52,8 @@ _EVENTS: Final = re.compile(rb"POST /(e|v1/events)(?:\?[!-~]*)? HTTP/1\.1\r")
 _BODY: Final = 1
 _TOKEN: Final = 2
 _MOST_ANSWERS: Final = 1000
+_MOST_REFERERS: Final = 1000
+_LONGEST_REFERER: Final = 128
 _FORWARDED: Final = re.compile(r"[0-9a-fA-F:., \[\]]+")
 
 
@@ -105,6 +107,8 @@ class FastPath:
         self._blocks: Final = Blocks(cut, ruleset.geo_headers)
         self._strangers: Final = self._blocks.known[0]
         self._proxies: Final = self._blocks.known[1]
+        self._referers: Final[dict[bytes, bytes]] = {}
+        """By the Referer: its part of a record. Mostly a page's origin alone, which is all that browsers send."""
         self._second = -1
         self._date = b""
         # What `_read` finds in addition to the Sent.
@@ -268,9 +272,9 @@ class FastPath:
                 bare = answers.of(outcome, self.ruleset)
                 bare = bare._replace(headers=tuple(line for line in bare.headers if line[0] != "Location"))
                 template = verdict.answers[""] = Template(bare)
-            location = b"Location: %b\r\n" % outcome.location.encode()
-            visitor = outcome.visitor
-            return Reply(outcome, b"".join((template.before, visitor, template.after, location, self._date)))
+            location = outcome.location.encode()
+            parts = (template.before, outcome.visitor, template.after, b"Location: ", location, b"\r\n", self._date)
+            return Reply(outcome, b"".join(parts))
         return Reply(outcome, self._answered(answers.of(outcome, self.ruleset), outcome.visitor, counts))
 
     def _preflight(self, head: bytes, peer: str) -> Reply | None:
@@ -300,10 +304,16 @@ class FastPath:
         referer, rest, found = _cut_line(rest, b"eferer: ", b"\r\nR", b"\r\nr")
         referer_json = b""
         if found and referer:
-            text = _visible(referer)
-            if not text:
-                return None
-            referer_json = b',"referer":' + encode(text)
+            referer_json = self._referers.get(referer, b"")
+            if not referer_json:
+                text = _visible(referer)
+                if not text:
+                    return None
+                referer_json = b',"referer":' + encode(text)
+                if len(referer) <= _LONGEST_REFERER:
+                    if len(self._referers) >= _MOST_REFERERS:
+                        self._referers.clear()
+                    self._referers[referer] = referer_json
         ours: Cookies = NONE
         cookie, rest, found = _cut_line(rest, b"ookie: ", b"\r\nC", b"\r\nc")
         if found and cookie:

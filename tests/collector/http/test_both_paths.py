@@ -444,10 +444,14 @@ def test_what_the_fast_path_remembers_has_an_end(tmp_path: Path) -> None:
             fast.decide(request(b"/p.gif?s=demo&t=" + name, *lines, forwarded), b"", "127.0.0.1")
             body = b'{"site":"demo"}'
             fast.decide(request(b"/e", *lines, b"Content-Length: %d" % len(body), method=b"POST"), body, "127.0.0.1")
+        long = request(b"/p.gif?s=demo", b"Referer: https://a.example/" + b"a" * 200)
+        assert fast.decide(long, b"", "127.0.0.1") is not None
         verdicts = [verdict for group in fast.outcomes.verdicts._groups.values() for verdict in group.values()]
         kept: list[Sized] = [*fast._blocks.known, *(verdict.ip_json for verdict in verdicts)]
         assert max(len(memory) for memory in kept) > 1000
         assert all(len(memory) <= 8192 for memory in kept)
+        assert 0 < len(fast._referers) <= 1000
+        assert max(map(len, fast._referers)) < 200
         assert len(verdicts) < 10
         assert all(len(verdict.answers) < 5 for verdict in verdicts)
 
