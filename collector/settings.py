@@ -49,7 +49,7 @@ class Settings(StageSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Topic for accepted hits."""
     batch_bytes: Annotated[int, msgspec.Meta(ge=4096, le=900_000)] = 256 << 10
     """Uncompressed size at which a batch is sent to Kafka without waiting for LINGER_MS."""
-    linger_ms: Size = 50
+    linger_ms: Size = 100
     """How long a hit may wait for others in its batch to Kafka."""
     ack_timeout_s: PositiveSeconds = 30
     """After this time without Kafka's answer the producer is replaced and the batch is sent again."""

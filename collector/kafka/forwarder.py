@@ -45,7 +45,7 @@ class Plan(NamedTuple):
     access: Callable[[], Mapping[str, Any]] = dict
     """See stage.kafka."""
     batch_bytes: int = 256 << 10
-    linger_s: float = 0.05
+    linger_s: float = 0.1
     ack_timeout_s: float = 30
     memory_bytes: int = 16 << 20
     replays: bool = False
