@@ -34,7 +34,7 @@ _ESCAPES: Final = re.compile(
 """An escaped backslash, an escaped pair of halves, or half a character alone."""
 
 _FIELDS: Final[list[Field]] = list(TABLE)
-"""Compiled code would make the table's tuple anew for each event."""
+"""Compiled code would make a tuple of the table for each event."""
 _PROPS: Final = len(TABLE)
 _SERVER_ONLY: Final = [field.server_only for field in TABLE]
 _UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
