@@ -1,4 +1,7 @@
-"""Wait for something that another process will do: look often, and give up by name."""
+"""Wait for something that another process will do: look often, and give up by name.
+
+Between two looks it pauses for as long as the last look took: those that ask ClickHouse would keep a core busy.
+"""
 
 import asyncio
 import time
@@ -21,20 +24,23 @@ async def until(look: Callable[[], Awaitable[_T]] | Callable[[], _T], what: str,
     """
     deadline = time.monotonic() + timeout_s
     while True:
+        began = time.monotonic()
         seen = look()
         value: _T = await seen if isinstance(seen, Awaitable) else seen
         if value:
             return value
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {timeout_s} s: {what} (last seen: {value!r})")
-        await asyncio.sleep(_PAUSE_S)
+        await asyncio.sleep(max(_PAUSE_S, time.monotonic() - began))
 
 
 def until_now(look: Callable[[], _T], what: str, timeout_s: float = 120) -> _T:
     """As `until`, where no event loop runs."""
     deadline = time.monotonic() + timeout_s
-    while not (value := look()):
+    while True:
+        began = time.monotonic()
+        if value := look():
+            return value
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {timeout_s} s: {what} (last seen: {value!r})")
-        time.sleep(_PAUSE_S)
-    return value
+        time.sleep(max(_PAUSE_S, time.monotonic() - began))
