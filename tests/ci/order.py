@@ -10,6 +10,7 @@ import pytest
 
 LONGEST: Final = (
     "deploy/test_native",
+    "sql/choices/test_choices",
     "sql/test_definitions",
     "loadtest/bench/test_bench",
     "sql/test_closed_days",
