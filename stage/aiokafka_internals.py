@@ -30,13 +30,20 @@ async def stop_client(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     aiokafka's `stop` closes the connections last, after it has waited for its sender, whose batches never expire in an
     idempotent producer (aiokafka #1101). A client that is left there keeps its memory and may deliver a batch later.
     """
-    with contextlib.suppress(KafkaError, TimeoutError, OSError):
-        async with asyncio.timeout(STOP_S):
-            await client.stop()
+    # In a task of its own: a consumer's `stop` awaits tasks that it has cancelled, so it ends as cancelled itself.
+    stop = asyncio.create_task(client.stop())
+    try:
+        await asyncio.wait([stop], timeout=STOP_S)
+    finally:
+        ended = stop.done() and not stop.cancelled()
+        stop.cancel()
+    if ended:
+        with contextlib.suppress(KafkaError, TimeoutError, OSError):
+            stop.result()
             return
     owners = [getattr(client, name, None) for name in ("_sender", "_message_accumulator", "_coordinator", "_fetcher")]
     owners = [owner for owner in owners if owner is not None]
-    left = []
+    left: list[asyncio.Task[Any]] = [stop]
     for task in asyncio.all_tasks():
         frame = getattr(task.get_coro(), "cr_frame", None)
         if frame is not None and any(frame.f_locals.get("self") is owner for owner in owners):

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError
 
 from enricher.contract import DeadHit, encode_dead
 from enricher.metrics import Metrics
@@ -288,9 +288,14 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]
         ends = await self._consumer.end_offsets(assigned)
         lag = 0
         for source in assigned:
+            if source not in self._consumer.assignment():
+                continue  # taken away meanwhile
             # Tansu tells the end of a topic too low, by the size of its last batch.
             end = max(ends[source], self._consumer.highwater(source) or 0)
-            at = await self._consumer.position(source)
+            try:
+                at = await self._consumer.position(source)
+            except IllegalStateError:  # taken away now
+                continue
             lag += max(0, end - at)
             self._metrics.backlog.looked(source.partition, time.time(), empty=self._delivered.get(source, at) >= end)
         return lag

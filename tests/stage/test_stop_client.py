@@ -48,3 +48,43 @@ async def test_a_group_member_that_hangs_in_stop_leaves_no_task_and_no_connectio
         await stop_client(consumer)
     assert asyncio.all_tasks() == before
     assert not any(conn.connected() for conn in consumer._client._conns.values())
+
+
+async def test_a_stop_that_ends_as_cancelled_cancels_nobody_else() -> None:
+    """aiokafka's fetcher awaits tasks that it has just cancelled."""
+
+    class Client:
+        closed = False
+
+        async def stop(self) -> None:
+            pending = asyncio.create_task(asyncio.sleep(60))
+            await asyncio.sleep(0)
+            pending.cancel()
+            await pending
+
+        async def close(self) -> None:
+            self.closed = True
+
+    consumer = Client()
+    consumer._client = consumer  # type: ignore[attr-defined]
+    await stop_client(consumer)
+    assert consumer.closed
+
+
+async def test_a_caller_that_is_cancelled_ends_the_stop() -> None:
+    ended: list[str] = []
+
+    class Client:
+        async def stop(self) -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.append("stop")
+
+    caller = asyncio.create_task(stop_client(Client()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait([caller])
+    assert caller.cancelled()
+    await until(lambda: ended, "the stop has ended")
