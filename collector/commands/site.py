@@ -8,6 +8,7 @@ from hashlib import sha256
 from html import escape
 from pathlib import Path
 from typing import Final, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 from collector.commands import toml_file
 from collector.commands.toml_file import CannotEdit
@@ -17,6 +18,7 @@ from stage import version
 
 VARIABLE: Final = "PHAROS_COLLECTOR_SITES"
 _CHOICES: Final = ("identity", "consent", "gpc", "dnt", "without_consent", "ip", "unlisted_origins")
+_THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
 _LISTS: Final = {
     "origin": "origins",
     "host": "hosts",
@@ -26,11 +28,15 @@ _LISTS: Final = {
 
 
 def snippet(base: str, site: str) -> str:
-    """Return the lines that put the tag of `site` on a page; `base` is the collector's public address."""
+    """Return the lines that put the tag of `site` on a page; `base` is the collector's public address.
+
+    A collector of this machine can be reached from this machine's pages only, which the tag counts if it is told to.
+    """
+    hosts = ' data-hosts="*"' if urlsplit(base).hostname in _THIS_MACHINE else ""
     base, site = escape(base.rstrip("/")), escape(site)
     return (
         "<script>window.pharos=window.pharos||function(){(pharos.q=pharos.q||[]).push(arguments)}</script>\n"
-        f'<script async src="{base}/t.js" data-site="{site}"></script>\n'
+        f'<script async src="{base}/t.js" data-site="{site}"{hosts}></script>\n'
         f'<noscript><img src="{base}/p.gif?s={site}" alt="" width="1" height="1"\n'
         '  referrerpolicy="no-referrer-when-downgrade"></noscript>'
     )

@@ -125,7 +125,11 @@ async def test_pixel_and_tag_are_those_of_the_commands(url: str, browser: Browse
     named = mail_pixel.tag(BASE, "demo", texts.message, texts.list, texts.recipient, consent=True)
     assert await printed(page, "The pixel") == named
     assert "n=1" in unescape(named)
-    assert await printed(page, "The tag") == site.snippet(BASE, "demo")
+    for base in (BASE, "https://localhost.example", "http://localhost:8080", "http://127.0.0.1", "http://[::1]:1"):
+        await page.locator('[name="base"]').fill(base)
+        shown = await printed(page, "The tag")
+        assert shown == site.snippet(base, "demo")
+        assert ("data-hosts" in shown) == base.startswith("http:")
     await page.close()
 
 

@@ -76,11 +76,12 @@ export const signCommand = ({ url, site, base, ...fields }) => command("link", u
 
 const html = (text) => text.replace(/[&<>"']/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;" })[c]);
 
-/** The tag for the site's pages. */
+/** The tag for the site's pages. Pages that reach a collector of this machine are on it, too, and the tag counts them only if it is told to. */
 export function snippet(base, site) {
   const [own, key] = [html(base), html(site)];
+  const hosts = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:|\/|$)/.test(base) ? ' data-hosts="*"' : "";
   return `<script>window.pharos=window.pharos||function(){(pharos.q=pharos.q||[]).push(arguments)}</script>
-<script async src="${own}/t.js" data-site="${key}"></script>
+<script async src="${own}/t.js" data-site="${key}"${hosts}></script>
 <noscript><img src="${own}/p.gif?s=${key}" alt="" width="1" height="1"
   referrerpolicy="no-referrer-when-downgrade"></noscript>`;
 }
