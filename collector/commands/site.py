@@ -30,7 +30,7 @@ _LISTS: Final = {
 def snippet(base: str, site: str) -> str:
     """Return the lines that put the tag of `site` on a page; `base` is the collector's public address.
 
-    A collector of this machine can be reached from this machine's pages only, which the tag counts if it is told to.
+    Only pages of this machine reach a collector of this machine, and the tag counts those only with `data-hosts`.
     """
     hosts = ' data-hosts="*"' if urlsplit(base).hostname in _THIS_MACHINE else ""
     base, site = escape(base.rstrip("/")), escape(site)

@@ -76,7 +76,7 @@ export const signCommand = ({ url, site, base, ...fields }) => command("link", u
 
 const html = (text) => text.replace(/[&<>"']/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;" })[c]);
 
-/** The tag for the site's pages. Pages that reach a collector of this machine are on it, too, and the tag counts them only if it is told to. */
+/** The tag for the site's pages. Only pages of this machine reach a collector of this machine, and the tag counts those only with `data-hosts`. */
 export function snippet(base, site) {
   const [own, key] = [html(base), html(site)];
   const hosts = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:|\/|$)/.test(base) ? ' data-hosts="*"' : "";
