@@ -5,6 +5,8 @@ last 31 days (PHAROS_COLLECTOR_MAX_EVENT_AGE_H; `make run` sets it). Sent again,
 counts once. A link takes no time from outside: the month's clicks happen when they are sent, and those that an earlier
 demo made are left out. Exit codes: 0 shown; 1 not all that was accepted became visible, or the collector judged
 otherwise than the story means; 2 no system there.
+
+Long: one story from its first hit to its table.
 """
 
 import argparse

@@ -17,6 +17,8 @@ read a second time then have new tokens, so ClickHouse stores them again. Epoch 
 
 A broker that keeps no metadata can hold no intent: Declaring is left out, and a crash between Inserting and Closing
 repeats rows (at least once; ReplacingMergeTree still shows each event once).
+
+Long: the states and their transitions are read next to each other.
 """
 
 from collections.abc import Iterable

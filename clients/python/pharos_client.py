@@ -1,4 +1,7 @@
-"""Sends events from a server to a Pharos collector: in batches, again with the same ids until they are acknowledged."""
+"""Sends events from a server to a Pharos collector: in batches, again with the same ids until they are acknowledged.
+
+Long: one file, so that it can be copied into a server's code.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 A request is left to aiohttp before it is decided, never after. `policy.outcome` decides and `http.answer` answers, for
 both paths. Answers are kept with the verdicts to which they belong, the visitor's id left open.
+
+Long: the routes share what is remembered of a head.
 """
 
 import re

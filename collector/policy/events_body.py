@@ -2,6 +2,8 @@
 
 An event that is refused does not affect the others of its batch, and a value that cannot be used does not affect the
 other fields of its event.
+
+Long: all that is judged of a body is judged in one pass.
 """
 
 import codecs

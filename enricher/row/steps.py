@@ -46,7 +46,7 @@ _COLUMNS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("identity", ("event_id", "occurred_at", "received_at", "enriched_by")),
 )  # fmt: skip
 _HIDDEN: Final = ("ip", "user_agent")
-"""Of a hit: what analysts may not read either (deploy/clickhouse/users.sql)."""
+"""Of a hit: what analysts may not read either (sink/users.sql)."""
 _ADDRESSES: Final = ("query", "body", "referer")
 
 

@@ -2,6 +2,8 @@
 
 The longest host and path that a table knows decides; our table (`referrers.toml`) comes before the package's some
 2,500 hosts. A referrer of the page's own site is `internal` even if a table knows it.
+
+Long: the ways to know a sender are tried in one order.
 """
 
 import re

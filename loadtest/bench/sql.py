@@ -7,6 +7,8 @@ with FINAL as any answer that counts each event once must, and keeps one hash a 
 second, lower one, of the columns that their views read (two, made at insert, replace ten of the others):
 `cpu_to_columns_read` is the ratio to it. What reads a few rows only has no floor. Answers are made whole, and thrown
 away. The engine is a process of its own with a memory limit of 4 GiB; CPU time is that process's own.
+
+Long: the made-up events, the questions and their floors belong together.
 """
 
 import re

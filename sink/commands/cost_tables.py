@@ -2,6 +2,8 @@
 
 Headers, separators, encodings, number and date forms differ by platform, language and the operator's settings; they are
 recognised here, in the languages of COLUMNS. An ambiguous day, such as 03/04/2026, is an error that names the option.
+
+Long, because it is a list: the columns' names in each language.
 """
 
 import csv

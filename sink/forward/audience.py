@@ -21,7 +21,7 @@ from sink.clickhouse import Connection, Retry, classify
 from sink.forward.audience_files import Definition, Member, changes, member, read, state_members, state_text, table
 from sink.forward.config import ConfigError
 from sink.forward.gate import GRANTED
-from sink.forward.platforms.base import JSON, Request, Sent, UserField, by_status, encode
+from sink.forward.platforms.platform import JSON, Request, Sent, UserField, by_status, encode
 from sink.forward.transport import Http, Unreachable, secret_of
 from sink.settings import Settings
 

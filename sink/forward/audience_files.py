@@ -11,7 +11,7 @@ import msgspec
 
 from sink.forward.config import ConfigError
 from sink.forward.platforms import hashing
-from sink.forward.platforms.base import UserField
+from sink.forward.platforms.platform import UserField
 
 Form = Literal["meta", "google", "tiktok", "own"]
 

@@ -1,6 +1,8 @@
 """`destinations.toml`: what is sent where. Pure; `read` gets the file's text.
 
 Nothing is sent of a site or an event that is not named here.
+
+Long, because it is a list: a class for each platform.
 """
 
 import re
@@ -11,13 +13,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sink.forward.platforms.base import Platform, UserField
 from sink.forward.platforms.ga4 import Ga4
 from sink.forward.platforms.google_ads import GoogleAds
 from sink.forward.platforms.linkedin import LinkedIn
 from sink.forward.platforms.meta import Meta
 from sink.forward.platforms.microsoft import Microsoft
 from sink.forward.platforms.pinterest import Pinterest
+from sink.forward.platforms.platform import Platform, UserField
 from sink.forward.platforms.reddit import Reddit
 from sink.forward.platforms.tiktok import TikTok
 from sink.forward.platforms.webhook import Webhook
@@ -34,7 +36,7 @@ class ConfigError(ValueError):
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="platform"):
-    """One destination; the fields that all platforms share."""
+    """One destination; the fields that all platforms share. Each platform's own adds `platform()`, its mapping."""
 
     sites: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     """Keys of the sites whose events may go there. Example: ["shop"]."""
@@ -64,10 +66,6 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def server(self) -> str:
         """Return the server's base URL."""
         return self.endpoint.rstrip("/") or self.HOST
-
-    def platform(self) -> Platform:
-        """Return the mapping."""
-        raise NotImplementedError
 
 
 class WebhookDestination(Destination, frozen=True, kw_only=True, tag="webhook"):

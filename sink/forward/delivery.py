@@ -1,6 +1,8 @@
 """One destination's delivery: look up, judge, send, try again; what a platform refuses becomes a dead letter.
 
 At least once: an event whose answer was lost is sent again with the same id, which the platform recognises.
+
+Long: looking up, sending and giving up share what is on its way.
 """
 
 import asyncio
@@ -18,7 +20,7 @@ from sink.forward.config import AnyDestination
 from sink.forward.dead import DeadForward
 from sink.forward.gate import Held, StoredEvent, is_late, judge
 from sink.forward.pending import Key
-from sink.forward.platforms.base import Again, Conversion, Denied, Outcome, Refused, Sent
+from sink.forward.platforms.platform import Again, Conversion, Denied, Outcome, Refused, Sent
 from sink.forward.transport import Transport, Unreachable, credential, signing_key, without_secret
 from sink.forward.warehouse import Warehouse
 from stage.log import line

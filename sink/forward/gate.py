@@ -7,8 +7,8 @@ from typing import Final, Literal, get_args
 import msgspec
 
 from sink.forward.config import Destination, WebhookDestination
-from sink.forward.platforms.base import ClickId, Conversion, Need, Order, Platform, UserField
 from sink.forward.platforms.currencies import CURRENCIES
+from sink.forward.platforms.platform import ClickId, Conversion, Need, Order, Platform, UserField
 
 Held = (
     Literal[

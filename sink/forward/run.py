@@ -1,4 +1,7 @@
-"""The forwarder as a service: a consumer group for each destination, so that one that is away stops no other."""
+"""The forwarder as a service: a consumer group for each destination, so that one that is away stops no other.
+
+Long: the groups' starts, ends and restarts belong together.
+"""
 
 import asyncio
 import contextlib

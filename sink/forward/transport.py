@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 
 from sink.forward.config import AnyDestination, WebhookDestination
-from sink.forward.platforms.base import Request
+from sink.forward.platforms.platform import Request
 
 TIMEOUT_S: Final = 30.0
 ANSWER_BYTES: Final = 1 << 20

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from sink.clickhouse import Connection, classify
 from sink.forward.gate import StoredEvent, is_refund, order_id
-from sink.forward.platforms.base import ClickId
+from sink.forward.platforms.platform import ClickId
 
 _DAY_MS: Final = 86_400_000
 _EARLIER_MS: Final = 4 * _DAY_MS

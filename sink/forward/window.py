@@ -19,7 +19,7 @@ from sink.forward.dead import DeadForward
 from sink.forward.delivery import Delivery, Stopped
 from sink.forward.pending import Key
 from sink.forward.platforms import google_csv
-from sink.forward.platforms.base import Conversion
+from sink.forward.platforms.platform import Conversion
 from sink.forward.run import AT_ONCE, load
 from sink.forward.transport import SECRET, Http
 from sink.forward.warehouse import Warehouse

@@ -1,7 +1,7 @@
 -- The tables. Written by the sink only; analysts read the views.
 -- How long events are kept is a setting of the sink (PHAROS_SINK_RETENTION_DAYS), not part of a migration.
 
--- A random key of this installation, for `reader` below. Analysts must not read it: deploy/clickhouse/users.sql.
+-- A random key of this installation, for `reader` below. Analysts must not read it: sink/users.sql.
 CREATE TABLE IF NOT EXISTS pharos.reader_key ENGINE = Join(ANY, LEFT, id)
 AS SELECT toUInt8(0) AS id, bitOr(rand64(1), 1) AS high, rand64(2) AS low;
 

@@ -1,4 +1,7 @@
-"""What an edge must do for the collector: our cookies only, the client's own address, no cached hit, a cached tag."""
+"""What an edge must do for the collector: our cookies only, the client's own address, no cached hit, a cached tag.
+
+Long: each promise is tried on every edge.
+"""
 
 import asyncio
 import itertools

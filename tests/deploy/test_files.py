@@ -1,4 +1,7 @@
-"""The files of deploy/ through the tools that would run them; what a tool cannot see is looked at here."""
+"""The files of deploy/ through the tools that would run them; what a tool cannot see is looked at here.
+
+Long, because it is a list: the files and their tools.
+"""
 
 import importlib
 import itertools

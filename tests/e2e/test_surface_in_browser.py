@@ -1,6 +1,8 @@
 """What Chromium does on a page with the tag, each time down to the rows that it leaves in `pharos.events`.
 
 The hosts are names under `localhost`: a browser resolves them itself, and takes a Secure cookie there without TLS.
+
+Long, because it is a list: what visitors do.
 """
 
 import re

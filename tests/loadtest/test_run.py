@@ -1,4 +1,7 @@
-"""Self-tests: each misbehaviour of a collector is caught, with the right number; a good one is called clean."""
+"""Self-tests: each misbehaviour of a collector is caught, with the right number; a good one is called clean.
+
+Long, because it is a list: the misbehaviours.
+"""
 
 import multiprocessing
 import socket

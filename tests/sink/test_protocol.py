@@ -1,4 +1,7 @@
-"""The protocol: as a table, and as a world in which anything may crash at any step."""
+"""The protocol: as a table, and as a world in which anything may crash at any step.
+
+Long: the world that crashes is read next to its table.
+"""
 
 import contextlib
 from collections import Counter

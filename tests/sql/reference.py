@@ -2,6 +2,8 @@
 
 Written from the definitions, not from the SQL: loops where the SQL has arrays, fractions where it has integers,
 removal of one channel after another where it inverts one matrix, every subset of channels where it has a closed form.
+
+Long: the definitions follow each other as on that page.
 """
 
 import math

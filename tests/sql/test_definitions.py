@@ -1,4 +1,7 @@
-"""The SQL against a second implementation: sessions, touches, conversions, journeys and every model."""
+"""The SQL against a second implementation: sessions, touches, conversions, journeys and every model.
+
+Long, because it is a list: the definitions.
+"""
 
 from collections import Counter
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""Funnel and retention against loops in Python; mail opens and audience on examples that show each rule."""
+"""Funnel and retention against loops in Python; mail opens and audience on examples that show each rule.
+
+Long, because it is a list: the questions.
+"""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta

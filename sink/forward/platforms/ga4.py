@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from sink.forward.platforms.base import JSON, Conversion, Limits, Need, Outcome, Request, by_status, encode
+from sink.forward.platforms.platform import JSON, Conversion, Limits, Need, Outcome, Request, by_status, encode
 
 
 class Ga4:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 
-from sink.forward.platforms.base import JSON, Conversion, Limits, Need, Outcome, Request, by_status, encode
 from sink.forward.platforms.hashing import email, phone
+from sink.forward.platforms.platform import JSON, Conversion, Limits, Need, Outcome, Request, by_status, encode
 
 CLICK_IDS: Final = ("gclid", "gbraid", "wbraid")
 

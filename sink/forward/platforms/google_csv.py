@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import Final, Literal
 
-from sink.forward.platforms.base import Conversion
+from sink.forward.platforms.platform import Conversion
 
 Table = Literal["conversions", "adjustments"]
 

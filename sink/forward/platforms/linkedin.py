@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from sink.forward.platforms.base import (
+from sink.forward.platforms.hashing import email
+from sink.forward.platforms.platform import (
     JSON,
     Again,
     Conversion,
@@ -23,7 +24,6 @@ from sink.forward.platforms.base import (
     encode,
     words,
 )
-from sink.forward.platforms.hashing import email
 
 
 class LinkedIn:

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from sink.forward.platforms.base import (
+from sink.forward.platforms.hashing import email, external_id, phone
+from sink.forward.platforms.platform import (
     JSON,
     Again,
     Conversion,
@@ -24,7 +25,6 @@ from sink.forward.platforms.base import (
     encode,
     words,
 )
-from sink.forward.platforms.hashing import email, external_id, phone
 
 _BUSY: Final = frozenset({1, 2, 4, 17, 32, 341, 613, 80004})
 """Codes of errors that pass: unknown, service, and the limits of calls."""

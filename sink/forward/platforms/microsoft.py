@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from sink.forward.platforms.base import (
+from sink.forward.platforms.platform import (
     JSON,
     Conversion,
     Limits,

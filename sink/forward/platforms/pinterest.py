@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from sink.forward.platforms.base import (
+from sink.forward.platforms.hashing import email, external_id, phone
+from sink.forward.platforms.platform import (
     JSON,
     WORDS,
     Conversion,
@@ -22,7 +23,6 @@ from sink.forward.platforms.base import (
     by_status,
     encode,
 )
-from sink.forward.platforms.hashing import email, external_id, phone
 
 
 class Pinterest:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
-from sink.forward.platforms.base import JSON, Conversion, Limits, Need, Outcome, Request, by_status, encode
 from sink.forward.platforms.hashing import email, external_id
+from sink.forward.platforms.platform import JSON, Conversion, Limits, Need, Outcome, Request, by_status, encode
 
 STANDARD: Final = frozenset(
     {"PAGE_VISIT", "VIEW_CONTENT", "SEARCH", "ADD_TO_CART", "ADD_TO_WISHLIST", "PURCHASE", "LEAD", "SIGN_UP"}

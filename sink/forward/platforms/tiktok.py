@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from sink.forward.platforms.base import (
+from sink.forward.platforms.hashing import email, external_id, phone
+from sink.forward.platforms.platform import (
     JSON,
     Again,
     Conversion,
@@ -24,7 +25,6 @@ from sink.forward.platforms.base import (
     encode,
     words,
 )
-from sink.forward.platforms.hashing import email, external_id, phone
 
 _BUSY: Final = frozenset({40016, 40100, 40133, 50000, 50002, 51305})
 """Codes that pass: too many requests, and faults of TikTok's own."""

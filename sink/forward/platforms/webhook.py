@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
-from sink.forward.platforms.base import JSON, Conversion, Limits, Need, Outcome, Request, by_status, encode
 from sink.forward.platforms.hashing import email, external_id, phone
+from sink.forward.platforms.platform import JSON, Conversion, Limits, Need, Outcome, Request, by_status, encode
 
 
 class Webhook:

@@ -1,4 +1,7 @@
-"""Both paths answer alike: same status, headers, cookie and Hit, for any request; and the fast one is really used."""
+"""Both paths answer alike: same status, headers, cookie and Hit, for any request; and the fast one is really used.
+
+Long, because it is a list: the kinds of requests.
+"""
 
 import json
 import re

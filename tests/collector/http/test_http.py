@@ -1,4 +1,7 @@
-"""The public surface over HTTP: every route, its answers and headers, as in docs/http.md."""
+"""The public surface over HTTP: every route, its answers and headers, as in docs/http.md.
+
+Long, because it is a list: every route of the page.
+"""
 
 import gzip
 import json

@@ -1,4 +1,7 @@
-"""Times and bounds of a connection, by a clock that the test moves: no client holds memory or a connection for long."""
+"""Times and bounds of a connection, by a clock that the test moves: no client holds memory or a connection for long.
+
+Long, because it is a list: every time and bound.
+"""
 
 import asyncio
 import contextlib

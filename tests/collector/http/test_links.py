@@ -1,4 +1,7 @@
-"""Links lead only where the operator listed or signed, for any text in them."""
+"""Links lead only where the operator listed or signed, for any text in them.
+
+Long, because it is a list: the texts of links.
+"""
 
 import hmac
 import os

@@ -1,4 +1,7 @@
-"""Bodies of a POST: any bytes give events or a named refusal, and no event costs its neighbours."""
+"""Bodies of a POST: any bytes give events or a named refusal, and no event costs its neighbours.
+
+Long, because it is a list: what bodies may be.
+"""
 
 import gzip
 import json

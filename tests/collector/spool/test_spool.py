@@ -1,4 +1,7 @@
-"""The spool's promises: what was appended is read back after any stop; bounds hold; only acknowledged hits go."""
+"""The spool's promises: what was appended is read back after any stop; bounds hold; only acknowledged hits go.
+
+Long, because it is a list: the promises.
+"""
 
 import errno
 import os

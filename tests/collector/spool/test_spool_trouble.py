@@ -1,4 +1,7 @@
-"""A disk in trouble: what is lost is what it lost, all else goes on, and what is over is noticed without a hit."""
+"""A disk in trouble: what is lost is what it lost, all else goes on, and what is over is noticed without a hit.
+
+Long, because it is a list: the troubles.
+"""
 
 import asyncio
 import errno

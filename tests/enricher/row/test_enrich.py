@@ -1,4 +1,7 @@
-"""The whole way from a record to a row: what the steps make together, and that nothing at all breaks them."""
+"""The whole way from a record to a row: what the steps make together, and that nothing at all breaks them.
+
+Long, because it is a list: what a row is made of.
+"""
 
 import itertools
 import json

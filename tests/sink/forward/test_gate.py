@@ -8,7 +8,7 @@ import pytest
 
 from sink.forward.config import MetaDestination, WebhookDestination
 from sink.forward.gate import StoredEvent, judge
-from sink.forward.platforms.base import ClickId, Conversion
+from sink.forward.platforms.platform import ClickId, Conversion
 
 NOW_MS = 1_795_334_400_000
 ONE = MetaDestination(pixel="1", sites=("shop",), events={"purchase": "Purchase"}, credential_file="t")

@@ -1,4 +1,7 @@
-"""The mappings: hashes as the platforms publish them, requests by their rules, and what each answer means."""
+"""The mappings: hashes as the platforms publish them, requests by their rules, and what each answer means.
+
+Long: the platforms are tested by the same functions.
+"""
 
 import contextlib
 import json
@@ -17,13 +20,13 @@ from hypothesis import strategies as st
 
 from sink.forward.config import Ga4Destination
 from sink.forward.platforms import google_csv, hashing
-from sink.forward.platforms.base import Again, ClickId, Conversion, Denied, Order, Refused, Request, Sent, by_status
 from sink.forward.platforms.ga4 import Ga4
 from sink.forward.platforms.google_ads import GoogleAds
 from sink.forward.platforms.linkedin import LinkedIn
 from sink.forward.platforms.meta import Meta
 from sink.forward.platforms.microsoft import Microsoft
 from sink.forward.platforms.pinterest import Pinterest
+from sink.forward.platforms.platform import Again, ClickId, Conversion, Denied, Order, Refused, Request, Sent, by_status
 from sink.forward.platforms.reddit import Reddit
 from sink.forward.platforms.tiktok import TikTok
 from sink.forward.platforms.webhook import Webhook

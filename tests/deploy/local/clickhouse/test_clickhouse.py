@@ -1,4 +1,7 @@
-"""The ClickHouse endpoint as its clients see it: clickhouse_connect, curl, BI tools, and a browser that must not."""
+"""The ClickHouse endpoint as its clients see it: clickhouse_connect, curl, BI tools, and a browser that must not.
+
+Long, because it is a list: what each client asks.
+"""
 
 import asyncio
 import gzip
