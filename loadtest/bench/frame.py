@@ -40,7 +40,7 @@ import msgspec
 
 from loadtest.report import machine
 
-PARTS: Final = ("collector", "enricher", "sink", "sql", "driver", "pipeline", "peers")
+PARTS: Final = ("collector", "enricher", "sink", "sql", "driver", "pipeline", "host", "peers")
 """Every part, in the order in which `make bench` runs them."""
 
 Figures = Mapping[str, float]

@@ -10,7 +10,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -76,7 +76,8 @@ def growth_per_s(samples: Sequence[tuple[float, float]]) -> float:
     return (statistics.fmean(value for _, value in last) - statistics.fmean(value for _, value in middle)) / apart
 
 
-def _behind(system: local_system.System) -> float | None:
+def behind(system: local_system.System) -> float | None:
+    """Return how many accepted hits are not stored; None while the collector does not answer."""
     found: dict[str, float] = {}
     for admin in system.admins:
         found |= scrape(admin)
@@ -84,7 +85,18 @@ def _behind(system: local_system.System) -> float | None:
     return None if accepted is None else accepted - rows
 
 
-def _try(system: local_system.System, rate: float, seconds: float) -> Step:
+def drive_at(
+    system: local_system.System,
+    rate: float,
+    seconds: float,
+    pids: Mapping[str, Sequence[int]],
+    look: Callable[[], None] = lambda: None,
+) -> Step:
+    """Send the mix at `rate`, wait until all is stored; `pids` are each part's processes, `look` runs with each sample.
+
+    Raises:
+        NotReady: it was not stored within two minutes.
+    """
     target = driver.target_of(system.url, connections=64, churn=0.01, timeout_s=10)
     plan = Plan(
         target=target,
@@ -97,15 +109,15 @@ def _try(system: local_system.System, rate: float, seconds: float) -> Step:
     )
     samples: list[tuple[float, float]] = []
     over = threading.Event()
-    pids = {part: [process.pid for process in find(system.pid, words)] for part, words in PARTS.items()}
     before = {part: sum(map(cpu_s, ids)) for part, ids in pids.items()}
 
     def sample() -> None:
         start = time.monotonic()
         while not over.wait(SAMPLE_S):
-            behind = _behind(system)
-            if behind is not None:
-                samples.append((time.monotonic() - start, behind))
+            waiting = behind(system)
+            if waiting is not None:
+                samples.append((time.monotonic() - start, waiting))
+            look()
 
     watcher = threading.Thread(target=sample, daemon=True)
     watcher.start()
@@ -115,7 +127,7 @@ def _try(system: local_system.System, rate: float, seconds: float) -> Step:
     finally:
         over.set()
         watcher.join()
-    wait_until(lambda: (_behind(system) or 0) <= 0, "every accepted hit stored", 120, every_s=0.2)
+    wait_until(lambda: (behind(system) or 0) <= 0, "every accepted hit stored", 120, every_s=0.2)
     cpu = {part: sum(map(cpu_s, ids)) - before[part] for part, ids in pids.items()}
     cpu["driver"] = sum(totals.cpu_s for totals in drive.totals)
     hits = max(1, drive.hits())
@@ -130,13 +142,18 @@ def _try(system: local_system.System, rate: float, seconds: float) -> Step:
     )
 
 
+def pids_of(system: local_system.System, parts: Mapping[str, str] = PARTS) -> dict[str, list[int]]:
+    """Return the processes of the runner's programs, by part."""
+    return {part: [process.pid for process in find(system.pid, words)] for part, words in parts.items()}
+
+
 def _search(system: local_system.System, first: float, seconds: float, most_steps: int) -> Figures:
     """Step up until a rate does not hold, then halve the gap; return the figures of the highest rate that held."""
     best: Step | None = None
     held, broke, rate, halvings = 0.0, float("inf"), first, 0
     too_much = 0.0
     for _ in range(most_steps):
-        step = _try(system, rate, seconds)
+        step = drive_at(system, rate, seconds, pids_of(system))
         if step.held:
             best, held = step, rate
         else:

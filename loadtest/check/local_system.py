@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -80,13 +81,15 @@ def own(
     *,
     kafka: str = "",
     links: Path = _HERE / "links.toml",
+    local: Mapping[str, str] = MappingProxyType({}),
     environ: Mapping[str, str] = os.environ,
     code: Path = _ROOT,
     within_s: float = 90,
 ) -> Iterator[tuple[System, Program]]:
     """Start a system with its data in `folder`, give it once its stages are ready, and drain it at the end.
 
-    `kafka` names a broker that is there already, instead of the embedded one. Settings of the stages in `environ`, such
+    `kafka` names a broker that is there already, instead of the embedded one; `local` has more settings of `make run`,
+    by the ends of their names, such as "PARTITIONS". Settings of the stages in `environ`, such
     as PHAROS_COLLECTOR_WORKERS, are used. `code` is a folder with the stages' packages, such as compiled ones.
 
     Raises:
@@ -103,10 +106,11 @@ def own(
     }
     if kafka:
         chosen["PHAROS_LOCAL_KAFKA"] = kafka
+    chosen |= {f"PHAROS_LOCAL_{name}": value for name, value in local.items()}
     admins = tuple(f"http://127.0.0.1:{ports[f'{stage}_ADMIN']}" for stage in ("COLLECTOR", "ENRICHER", "SINK"))
     system = System(
         url=f"http://127.0.0.1:{ports['COLLECTOR']}",
-        clickhouse=f"http://127.0.0.1:{ports['CLICKHOUSE']}",
+        clickhouse=local.get("CLICKHOUSE", f"http://127.0.0.1:{ports['CLICKHOUSE']}"),
         admins=admins,
         kafka=kafka or f"127.0.0.1:{ports['KAFKA']}",
         token=TOKEN,

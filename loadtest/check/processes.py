@@ -60,6 +60,18 @@ def rss_bytes(pid: int) -> int:
     return total
 
 
+def pss_bytes(pid: int) -> int:
+    """Return the memory of a process tree now, bytes; a page that n processes share counts as an n-th of it in each."""
+    total = 0
+    for process in tree(pid):
+        try:
+            rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += next((int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:")), 0)
+    return total
+
+
 def rss_peak_bytes(pid: int) -> int:
     """Return the sum of the highest resident memory (Linux: VmHWM) that each process of a tree ever had, bytes."""
     total = 0

@@ -57,7 +57,7 @@ def _lock(path: Path) -> int:
 
 
 async def _run(options: argparse.Namespace, users: Mapping[str, User]) -> None:
-    engine = Engine(options.path.resolve(), queries=options.queries, inserts=options.inserts)
+    engine = Engine(options.path.resolve(), queries=options.queries, inserts=options.inserts, config=options.config)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -88,6 +88,7 @@ def main() -> int:
     )
     parser.add_argument("--queries", type=int, default=8, help="concurrent queries; others wait (default %(default)s)")
     parser.add_argument("--inserts", type=int, default=4, help="concurrent inserts; others wait (default %(default)s)")
+    parser.add_argument("--config", type=Path, help="a file in the form of ClickHouse's config.xml")
     options = parser.parse_args()
     users = {
         "default": User("default", os.environ.get("PHAROS_LOCAL_CLICKHOUSE_PASSWORD", ""), read_only=False),

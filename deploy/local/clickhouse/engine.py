@@ -74,9 +74,10 @@ def _quote(value: str) -> str:
 class Handle:
     """One connection to the engine; used by one thread at a time. Every method blocks, and raises QueryError."""
 
-    def __init__(self, path: Path, tag: str) -> None:
+    def __init__(self, path: Path, tag: str, config: Path | None = None) -> None:
         self.tag = tag
-        self._connection = chdb.connect(f"{path}?{_DEFAULTS}")  # type: ignore[no-untyped-call]
+        options = f"{_DEFAULTS}&config-file={config}" if config else _DEFAULTS
+        self._connection = chdb.connect(f"{path}?{options}")  # type: ignore[no-untyped-call]
 
     def set(self, settings: Mapping[str, str]) -> None:
         """Apply settings, all at once."""
@@ -164,13 +165,15 @@ class Handle:
 class Engine:
     """The engine of one data folder: one process may open a folder, and only one folder at a time."""
 
-    def __init__(self, path: Path, *, queries: int = 8, inserts: int = 4) -> None:
+    def __init__(self, path: Path, *, queries: int = 8, inserts: int = 4, config: Path | None = None) -> None:
+        """`config` is a file in the form of ClickHouse's config.xml."""
         self._path = path
+        self._config = config
         self._queries = asyncio.Semaphore(queries)
         self._inserts = asyncio.Semaphore(inserts)
         # Threads beyond the two bounds serve sessions' handles and kills.
         self._threads = ThreadPoolExecutor(queries + inserts + 4, thread_name_prefix="chdb")
-        self._keeper = Handle(path, "keeper")
+        self._keeper = Handle(path, "keeper", config)
         head = self._keeper.query("SELECT version(), timezone()", "JSONCompactEachRow", {}).data
         self.version, self.timezone = msgspec.json.decode(head, type=tuple[str, str])
 
@@ -181,7 +184,7 @@ class Engine:
     @contextlib.asynccontextmanager
     async def handle(self, tag: str) -> AsyncIterator[Handle]:
         """Give a new handle. Its settings have `tag`, by which `call` finds the query that runs on it."""
-        handle = await self._threaded(Handle, self._path, tag)
+        handle = await self._threaded(Handle, self._path, tag, self._config)
         try:
             yield handle
         finally:
@@ -189,7 +192,7 @@ class Engine:
 
     async def open(self, tag: str) -> Handle:
         """Return a handle that the caller closes."""
-        return await self._threaded(Handle, self._path, tag)
+        return await self._threaded(Handle, self._path, tag, self._config)
 
     async def call(self, handle: Handle, work: Callable[..., T], *arguments: object) -> T:
         """Run the handle's blocking `work` on a thread; when the caller is cancelled, stop it there, then cancel."""
@@ -221,7 +224,7 @@ class Engine:
         # A kill can arrive before the statement is listed: repeat until the thread is back.
         sql = f"KILL QUERY WHERE Settings['log_comment'] = {_quote(handle.tag)} ASYNC"
         while not running.done():
-            killer = await self._threaded(Handle, self._path, "kill")
+            killer = await self._threaded(Handle, self._path, "kill", self._config)
             await self._threaded(killer.query, sql, "TabSeparated", {})
             await self._threaded(killer.close)
             await asyncio.wait([running], timeout=0.1)

@@ -23,7 +23,7 @@ def server(tmp_path: Path) -> Iterator[ClickHouse]:
     text = (DEPLOY / "clickhouse/server.xml").read_text()
     assert text.count("/backups/") == 2
     (tmp_path / "server.xml").write_text(text.replace("/backups/", f"{tmp_path}/backups/"))
-    found.module = ("tests.sink.rights.limited_clickhouse", str(tmp_path / "server.xml"))
+    found.module = ("deploy.local.clickhouse", "--config", str(tmp_path / "server.xml"))
     found.start()
     client = found.client()
     client.command("CREATE DATABASE pharos")

@@ -15,6 +15,7 @@ import yaml
 
 from tests import needs
 from tests.certificates import Certificates
+from tests.clickhouse import ClickHouse
 from tests.deploy import edges
 from tests.deploy.edges import DEPLOY
 from tests.deploy.test_edge import Collector
@@ -167,8 +168,8 @@ def test_the_scripts_are_plain_sh() -> None:
 
 
 DOCKER = """#!/bin/sh
-# Notes one call a line, its words between tabs.
-printf '%s\\t' "$@" >> "$NOTES"; echo >> "$NOTES"
+# Notes the words of a call, each before a tab, and the end of it; a word may have several lines.
+printf '%s\\t' "$@" >> "$NOTES"; printf '\\036' >> "$NOTES"
 """
 GIT = """#!/bin/sh
 mkdir pharos && cp -r "{deploy}" pharos/deploy
@@ -180,7 +181,7 @@ def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=DEPLOY.parent, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_every_line_of_the_page_can_be_pasted(tmp_path: Path) -> None:
+def test_every_line_of_the_page_can_be_pasted(tmp_path: Path, clickhouse: ClickHouse) -> None:
     """docs/live.md from top to bottom in one shell, with a Docker that only notes what it is asked for."""
     page = (DEPLOY.parent / "docs/live.md").read_text()
     lines = "".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
@@ -202,7 +203,7 @@ def test_every_line_of_the_page_can_be_pasted(tmp_path: Path) -> None:
     assert (tmp_path / "pharos/deploy/.env").exists()
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"].keys() | live()["services"].keys()
     compose = ["compose", "--env-file", "deploy/.env", "-f", "deploy/compose.yaml", "-f", "deploy/compose.live.yaml"]
-    asked = [line.rstrip("\t").split("\t") for line in notes.read_text().splitlines() if line.strip()]
+    asked = [call.rstrip("\t").split("\t") for call in notes.read_text().split("\x1e") if call]
     assert len(asked) >= 10
     ours = []
     for words in asked:
@@ -213,8 +214,27 @@ def test_every_line_of_the_page_can_be_pasted(tmp_path: Path) -> None:
         if "python" in words:
             ours.append(words[words.index("-m") + 1 :])
     assert {words[1] for words in ours} == {"check", "doctor", "reset-offsets"}
+    (script,) = [words[-1] for words in asked if words[-3:-1] == ["sh", "-c"]]
+    (tools / "clickhouse-client").write_text('#!/bin/sh\nfor query in "$@"; do :; done; printf %s "$query"\n')
+    (tools / "clickhouse-client").chmod(0o755)
+    made = subprocess.run(["/bin/sh", "-c", script], env=env, capture_output=True, text=True, timeout=60, check=True)
+    statement = clickhouse.client().query("SELECT formatQuery({text:String})", {"text": made.stdout}).result_rows[0][0]
+    assert statement.startswith("CREATE USER anna IDENTIFIED ")
+    assert statement.endswith(" DEFAULT ROLE pharos_analyst")
     for words in ours:
         help_ = _python(*words[:2], "--help")
         assert all(option in help_.stdout for option in words if option.startswith("--")), words
     checked = _python("collector", "check", str(etc / "sites.toml"))
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_what_the_page_reads_in_a_container_is_mounted_there() -> None:
+    """Each `pharos exec SERVICE cat FILE` and `sh FILE`, in a block or in a sentence."""
+    page = (DEPLOY.parent / "docs/live.md").read_text()
+    base = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    read = re.findall(r"pharos exec (?:-e \S+ )?(\w+) (?:cat|sh|python -m collector check) (/[\w./]+)", page)
+    assert {service for service, _ in read} == {"grafana", "edge", "clickhouse", "collector"}
+    for service, file in read:
+        mounts = [*base[service]["volumes"], *live()["services"].get(service, {}).get("volumes", ())]
+        places = [Path(mount.removesuffix(":ro").rpartition(":")[2]) for mount in mounts]
+        assert Path(file) in places or Path(file).parent in places, (service, file)

@@ -2,16 +2,12 @@
 
 chDB makes no users by SQL, but reads ClickHouse's users.xml, with the same grants, profiles and constraints. So the
 statements of users.sql are put into that form; the engine then enforces them.
-`python -m tests.sink.rights.limited_clickhouse CONFIG ...` runs the endpoint with such a configuration.
 """
 
 import re
-import sys
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from deploy.local.clickhouse import __main__ as endpoint
-from deploy.local.clickhouse import engine
 from sink.commands.users import USERS, statements
 from tests.clickhouse import ClickHouse
 
@@ -69,11 +65,6 @@ class LimitedClickHouse(ClickHouse):
         """Start again with the rights of this role; "" is an administrator."""
         self.stop()
         config = configuration(self.folder / f"role-{role or 'admin'}", role)
-        self.module = ("tests.sink.rights.limited_clickhouse", str(config))
+        self.module = ("deploy.local.clickhouse", "--config", str(config))
         self.start()
         return self
-
-
-if __name__ == "__main__":
-    engine._DEFAULTS += f"&config-file={sys.argv.pop(1)}"  # type: ignore[misc]
-    sys.exit(endpoint.main())
