@@ -335,14 +335,21 @@ def test_the_collectors_salt_outlives_a_restart_and_stays_in_memory() -> None:
     assert "Environment=PHAROS_COLLECTOR_SALT_DIR=%t/pharos-collector/salt" in lines
 
 
+@pytest.mark.parametrize("stage", ["enricher", "sink"])
 @pytest.mark.parametrize(
-    "path", ["compose.yaml", "kubernetes/base/enricher.yaml", "systemd/pharos-enricher.service", "local/programs.py"]
+    "path", ["compose.yaml", "kubernetes/base/{}.yaml", "systemd/pharos-{}.service", "local/programs.py"]
 )
-def test_every_way_to_deploy_gives_the_enricher_the_sites(path: str) -> None:
-    """Without them a payment page starts a new visit, and nothing tells why."""
-    assert re.search(
-        r"PHAROS_ENRICHER_SITES\W+(?:value: )?(?:/etc/pharos/sites\.toml|str)", (DEPLOY / path).read_text()
-    )
+def test_every_way_to_deploy_gives_enricher_and_sink_the_sites(path: str, stage: str) -> None:
+    """Without them a payment page starts a new visit, days are those of UTC, and nothing tells why."""
+    setting = rf"PHAROS_{stage.upper()}_SITES\W+(?:value: )?(?:/etc/pharos/sites\.toml|str)"
+    assert re.search(setting, (DEPLOY / path.format(stage)).read_text())
+
+
+@pytest.mark.parametrize("stage", ["collector", "enricher", "sink"])
+def test_a_live_host_gives_its_own_sites_to_each_stage(stage: str) -> None:
+    """Compose replaces the local file, which has the demo's sites, by the one in the host's folder."""
+    services = yaml.safe_load((DEPLOY / "compose.live.yaml").read_text())["services"]
+    assert any("sites.toml:/etc/pharos/sites.toml" in volume for volume in services[stage]["volumes"])
 
 
 DROP_INS = sorted(DEPLOY.glob("systemd/*.service.d/*.conf"))
