@@ -87,6 +87,7 @@ def _histories(draw: st.DrawFn) -> list[list[Event]]:
     return [[event for event, own in zip(every, places, strict=True) if own == place] for place in range(3)]
 
 
+@pytest.mark.timeout(3_600 if FULL else 600)
 @settings(parent=thorough, max_examples=60 if FULL else 2)
 @given(
     batches=_histories(),
@@ -197,19 +198,31 @@ def test_a_late_row_counts_at_once_and_its_days_are_made_again(warehouse: Wareho
 
 
 def test_an_event_of_today_leaves_closed_days_closed(warehouse: Warehouse) -> None:
-    """Its id says today. An order's number may be that of a day before: its row is noted, and changes nothing."""
+    """Its id says today. An order's number may be that of a day before: its row is noted, and changes nothing.
+
+    Who is who is looked up when a question is asked: a name of today counts for closed days, and the first one stays.
+    """
     site = _stored(warehouse, _week())
     close(warehouse, site)
     before = _settled(warehouse, site)
-    today = "SELECT generateUUIDv7(), {site:String}, 'pageview', 'tag', now64(3), now64(3), 1, 'x', {id:String}"
-    for own_id in ("", "a"):
+    today = "SELECT generateUUIDv7(), {site:String}, 'pageview', 'tag', now64(3), now64(3), 1"
+    for visitor, user, own_id in (
+        ("x", "", ""),
+        ("x", "", "a"),
+        ("a", "anna", ""),
+        ("b", "anna", ""),
+        ("a", "berta", ""),
+    ):
         warehouse.client.command(
             "INSERT INTO pharos.event_log (event_id, site, event, kind, received_at, occurred_at, version, visitor_id, "
-            f"client_event_id) {today}",
-            parameters={"site": site, "id": own_id},
+            f"user_id, client_event_id) {today}, {{visitor:String}}, {{user:String}}, {{id:String}}",
+            parameters={"site": site, "visitor": visitor, "user": user, "id": own_id},
         )
     assert not warehouse.rows("SELECT * FROM pharos.late_rows WHERE site = {site:String}", site=site)
     assert _settled(warehouse, site) == before
+    rows = warehouse.rows(f"SELECT DISTINCT person, visitor_id FROM pharos.touch_details({_given(site, WEEK)})")
+    persons = {(row["visitor_id"], row["person"]) for row in rows}
+    assert persons == {("a", "user anna"), ("b", "user anna"), ("c", "visitor c"), ("", "user anna")}
 
 
 def test_a_copy_in_another_month_changes_the_day_of_the_first(warehouse: Warehouse) -> None:
