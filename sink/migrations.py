@@ -30,6 +30,7 @@ from sink.clickhouse import (
     Stop,
     connect,
 )
+from sink.schema import flat_views
 from sink.settings import Settings
 
 FOLDER: Final = Path(__file__).parent / "schema"
@@ -55,11 +56,12 @@ CREATE OR REPLACE TABLE {PROBE_TABLE} AS {ROWS_TABLE} ENGINE = Null;
 
 
 class Migration(msgspec.Struct, frozen=True):
-    """One file: its number, its name and its text."""
+    """One file: its number, its name, its text, and its statements with views within views written out."""
 
     number: int
     name: str
     text: str
+    flat: Sequence[str] = ()
 
     @property
     def checksum(self) -> str:
@@ -68,7 +70,7 @@ class Migration(msgspec.Struct, frozen=True):
 
     def statements(self, cluster: str) -> list[str]:
         """Return the statements to run, in order."""
-        return [sql_text.for_cluster(statement, cluster) for statement in sql_text.split(self.text)]
+        return [sql_text.for_cluster(statement, cluster) for statement in self.flat]
 
 
 def load(folder: Path = FOLDER) -> list[Migration]:
@@ -78,11 +80,13 @@ def load(folder: Path = FOLDER) -> list[Migration]:
         Stop: a name is not NNNN_name.sql, or a number is missing or given twice.
     """
     found = []
+    views: dict[str, str] = {}
     for path in sorted(folder.glob("*.sql")):
         match = _FILE.fullmatch(path.name)
         if match is None:
             raise Stop(f"schema/{path.name}: a migration is named NNNN_name.sql")
-        found.append(Migration(int(match[1]), path.stem, path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        found.append(Migration(int(match[1]), path.stem, text, flat_views.flatten(sql_text.split(text), views)))
     if [migration.number for migration in found] != list(range(1, len(found) + 1)):
         raise Stop(f"schema: migrations are not numbered 1 to {len(found)}: {', '.join(m.name for m in found)}")
     return found

@@ -84,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
         "enricher.metrics",
         "enricher.settings",
     },
-    "sink": {"enricher.contract"},
+    "sink": {"enricher.contract", "sink.schema"},
     "sink.commands": {"enricher.contract", "sink"},
     "sink.forward": {"sink", "sink.forward.platforms"},
     "sink.forward.platforms": set(),

@@ -11,7 +11,6 @@ away. The engine is a process of its own with a memory limit of 4 GiB; CPU time 
 Long: the made-up events, the questions and their floors belong together.
 """
 
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from typing import IO, Final, cast
 import msgspec
 
 from loadtest.bench.frame import Bench, Contestant, Figures, Options
-from loadtest.check.closed_days import Closed, close_days
+from loadtest.check.closed_days import Closed, close_days, create
 
 ROWS: Final = 20_000_000
 SMALL_ROWS: Final = 20_000
@@ -257,15 +256,6 @@ class Engine:
         self._process.communicate(timeout=60)
 
 
-def create(engine: Engine) -> None:
-    """Create the schema."""
-    engine.run("CREATE DATABASE pharos")
-    for path in sorted((Path(__file__).parents[2] / "sink" / "schema").glob("*.sql")):
-        for statement in re.split(r";[ \t]*\n", path.read_text()):
-            if statement.strip():
-                engine.run(statement)
-
-
 def fill(engine: Engine, rows: int, days: int = DAYS, months_before: int = 0) -> None:
     """Generate `rows` events of `days` days, and one in a hundred again; `months_before` moves their start back."""
     visitors = max(1, rows // ROWS_A_VISITOR)
@@ -288,9 +278,9 @@ def fill(engine: Engine, rows: int, days: int = DAYS, months_before: int = 0) ->
 
 def filled(folder: Path, parts: Sequence[tuple[int, int, int]]) -> tuple[Engine, Closed]:
     """Return an engine over a new table, and what closing its days took; each part is (rows, days, months before)."""
+    create(folder)
     engine = Engine(folder)
     try:
-        create(engine)
         for rows, days, months_before in parts:
             fill(engine, rows, days, months_before)
             print(f"filled: {rows:,} rows of {days} days, {months_before} months before", file=sys.stderr)
@@ -364,7 +354,7 @@ def _contestants(engine: Engine, rows: int, views: Sequence[str]) -> Iterator[Co
                 "wall_s": cost.wall_s,
                 "peak_mb": cost.peak_mb,
                 "cpu_us_per_row": cost.cpu_s / rows * 1_000_000,
-                **({"cpu_to_columns_read": cost.cpu_s / spent[read]} if read else {}),
+                **({"cpu_to_columns_read": cost.cpu_s / spent[read]} if read in spent else {}),
             }
 
         return round_

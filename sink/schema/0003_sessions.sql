@@ -145,36 +145,22 @@ HAVING began[1] < start + 1800000
     AND at[-1] >= start + 86400000 - 45000000
     AND NOT arrayExists((b, t) -> b >= t + 1800000, arrayPopFront(began), arrayPopBack(at));
 
+-- The restless visitors, those next to closed days too, in one row.
+CREATE OR REPLACE VIEW pharos.hot AS
+SELECT groupUniqArray(visitor_id) AS visitors
+FROM
+(
+    SELECT visitor_id
+    FROM pharos.restless(site = {site:String}, first = {first:String}, end = {end:String}, edges = {edges:Array(Date32)})
+    UNION ALL
+    SELECT visitor_id FROM pharos.closed_restless WHERE site = {site:String} AND generation IN {generations:Array(UInt64)}
+);
+
 -- One row a (site, visitor, bot or not): their events, in order of (occurred_at, event_id), cut into sessions. The parameters
--- are what `plan` returns. Of restless visitors, those next to closed days too, everything is read, so that each cut is
--- where it would be if all events were read.
+-- are what `plan` and `hot` return. Of restless visitors everything is read, so that each cut is where it would be if all
+-- events were read. One step a level: what a level names, ClickHouse writes out again wherever it is used there.
 -- codes: the code of each event, in the same order and cuts.
 CREATE OR REPLACE VIEW pharos.visits AS
-WITH
-    (SELECT groupUniqArray(visitor_id)
-     FROM
-     (
-         SELECT visitor_id
-         FROM pharos.restless(site = {site:String}, first = {first:String}, end = {end:String}, edges = {edges:Array(Date32)})
-         UNION ALL
-         SELECT visitor_id FROM pharos.closed_restless WHERE site = {site:String} AND generation IN {generations:Array(UInt64)}
-     )) AS hot,
-    arraySort(as_read) AS ordered,
-    arrayMap(e -> reinterpretAsUInt64(substring(e, 25, 8)), ordered) AS code,
-    arrayMap(c -> bitTest(c, 17), code) AS arrives,
-    arrayMap(c -> if(bitTest(c, 19), bitShiftRight(c, 19), 0), code) AS key,
-    arrayMap(e -> byteSwap(reinterpretAsUInt64(substring(e, 1, 8))), ordered) AS at,
-    -- An engagement counts its time backwards.
-    arrayMap((t, c, before) -> t - if(bitTest(c, 19), 0, bitShiftRight(c, 20)) >= before + 1800000,
-             at, code, arrayPopBack(arrayPushFront(at, toUInt64(0)))) AS idle,
-    -- Whether somebody has arrived since the last idle gap, and the session's last campaign up to each event.
-    arrayFill((a, i) -> a OR i, arrives, idle) AS here,
-    arrayFill((k, i) -> k != 0 OR i, key, idle) AS campaign_so_far,
-    arrayMap((i, a, h, k, before) -> i OR (a AND NOT h) OR (k != 0 AND k != before),
-             idle, arrives, arrayPopBack(arrayPushFront(here, false)),
-             key, arrayPopBack(arrayPushFront(campaign_so_far, toUInt64(0)))) AS cut,
-    arraySplit((e, c) -> c, ordered, cut) AS parts,
-    arraySplit((e, c) -> c, code, cut) AS codes_of_parts
 SELECT
     site,
     visitor_id,
@@ -184,31 +170,70 @@ SELECT
     arrayFilter(c -> bitTest(c[1], 17), codes_of_parts) AS codes
 FROM
 (
-    SELECT site, visitor_id, is_bot, groupArray(packed) AS as_read
+    SELECT
+        site, visitor_id, is_bot,
+        arraySplit((e, c) -> c, ordered, cut) AS parts,
+        arraySplit((e, c) -> c, code, cut) AS codes_of_parts
     FROM
     (
-        SELECT site, visitor_id, is_bot, packed
-        FROM pharos.visit_events(site = {site:String}, since = {first:String}, until = {end:String}, whole = {whole:UInt8},
-            everyone = 1, visitors = [])
-        WHERE toDate32(occurred_at) NOT IN {skip:Array(Date32)}
-        UNION ALL
-        SELECT site, visitor_id, is_bot, packed
-        FROM pharos.visit_events(site = {site:String}, since = '', until = '', whole = {whole:UInt8}, everyone = 0, visitors = hot)
-        WHERE NOT (({first:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({first:String}, 3, 'UTC'))
-            AND ({end:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({end:String}, 3, 'UTC'))
-            AND toDate32(occurred_at) NOT IN {skip:Array(Date32)})
+        SELECT
+            site, visitor_id, is_bot, ordered, code,
+            arrayMap((i, a, h, k, before) -> i OR (a AND NOT h) OR (k != 0 AND k != before),
+                     idle, arrives, arrayPopBack(arrayPushFront(here, false)),
+                     key, arrayPopBack(arrayPushFront(campaign_so_far, toUInt64(0)))) AS cut
+        FROM
+        (
+            SELECT
+                *,
+                -- Whether somebody has arrived since the last idle gap, and the session's last campaign up to each event.
+                arrayFill((a, i) -> a OR i, arrives, idle) AS here,
+                arrayFill((k, i) -> k != 0 OR i, key, idle) AS campaign_so_far
+            FROM
+            (
+                SELECT
+                    site, visitor_id, is_bot, ordered, code,
+                    arrayMap(c -> bitTest(c, 17), code) AS arrives,
+                    arrayMap(c -> if(bitTest(c, 19), bitShiftRight(c, 19), 0), code) AS key,
+                    -- An engagement counts its time backwards.
+                    arrayMap((t, c, before) -> t - if(bitTest(c, 19), 0, bitShiftRight(c, 20)) >= before + 1800000,
+                             at, code, arrayPopBack(arrayPushFront(at, toUInt64(0)))) AS idle
+                FROM
+                (
+                    SELECT
+                        site, visitor_id, is_bot, ordered,
+                        arrayMap(e -> reinterpretAsUInt64(substring(e, 25, 8)), ordered) AS code,
+                        arrayMap(e -> byteSwap(reinterpretAsUInt64(substring(e, 1, 8))), ordered) AS at
+                    FROM
+                    (
+                        SELECT site, visitor_id, is_bot, arraySort(groupArray(packed)) AS ordered
+                        FROM
+                        (
+                            SELECT site, visitor_id, is_bot, packed
+                            FROM pharos.visit_events(site = {site:String}, since = {first:String}, until = {end:String},
+                                whole = {whole:UInt8}, everyone = 1, visitors = [])
+                            WHERE toDate32(occurred_at) NOT IN {skip:Array(Date32)}
+                            UNION ALL
+                            SELECT site, visitor_id, is_bot, packed
+                            FROM pharos.visit_events(site = {site:String}, since = '', until = '',
+                                whole = {whole:UInt8}, everyone = 0,
+                                visitors = {visitors:Array(String)})
+                            WHERE NOT (({first:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({first:String}, 3, 'UTC'))
+                                AND ({end:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({end:String}, 3, 'UTC'))
+                                AND toDate32(occurred_at) NOT IN {skip:Array(Date32)})
+                        )
+                        GROUP BY site, visitor_id, is_bot
+                    )
+                )
+            )
+        )
     )
-    GROUP BY site, visitor_id, is_bot
 )
 -- Past this, groups go to disk for a while: twenty million events are answered within 4 GiB, and more too.
 SETTINGS max_bytes_before_external_group_by = 3200000000;
 
 -- One row a session that began in [since, until). `value` is by currency: read it as value['EUR'], add it up with
--- sumMap(value). With closed = 1 those of closed days are read from there; with 0 all are cut from events.
-CREATE OR REPLACE VIEW pharos.sessions_cut AS
-WITH
-    (SELECT (days, generations, skip, edges, first, end)
-     FROM pharos.plan(site = {site:String}, since = {since:String}, until = {until:String}, whole = 1, closed = {closed:UInt8})) AS plan
+-- sumMap(value). The other parameters are what `plan` and `hot` return.
+CREATE OR REPLACE VIEW pharos.sessions_planned AS
 SELECT
     site,
     visitor_id,
@@ -225,7 +250,7 @@ SELECT
     value,
     is_bot
 FROM pharos.closed_sessions
-WHERE site = {site:String} AND generation IN plan.2
+WHERE site = {site:String} AND generation IN {generations:Array(UInt64)}
     AND started_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
     AND started_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
 UNION ALL
@@ -256,12 +281,22 @@ SELECT
     length(event) AS events,
     mapFromArrays(currencies, arrayMap(c -> arraySum((amount, own) -> if(own = c, reinterpret(amount, 'Decimal(18, 4)'), 0), amounts, currency_of), currencies)) AS value,
     is_bot
-FROM pharos.visits(site = {site:String}, first = plan.5, end = plan.6, skip = plan.3, edges = plan.4, generations = plan.2, whole = 1)
+FROM pharos.visits(site = {site:String}, first = {first:String}, end = {end:String}, skip = {skip:Array(Date32)}, visitors = {visitors:Array(String)}, whole = 1)
 ARRAY JOIN cuts AS event, codes AS code
 WHERE ({since:String} = '' OR started_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
     AND ({until:String} = '' OR started_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
-    AND (toDate32(started_at) NOT IN plan.1 OR (visitor_id, toDate(started_at)) IN (
-        SELECT visitor_id, day FROM pharos.closed_restless WHERE site = {site:String} AND generation IN plan.2));
+    AND (toDate32(started_at) NOT IN {days:Array(Date32)} OR (visitor_id, toDate(started_at)) IN (
+        SELECT visitor_id, day FROM pharos.closed_restless WHERE site = {site:String} AND generation IN {generations:Array(UInt64)}));
+
+-- With closed = 1 those of closed days are read from there; with 0 all are cut from events.
+CREATE OR REPLACE VIEW pharos.sessions_cut AS
+WITH
+    (SELECT (days, generations, skip, edges, first, end)
+     FROM pharos.plan(site = {site:String}, since = {since:String}, until = {until:String}, whole = 1, closed = {closed:UInt8})) AS plan,
+    (SELECT visitors FROM pharos.hot(site = {site:String}, first = plan.5, end = plan.6, edges = plan.4, generations = plan.2)) AS hot
+SELECT *
+FROM pharos.sessions_planned(site = {site:String}, since = {since:String}, until = {until:String}, days = plan.1,
+    generations = plan.2, skip = plan.3, first = plan.5, end = plan.6, visitors = hot);
 
 -- Touches that need no visit: a mail opened by a human, a click without a visitor. As `standing`, in few columns.
 CREATE OR REPLACE VIEW pharos.loose_touches AS
@@ -301,11 +336,8 @@ WHERE NOT if(server.found, server.is_bot, copy.is_bot);
 
 -- One row a touch in [since, until): the arrival of a session, a click on a link of ours, a mail opened by a human. An
 -- event is one touch at most: a click that starts a session is that session's arrival. `user_id` is filled where there is
--- no visitor_id.
-CREATE OR REPLACE VIEW pharos.touches_cut AS
-WITH
-    (SELECT (days, generations, skip, edges, first, end)
-     FROM pharos.plan(site = {site:String}, since = {since:String}, until = {until:String}, whole = 0, closed = {closed:UInt8})) AS plan
+-- no visitor_id. Parameters as of `sessions_planned`.
+CREATE OR REPLACE VIEW pharos.touches_planned AS
 SELECT
     site,
     visitor_id,
@@ -318,21 +350,21 @@ SELECT
     substringIndex(substringIndex(whole_origin, '\0', 3), '\0', -1) AS campaign,
     substringIndex(whole_origin, '\0', -1) AS channel
 FROM pharos.closed_sessions
-WHERE site = {site:String} AND generation IN plan.2 AND NOT is_bot
+WHERE site = {site:String} AND generation IN {generations:Array(UInt64)} AND NOT is_bot
     AND started_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
     AND started_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
 UNION ALL
 SELECT site, visitor_id, user_id, occurred_at, event_id, kind, source, medium, campaign, channel
 FROM pharos.closed_touches
-WHERE site = {site:String} AND generation IN plan.2
+WHERE site = {site:String} AND generation IN {generations:Array(UInt64)}
     AND occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
     AND occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
 UNION ALL
 SELECT site, visitor_id, user_id, occurred_at, event_id, kind, source, medium, campaign, channel
-FROM pharos.loose_touches(site = {site:String}, since = plan.5, until = plan.6)
+FROM pharos.loose_touches(site = {site:String}, since = {first:String}, until = {end:String})
 WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
     AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
-    AND toDate32(occurred_at) NOT IN plan.1
+    AND toDate32(occurred_at) NOT IN {days:Array(Date32)}
 UNION ALL
 SELECT
     site,
@@ -355,7 +387,7 @@ FROM
         reinterpretAsUUID(concat(reverse(substring(touch.1, 9, 8)), reverse(substring(touch.1, 17, 8)))) AS event_id,
         -- Of a touch no path and no money was read.
         toLowCardinality(if(length(touch.1) = 32, '(direct)\0(none)\0\0Direct', substring(touch.1, 33))) AS origin
-    FROM pharos.visits(site = {site:String}, first = plan.5, end = plan.6, skip = plan.3, edges = plan.4, generations = plan.2, whole = 0)
+    FROM pharos.visits(site = {site:String}, first = {first:String}, end = {end:String}, skip = {skip:Array(Date32)}, visitors = {visitors:Array(String)}, whole = 0)
     ARRAY JOIN cuts AS event, codes AS code
     ARRAY JOIN arrayFilter(t -> t.3 OR bitTest(t.2, 16),
                            arrayMap((e, c, i) -> (e, c, i = 1), event, code, arrayEnumerate(code))) AS touch
@@ -363,8 +395,18 @@ FROM
 )
 WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
     AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
-    AND (toDate32(occurred_at) NOT IN plan.1 OR (visitor_id, toDate(occurred_at)) IN (
-        SELECT visitor_id, day FROM pharos.closed_restless WHERE site = {site:String} AND generation IN plan.2));
+    AND (toDate32(occurred_at) NOT IN {days:Array(Date32)} OR (visitor_id, toDate(occurred_at)) IN (
+        SELECT visitor_id, day FROM pharos.closed_restless WHERE site = {site:String} AND generation IN {generations:Array(UInt64)}));
+
+-- `closed`: as of `sessions_cut`.
+CREATE OR REPLACE VIEW pharos.touches_cut AS
+WITH
+    (SELECT (days, generations, skip, edges, first, end)
+     FROM pharos.plan(site = {site:String}, since = {since:String}, until = {until:String}, whole = 0, closed = {closed:UInt8})) AS plan,
+    (SELECT visitors FROM pharos.hot(site = {site:String}, first = plan.5, end = plan.6, edges = plan.4, generations = plan.2)) AS hot
+SELECT *
+FROM pharos.touches_planned(site = {site:String}, since = {since:String}, until = {until:String}, days = plan.1,
+    generations = plan.2, skip = plan.3, first = plan.5, end = plan.6, visitors = hot);
 
 -- Of a site, in [since, until); times without a zone are of `tz`. They read that window only.
 CREATE OR REPLACE VIEW pharos.sessions_between SQL SECURITY DEFINER AS

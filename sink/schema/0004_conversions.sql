@@ -5,7 +5,7 @@
 -- sent it, or where no server vouched for the conversion: ids of orders can be guessed. Without a value it takes all back;
 -- never more than there was; never of another currency.
 -- `person` is the user if known, otherwise the visitor, otherwise this event alone.
-CREATE OR REPLACE VIEW pharos.conversions_cut AS
+CREATE OR REPLACE VIEW pharos.conversions_cut SQL SECURITY DEFINER AS
 WITH
     arrayFilter(r -> r.1 != event AND (r.2 = '' OR r.2 = currency) AND (r.3 OR NOT authenticated), back.refunds) AS own
 SELECT

@@ -215,6 +215,8 @@ ALTER TABLE pharos.funnel_by MODIFY COMMENT 'The funnel for each value of a dime
 
 ALTER TABLE pharos.goal_events MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.hot MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.identities MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.journeys MODIFY COMMENT 'Conversions in [since, until), each with the touches that led to it. Call it as journeys(site, conversion, lookback_days, since, until, tz, restart, touch_kinds, ignore). Columns: occurred_at, event_id, visitor_id, user_id, person, value, gross, currency, touches, path.';
@@ -290,6 +292,8 @@ ALTER TABLE pharos.sessions_cut MODIFY COMMENT 'A part of other views; it may ch
 
 ALTER TABLE pharos.sessions_of_shard MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.sessions_planned MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.sessions_raw MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.settled MODIFY COMMENT 'A part of other views; it may change.';
@@ -330,6 +334,8 @@ ALTER TABLE pharos.touches_between MODIFY COMMENT 'Touches in [since, until): ar
 ALTER TABLE pharos.touches_cut MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.touches_of_shard MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.touches_planned MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.touches_raw MODIFY COMMENT 'A part of other views; it may change.';
 

@@ -1,11 +1,9 @@
 """A ClickHouse with our schema, for the tests of the SQL: events in, rows out."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, cast
 
 from clickhouse_connect.driver.client import Client
@@ -13,9 +11,9 @@ from clickhouse_connect.driver.client import Client
 from collector.contract import Kind
 from enricher.rules.event_id import version
 from sink.clickhouse import CLOSED_DAYS, CLOSED_TABLES, FED_TABLES, TABLE
+from sink.migrations import load
 from tests.sql.reference import Event
 
-SCHEMA = Path(__file__).parents[2] / "sink" / "schema"
 _COLUMNS = [f.name for f in fields(Event) if f.name not in ("late_ms", "authenticated", "gross")]
 _FED = (TABLE, *FED_TABLES, "pharos.late_rows", CLOSED_DAYS, *CLOSED_TABLES)
 """Tables that hold rows or parts of rows."""
@@ -30,11 +28,9 @@ class Warehouse:
     def apply_schema(self, since: int = 1, until: int = 9999) -> None:
         """Apply the migrations of these numbers, in order."""
         self.client.command("CREATE DATABASE IF NOT EXISTS pharos")
-        for path in sorted(SCHEMA.glob("*.sql")):
-            if not since <= int(path.name[:4]) <= until:
-                continue
-            for statement in re.split(r";[ \t]*\n", path.read_text()):
-                if statement.strip():
+        for migration in load():
+            if since <= migration.number <= until:
+                for statement in migration.statements(""):
                     self.client.command(statement)
 
     def insert(self, events: Iterable[Event], *, stale: bool = False) -> None:
