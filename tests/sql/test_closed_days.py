@@ -1,4 +1,7 @@
-"""Closed days against the events: rows come late, twice, or are erased; answers are the same to the last bit."""
+"""Closed days against the events: rows come late, twice, or are erased; answers are the same to the last bit.
+
+Long: all changes of a closed day ask the same questions of the same world.
+"""
 
 import asyncio
 import itertools
