@@ -22,6 +22,7 @@ export const changeColumn = (name) => ({
 });
 
 function delta(now, before) {
+  if (before === undefined) return ""; // nothing is known of it
   if (!now && !before) return "";
   const { text, sign } = change(now, before);
   return h("span", { class: sign > 0 ? "up" : sign < 0 ? "down" : "soft" }, text);

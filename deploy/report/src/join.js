@@ -43,6 +43,12 @@ function rounded(row) {
   return row;
 }
 
+/** Return what visits with a content or a named link came by, out of the answer about visitors; as rows of `visits`. */
+export const links = (answer) => (answer?.rows ?? []).filter((row) => row.part === "link").map((row) => {
+  const [channel, source, medium, campaign, content, link_code] = JSON.parse(row.name);
+  return { channel, source, medium, campaign, content, link_code, visits: row.visits, now: 1 };
+});
+
 /** The order of most tables: revenue, then sales, then visits. */
 export const byWorth = (a, b) => b.revenue - a.revenue || b.sales - a.sales || b.visits - a.visits;
 

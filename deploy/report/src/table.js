@@ -6,7 +6,7 @@ const FIRST = 10;
 /**
  * Return a table. columns: [{name, title, text(value, row)?, number?, after(row)?, pick(row)?, help?, class?}]. pick returns
  * a function to call when the name is clicked, or null. after: a small text behind the value. bar: the column whose size is
- * drawn behind the name. A row may have `children`, rows that are shown when it is opened.
+ * drawn behind the name. A row may have `children`, rows that are shown when it is opened, or `later`, which asks for them.
  */
 export function table(columns, rows, { caption, first = FIRST, sort = null, bar = "", colour = 1 } = {}) {
   let order = sort;
@@ -18,17 +18,27 @@ export function table(columns, rows, { caption, first = FIRST, sort = null, bar 
   const ordered = (some) => (order ? [...some].sort((a, b) => order.sign * compare(a[order.name], b[order.name])) : some);
 
   const lines = (some, depth) =>
-    ordered(some).flatMap((row) => [line(row, depth), ...(open.has(row) ? lines(row.children.slice(0, 50), depth + 1) : [])]);
+    ordered(some).flatMap((row) => [line(row, depth), ...(open.has(row) ? lines((row.children ?? []).slice(0, 50), depth + 1) : [])]);
 
   function line(row, depth) {
-    const expand = row.children?.length
+    const expand = row.children?.length || row.later
       ? h("button", {
           type: "button", class: "open", "aria-expanded": String(open.has(row)), "aria-label": `Parts of ${row.label ?? row[columns[0].name]}`,
-          onclick: () => { if (!open.delete(row)) open.add(row); draw(row); },
+          onclick: () => { if (!open.delete(row)) open.add(row); draw(row); load(row); },
         }, open.has(row) ? "▾" : "▸")
       : null;
     if (expand) row.button = expand;
-    return h("tr", {}, columns.map((one, i) => cell(one, row, i === 0 && { depth, part: most ? (row[bar] || 0) / most : 0, colour }, i === 0 && (expand ?? (rows.some((other) => other.children?.length) && h("span", { class: "open" }))))));
+    return h("tr", {}, columns.map((one, i) => cell(one, row, i === 0 && { depth, part: most ? (row[bar] || 0) / most : 0, colour }, i === 0 && (expand ?? (rows.some((other) => other.children?.length || other.later) && h("span", { class: "open" }))))));
+  }
+
+  /** Ask for the parts of a row that has them only later; without an answer the row is closed again. */
+  function load(row) {
+    if (!row.later || row.children || !open.has(row)) return;
+    holder.setAttribute("aria-busy", "true");
+    row.later().then((children) => { row.children = children; }, () => open.delete(row)).then(() => {
+      holder.removeAttribute("aria-busy");
+      draw(document.activeElement === row.button && row);
+    });
   }
 
   function draw(focus) {

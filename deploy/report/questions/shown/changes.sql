@@ -3,7 +3,7 @@ SELECT channel, source, campaign, sumIf(visit, now) AS visits, sumIf(visit, NOT 
 FROM
 (
     SELECT toDate(started_at, {tz:String}) >= {since:String} AS now, channel, source, campaign, 1 AS visit, 0 AS credit
-    FROM pharos.visit_details(site = {site:String}, since = {before:String}, until = {until:String}, tz = {tz:String})
+    FROM pharos.{visits}(site = {site:String}, since = {before:String}, until = {until:String}, tz = {tz:String})
     WHERE NOT is_bot{filter}
     UNION ALL
     SELECT toDate(converted_at, {tz:String}) >= {since:String}, channel, source, campaign, 0, if(currency = {currency:String}, credit, 0)

@@ -2,7 +2,7 @@ SELECT entry_page, sum(visits) AS visits, round(sum(sales), 2) AS sales, round(s
 FROM
 (
     SELECT entry_page, 1 AS visits, 0 AS sales, 0 AS revenue
-    FROM pharos.visit_details(site = {site:String}, since = {since:String}, until = {until:String}, tz = {tz:String})
+    FROM pharos.{visits}(site = {site:String}, since = {since:String}, until = {until:String}, tz = {tz:String})
     WHERE NOT is_bot{filter}
     UNION ALL
     SELECT landing_path, 0, weight, if(currency = {currency:String}, credit, 0)

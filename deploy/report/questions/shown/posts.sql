@@ -2,7 +2,7 @@ SELECT campaign, source, sum(visits) AS visits, round(sum(sales), 2) AS sales, r
 FROM
 (
     SELECT campaign, source, 1 AS visits, 0 AS sales, 0 AS revenue
-    FROM pharos.visit_details(site = {site:String}, since = {since:String}, until = {until:String}, tz = {tz:String})
+    FROM pharos.{visits}(site = {site:String}, since = {since:String}, until = {until:String}, tz = {tz:String})
     WHERE NOT is_bot AND campaign != '' AND channel != 'Email'{filter}
     UNION ALL
     SELECT campaign, source, 0, weight, if(currency = {currency:String}, credit, 0)

@@ -1,20 +1,21 @@
 // Which named link or QR code was followed, and what did it bring?
 import { filterBy, rateColumn, revenueColumn, salesColumn, visitsColumn } from "../columns.js";
 import { count } from "../format.js";
-import { bySource, byWorth, currencyOf, join } from "../join.js";
-import { health, shown, visitsAndCredits } from "../questions.js";
-import { inWords } from "../state.js";
+import { bySource, byWorth, currencyOf, join, links } from "../join.js";
+import { credits, health, shown, visitors } from "../questions.js";
+import { inWords, whyNoSales } from "../state.js";
 import { table } from "../table.js";
 
 export const id = "codes";
 export const title = "Named links and QR codes";
-export const needs = (state) => ({ ...visitsAndCredits(state), health: health(state) });
-export const sql = (state, answers) => shown("codes", state, currencyOf(answers, state));
+export const needs = (state) => (state.askable ? { credits: credits(state), health: health(state), visitors: visitors(state) } : {});
+export const sql = (state, answers) => state.askable && shown("codes", state, currencyOf(answers, state));
 
 export function show(answers, state) {
+  if (!state.askable) return { empty: whyNoSales(state) };
   const currency = currencyOf(answers, state);
   const clicks = new Map(answers.health.rows.filter((row) => row.part === "click").map((row) => [row.name, row.events]));
-  const brought = join(answers, currency, bySource, ({ link_code }) => (link_code ? { link_code } : null)).filter((row) => row.visits || row.sales);
+  const brought = join({ visits: { rows: links(answers.visitors) }, credits: answers.credits }, currency, (row) => row.now && bySource(row), ({ link_code }) => (link_code ? { link_code } : null)).filter((row) => row.visits || row.sales);
   const known = new Set(brought.map((row) => row.link_code));
   const filtered = Object.keys(state.filter).length > 0;
   const clicked = filtered ? [] : [...clicks.keys()].filter((code) => !known.has(code)).map((link_code) => ({ link_code, visits: 0, sales: 0, revenue: 0 }));

@@ -58,7 +58,7 @@ export function update(context) {
   if (!current) return;
   const events = context.sites[context.values.site] ?? [];
   const now = context.saved ? Date.parse(context.saved.made_at) : Date.now();
-  const chosen = { ...state(context.values, events, now, ownZone(events)), go: context.go, saved: Boolean(context.saved), fetchJson: context.saved ? null : (path) => context.clickhouse.fetchJson(path) };
+  const chosen = { ...state(context.values, events, now, ownZone(events)), go: context.go, saved: Boolean(context.saved), ask: (sql) => context.clickhouse.ask(sql), fetchJson: context.saved ? null : (path) => context.clickhouse.fetchJson(path) };
   const own = current;
   const { bar, blocks, seen } = own;
   const turn = (own.turn = (own.turn ?? 0) + 1);
