@@ -65,7 +65,9 @@ def comparable(answers: list[Answer], hits: list[Hit], sent: bytes) -> tuple[obj
     for hit in hits:
         assert re.fullmatch(r"[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}", hit.id), hit.id
         assert int(hit.id[:12], 16) == hit.at
-        known = hit.visitor_kind != "cookie" or hit.kind == "server" or hit.visitor_id.encode() in sent
+        # A server's id is its own, also in the record of a refusal, and may be escaped in what was sent.
+        theirs = sent.startswith(b"POST /v1/events")
+        known = hit.visitor_kind != "cookie" or theirs or hit.visitor_id.encode() in sent
         fields = {f: getattr(hit, f) for f in hit.__struct_fields__}
         kept.append({**fields, "id": "", "at": 0, "body": told_of(hit.body)})
         if not known:
@@ -152,6 +154,7 @@ QUICK += [
     post([{"site": "guarded", "event": "purchase"}, {"site": "guarded"}, {"site": "guarded", "event": "a"}], *PAGE),
     post([{"site": "guarded", "event": "purchase"}, {"site": "guarded"}], *PAGE),
     post([{"site": "guarded", "event": "purchase"}, {"site": "guarded"}], BEARER, target=b"/v1/events"),
+    post({"site": "listed", "visitor_id": '\\"\n', "consent": "0"}, BEARER, target=b"/v1/events"),
     request(b"/p.gif?s=capped&e=purchase&v=1000.00&c=EUR"),
     request(b"/p.gif?s=capped&e=purchase&v=1000.01&c=EUR"),
     request(b"/p.gif?s=capped&v=1000.01", method=b"HEAD"),
@@ -386,7 +389,7 @@ TOKENS = st.sampled_from([[], [BEARER], [b"authorization: bearer " + TOKEN.encod
 
 
 def test_any_post_means_the_same_in_both_paths(tmp_path: Path) -> None:
-    with both(tmp_path) as paths:
+    with both(tmp_path, body_timeout_s=60) as paths:
         tried = answered = 0
 
         @settings(max_examples=scale.of(small=250, full=20_000), deadline=None, suppress_health_check=list(HealthCheck))
