@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import socket
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, Final, Protocol, cast
 
@@ -25,6 +26,10 @@ CLOSED_TABLES: Final = tuple(f"pharos.closed_{name}" for name in ("sessions", "t
 """Tables that `sink.closed_days` fills; each has a site, a day and a generation."""
 PROBE_TABLE: Final = "pharos.event_probe"
 """A copy of ROWS_TABLE without the view: checks rows, and nothing is stored."""
+
+SILENT_S: Final = 20
+"""Seconds after which a connection is closed whose other end acknowledges nothing. ClickHouse may be elsewhere by then,
+and an insert that went to its old address would wait for its whole timeout. A slow ClickHouse acknowledges."""
 
 INSERT_SETTINGS: Final[dict[str, object]] = {
     # Older and newer enrichers write shorter and longer rows.
@@ -135,6 +140,9 @@ async def connect(settings: Settings, timeout_s: float | None = None) -> Connect
             send_receive_timeout=timeout_s or settings.insert_timeout_s,
             client_name="pharos-sink",
         )
+        # clickhouse-connect has no argument for it. The next request opens a connection with it.
+        connection._backend.connector_kwargs["socket_factory"] = watched_socket
+        await connection.close_connections()
     except (ClickHouseError, OSError, TimeoutError) as error:
         raise classify(getattr(error, "code", None), str(error)) from error
     return cast("Connection", connection)
@@ -188,6 +196,17 @@ async def is_part(connection: Connection) -> bool:
         return bool((await connection.query("SELECT is_part FROM pharos.shard")).result_rows[0][0])
     except Error as error:
         raise classify(error.code, str(error)) from error
+
+
+def watched_socket(address: tuple[Any, ...]) -> socket.socket:
+    """Return a socket for an address, as getaddrinfo gives it, that the kernel closes after SILENT_S without a peer."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # Linux' names: elsewhere only keep-alive with its usual times.
+    for name, value in (("KEEPIDLE", 5), ("KEEPINTVL", 5), ("KEEPCNT", 3), ("USER_TIMEOUT", SILENT_S * 1000)):
+        if hasattr(socket, f"TCP_{name}"):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, f"TCP_{name}"), value)
+    return made
 
 
 async def insert(connection: Connection, body: bytes, token: str | None, table: str = ROWS_TABLE) -> None:
