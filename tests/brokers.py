@@ -129,6 +129,7 @@ class ApacheKafka(Broker):
         self._java = needs.program("java", "openjdk-17-jre-headless")
         self._jars = _kafka_jars()
         self.controller_port = free_port()
+        self.listens = self.host
         self.command: tuple[str, ...] = ()
         """What is put before the command line, to run it on another host."""
 
@@ -139,8 +140,9 @@ class ApacheKafka(Broker):
             self.folder.mkdir(parents=True, exist_ok=True)
             settings.write_text(
                 (_HERE / "server.properties").read_text()
-                + f"listeners=BROKER://{self.host}:{self.port},CONTROLLER://{self.host}:{self.controller_port}\n"
-                + f"advertised.listeners=BROKER://{self.host}:{self.advertised}\n"
+                + f"listeners=BROKER://{self.listens}:{self.port},CONTROLLER://{self.listens}:{self.controller_port}\n"
+                + f"advertised.listeners=BROKER://{self.host}:{self.advertised},"
+                + f"CONTROLLER://{self.host}:{self.controller_port}\n"
                 + f"log.dirs={data}\n"
                 + self._cluster_settings()
             )
@@ -154,7 +156,14 @@ class ApacheKafka(Broker):
 
     def _run_java(self, *arguments: str) -> Program:
         # Short-lived and small: no second compiler, no parallel collector.
-        tuning = ["-Xmx512m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
+        tuning = [
+            "-Xmx512m",
+            "-Xss512k",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:-UsePerfData",
+            "-Dsun.net.inetaddr.ttl=1",
+        ]
         logging = f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}"
         return Program(
             [*self.command, self._java, *tuning, logging, "-cp", f"{self._jars}/*", *arguments],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.httputil import get_pool_manager
 
 from tests.faults.hosts import LOCALHOST, Host
 from tests.ports import free_port
@@ -32,16 +33,16 @@ class ClickHouse:
     @property
     def url(self) -> str:
         """Base URL, user `default` without a password. Example: "http://127.0.0.1:18123"."""
-        return f"http://{self.host.address}:{self.port}"
+        return f"http://{self.host.place}:{self.port}"
 
     def start(self) -> None:
         """Start, and return when it answers."""
         if self.program is not None and self.program.running:
             return
         log = self.folder / f"clickhouse-{self.port}.log"
-        line = f"on {self.url}\n"
+        line = f"on http://{self.host.listens}:{self.port}\n"
         starts = log.read_text().count(line) if log.exists() else 0
-        command = [*self.host.command, sys.executable, "-m", *self.module, "--host", self.host.address]
+        command = [*self.host.command, sys.executable, "-m", *self.module, "--host", self.host.listens]
         command += ["--port", str(self.port), "--path", str(self.folder / "data")]
         # Without a password of its own it leaves the environment's: tests set one there, too.
         given = {
@@ -70,5 +71,10 @@ class ClickHouse:
     def client(self, user: str = "default") -> Client:
         """Return a new clickhouse_connect client over HTTP."""
         return clickhouse_connect.get_client(
-            host=self.host.address, port=self.port, username=user, password=self.password, autogenerate_session_id=False
+            host=self.host.place,
+            port=self.port,
+            username=user,
+            password=self.password,
+            autogenerate_session_id=False,
+            pool_mgr=get_pool_manager(),  # no connection of an earlier client, whose host may have moved
         )

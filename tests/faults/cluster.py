@@ -19,7 +19,8 @@ class Node(ApacheKafka):
 
     def __init__(self, folder: Path, number: int, voters: dict[int, str], host: Host) -> None:
         super().__init__(folder)
-        self.host = host.address
+        self.host = host.place
+        self.listens = host.listens
         self.command = host.command
         self.number = number
         self._voters = voters
@@ -28,10 +29,11 @@ class Node(ApacheKafka):
     def _cluster_settings(self) -> str:
         voters = ",".join(self._voters.values())
         replicated = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+        nodes, in_sync = len(self._voters), min(2, len(self._voters))
         return (
-            f"node.id={self.number}\ncontroller.quorum.voters={voters}\n"
-            + "".join(f"{topic}.replication.factor={NODES}\n" for topic in replicated)
-            + "transaction.state.log.min.isr=2\nshare.coordinator.state.topic.min.isr=2\nmin.insync.replicas=2\n"
+            f"node.id={self.number}\ncontroller.quorum.voters={voters}\nmin.insync.replicas={in_sync}\n"
+            + "".join(f"{topic}.replication.factor={nodes}\n" for topic in replicated)
+            + "".join(f"{topic}.min.isr={in_sync}\n" for topic in replicated[1:])
         )
 
 
@@ -62,7 +64,7 @@ class Cluster:
         async def started() -> bool:
             try:
                 await admin.start()
-                await admin.create_topics([NewTopic(name, partitions, NODES) for name in names])
+                await admin.create_topics([NewTopic(name, partitions, len(self.nodes)) for name in names])
             except TopicAlreadyExistsError:
                 return True
             except (KafkaError, OSError, TimeoutError):
@@ -74,6 +76,15 @@ class Cluster:
         finally:
             await admin.close()
         await until(lambda: self._led(names, partitions, set()), "leaders of all partitions")
+
+    async def coordinator(self) -> int:
+        """Return the number of the node that coordinates the consumer groups: their offsets have one partition."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            await admin.start()
+            return int(await admin.find_coordinator("any"))
+        finally:
+            await admin.close()
 
     async def moved_away_from(self, node: Node, names: Sequence[str], partitions: int) -> None:
         """Return when no partition of the topics is led by a node."""

@@ -1,7 +1,8 @@
-"""`unshare --net python -m tests.faults.partitions FOLDER [--all]`: hosts that cannot reach each other, under load.
+"""`unshare --net --mount python -m tests.faults.partitions FOLDER [--all]`: faults of the network, under load.
 
-Ten hosts: three Kafka brokers, two collectors, two enrichers, two sinks, ClickHouse. Each cut loses packets without an
-error at either end. Afterwards every answered hit is stored, none is shown twice. test_partitions.py runs it.
+Ten hosts: three Kafka brokers, two collectors, two enrichers, two sinks, ClickHouse. Hosts cannot reach each other, are
+slow, accept and never answer, or move to another address. No fault gives an error at either end. Collectors are ready
+all the time. Afterwards every answered hit is stored, none is shown twice. test_partitions.py runs it.
 """
 
 import argparse
@@ -46,6 +47,14 @@ class World(NamedTuple):
         """Return when a process's `/readyz` answers with a status."""
         what = f"{stage} {number}: /readyz {status}"
         await until(lambda: asyncio.to_thread(lambda: self.pipeline.readiness(stage, number) == status), what, BACK_S)
+
+    async def collectors_are_ready(self) -> None:
+        """Look again and again; AssertionError if a collector says that it is not ready."""
+        while True:
+            for number in range(2):
+                status = await asyncio.to_thread(self.pipeline.readiness, "collector", number)
+                assert status in (200, 0), f"collector {number}: /readyz {status}"  # 0: a busy machine
+            await asyncio.sleep(0.2)
 
     async def stored(self, since: float) -> None:
         """Return when a hit that was answered after `since` is stored."""
@@ -101,14 +110,59 @@ async def brokers_in_one_direction(world: World) -> None:
     heal()
 
 
-SHORT: list[Callable[[World], Awaitable[None]]] = [broker_alone, enricher_without_answers, sinks_without_clickhouse]
+async def broker_slow(world: World) -> None:
+    """Everything from and to one broker waits for seconds; some of it is lost."""
+    world.network.slow(world.brokers[0], "150kbit")
+    before = world.load.answered_by(0)
+    await until(lambda: world.load.answered_by(0) > before + 1000, "hits answered meanwhile")
+    world.network.fast(world.brokers[0])
+
+
+async def coordinator_silent(world: World) -> None:
+    """The groups' coordinator takes requests and answers none; its cluster does not notice. Who needs it says so."""
+    coordinator = await world.pipeline.cluster.coordinator()
+    silent = world.brokers[coordinator - 1]
+    world.network.silence(silent, [broker for broker in world.brokers if broker is not silent])
+    for stage in ("enricher", "sink"):
+        for number in range(2):
+            await world.ready(stage, number, 503)
+    world.network.heard(silent)
+
+
+async def clickhouse_moves(world: World) -> None:
+    """ClickHouse is at another address, of which the name learns later."""
+    address = world.network.move(world.storage)
+    for number in range(2):
+        await world.ready("sink", number, 503)
+    world.network.call(world.storage, address)
+
+
+async def brokers_move(world: World) -> None:
+    """All brokers are at other addresses, of which their names learn later."""
+    addresses = [world.network.move(broker) for broker in world.brokers]
+    for number in range(2):
+        await world.ready("enricher", number, 503)
+    for broker, address in zip(world.brokers, addresses, strict=True):
+        world.network.call(broker, address)
+
+
+SHORT: list[Callable[[World], Awaitable[None]]] = [
+    broker_alone,
+    enricher_without_answers,
+    sinks_without_clickhouse,
+    broker_slow,
+    coordinator_silent,
+    clickhouse_moves,
+    brokers_move,
+]
 ALL = [*SHORT, collector_without_kafka, brokers_in_one_direction]
 
 
 async def run(folder: Path, cuts: list[Callable[[World], Awaitable[None]]]) -> int:
     """Start everything, make the cuts one after the other, and return 0 if nothing is missing or doubled."""
-    network = Network()
-    brokers, storage = [network.host() for _ in range(NODES)], network.host()
+    network = Network(folder)
+    brokers = [network.host(f"broker-{number}.test") for number in range(1, NODES + 1)]
+    storage = network.host("clickhouse.test")
     hosts = {(stage, number): network.host() for stage in STAGES for number in range(2)}
     cluster, clickhouse = Cluster(folder, brokers), ClickHouse(folder, storage)
     clickhouse.password = "of the test"
@@ -120,6 +174,7 @@ async def run(folder: Path, cuts: list[Callable[[World], Awaitable[None]]]) -> i
         await pipeline.start()
         sending = asyncio.create_task(load.run())
         await until(lambda: asyncio.to_thread(lambda: bool(pipeline.shown())), "the first hits are stored", 90)
+        watching = asyncio.create_task(world.collectors_are_ready())
         for cut in cuts:
             began = time.monotonic()
             await cut(world)
@@ -129,7 +184,10 @@ async def run(folder: Path, cuts: list[Callable[[World], Awaitable[None]]]) -> i
                 await world.ready(stage, number, 200)
             now = time.monotonic()
             print(f"{cut.__name__}: cut for {healed - began:.1f} s, back after {now - healed:.1f} s", flush=True)
+            if watching.done():
+                watching.result()
         load.going = False
+        watching.cancel()
         await sending
 
         def missing() -> set[str]:
@@ -152,9 +210,12 @@ def main() -> int:
     """Run the cuts; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--all", action="store_true", help="every cut, twice")
+    parser.add_argument("--all", action="store_true", help="every fault, twice")
+    parser.add_argument("--only", choices=[fault.__name__ for fault in ALL], nargs="*", help="these faults")
     arguments = parser.parse_args()
-    return asyncio.run(run(arguments.folder, ALL * 2 if arguments.all else SHORT))
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    chosen = [fault for fault in ALL if fault.__name__ in (arguments.only or [])]
+    return asyncio.run(run(arguments.folder, chosen or (ALL * 2 if arguments.all else SHORT)))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,8 @@ class Pipeline:
         self.ports = [free_port(), free_port()]
         self.admin = {key: free_port() for key in self.hosts}
         self.programs: dict[tuple[str, int], Program] = {}
+        self.code = dict.fromkeys(STAGES, _ROOT)
+        """Folders with the packages of each stage's version."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "sites.toml").write_text(SITES.format(digest="0" * 64))
 
@@ -73,7 +75,7 @@ class Pipeline:
         env = {f"PHAROS_{stage}_{name}".upper(): str(value) for name, value in own.items()}
         log = self.folder / f"{stage}-{number}.log"
         self.programs[stage, number] = Program(
-            [*host.command, sys.executable, "-m", stage], log=log, env=env, cwd=_ROOT
+            [*host.command, sys.executable, "-m", stage], log=log, env=env, cwd=self.code[stage]
         )
 
     def readiness(self, stage: str, number: int) -> int:

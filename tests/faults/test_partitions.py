@@ -18,7 +18,16 @@ FULL = ["--all"] if os.environ.get("PHAROS_TEST_SCALE") == "full" else []
 def test_cuts_between_hosts_lose_and_double_nothing(start: Callable[..., Program], tmp_path: Path) -> None:
     unshare = needs.program("unshare", "util-linux")
     needs.program("ip", "iproute2")
-    command = [unshare, "--net", sys.executable, "-m", "tests.faults.partitions", str(tmp_path / "hosts"), *FULL]
+    command = [
+        unshare,
+        "--net",
+        "--mount",
+        sys.executable,
+        "-m",
+        "tests.faults.partitions",
+        str(tmp_path / "hosts"),
+        *FULL,
+    ]
     program = start(command, cwd=_ROOT)
     assert program.wait(850) == 0, program.output()[-8000:]
     print(program.output())
