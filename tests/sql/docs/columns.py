@@ -39,6 +39,7 @@ class Dictionary:
 
     def __init__(self) -> None:
         read = tomllib.loads((SCHEMA / "columns.toml").read_text(encoding="utf-8"))
+        self.released: int = read["released"]
         self._shared: dict[str, str] = read["columns"]
         self.views: dict[str, dict[str, str]] = read["views"]
         self._used: set[str] = set()
@@ -159,29 +160,38 @@ def made() -> tuple[str, str]:
     return text, sql
 
 
-def _to_the_end() -> Path:
-    """Give the comments the last number, and those that came after them one less; return their file."""
-    others = [path for path in sorted(SCHEMA.glob("*.sql")) if not path.name.endswith(MIGRATION)]
-    for old in SCHEMA.glob(f"*{MIGRATION}"):
+def to_the_end(folder: Path, released: int) -> Path:
+    """Give the comments the last number, and those that came after them one less; return their file.
+
+    The first `released` files stay as they are, comments too: databases have applied them.
+    """
+    later = sorted(folder.glob("*.sql"))[released:]
+    others = [path for path in later if not path.name.endswith(MIGRATION)]
+    for old in set(later) - set(others):
         old.unlink()
-    for number, path in enumerate(others, 1):
-        path.rename(SCHEMA / f"{number:04}{path.name[4:]}")
-    return SCHEMA / f"{len(others) + 1:04}{MIGRATION}"
+    for number, path in enumerate(others, released + 1):
+        path.rename(folder / f"{number:04}{path.name[4:]}")
+    return folder / f"{released + len(others) + 1:04}{MIGRATION}"
+
+
+def _last_is(sql: str) -> bool:
+    last = sorted(SCHEMA.glob("*.sql"))[-1]
+    return last.name.endswith(MIGRATION) and last.read_text(encoding="utf-8") == sql
 
 
 def main(write: bool) -> int:
     """Return 0 if page and migration are current, or have been written."""
     if write:
-        path = _to_the_end()
+        path = to_the_end(SCHEMA, Dictionary().released)
         text, sql = made()
         PAGE.write_text(text, encoding="utf-8")
-        path.write_text(sql, encoding="utf-8")
+        if not _last_is(sql):
+            path.write_text(sql, encoding="utf-8")
         return 0
-    last = sorted(SCHEMA.glob("*.sql"))[-1]
     text, sql = made()
-    current = last.name.endswith(MIGRATION) and last.read_text(encoding="utf-8") == sql
+    current = _last_is(sql)
     if not current:
-        sys.stderr.write(f"{last.name} is not the last migration with the comments of columns.toml: run `make fmt`\n")
+        sys.stderr.write("the last migration has not the comments of columns.toml: run `make fmt`\n")
     if PAGE.read_text(encoding="utf-8") != text:
         sys.stderr.write("docs/columns.md is not current: run `make fmt`\n")
         current = False

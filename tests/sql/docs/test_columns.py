@@ -1,8 +1,10 @@
 """Tables, views and columns have comments in ClickHouse; a text without its column is an error."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.sql.docs.columns import Dictionary
+from tests.sql.docs.columns import Dictionary, to_the_end
 from tests.sql.warehouse import Warehouse
 
 WHERE = "WHERE database = 'pharos' AND NOT startsWith(table, 'migration') AND NOT startsWith(table, '.')"
@@ -19,6 +21,25 @@ def test_everything_that_an_editor_lists_has_a_comment(warehouse: Warehouse) -> 
     (row,) = warehouse.rows(f"SELECT comment FROM system.tables {WHERE} AND name = 'campaigns'")
     assert "Call it as campaigns(site, conversion, " in row["comment"]
     assert row["comment"].endswith("impressions, roas, cpa.")
+
+
+@pytest.mark.parametrize(
+    ("released", "others", "comments"),
+    [
+        (0, ["0001_a.sql", "0002_b.sql", "0003_c.sql"], "0004_comments.sql"),
+        (3, ["0001_a.sql", "0002_b.sql", "0003_comments.sql", "0004_c.sql"], "0005_comments.sql"),
+    ],
+)
+def test_comments_get_the_last_number_and_what_is_released_keeps_its_own(
+    released: int, others: list[str], comments: str, tmp_path: Path
+) -> None:
+    for name in ("0001_a.sql", "0002_b.sql", "0003_comments.sql", "0004_c.sql"):
+        (tmp_path / name).touch()
+    assert to_the_end(tmp_path, released).name == comments
+    assert [path.name for path in sorted(tmp_path.iterdir())] == others
+    (tmp_path / comments).touch()
+    assert to_the_end(tmp_path, released).name == comments
+    assert [path.name for path in sorted(tmp_path.iterdir())] == others
 
 
 def test_a_column_without_a_text_and_a_text_without_a_column_are_errors() -> None:
