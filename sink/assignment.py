@@ -68,6 +68,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=max(100, settings.session_timeout_ms // 5),
             rebalance_timeout_ms=max(60_000, settings.session_timeout_ms),
             max_poll_interval_ms=600_000,
+            request_timeout_ms=20_000,  # a broker that does not answer may be at another address by now
             metadata_max_age_ms=30_000,  # a topic or partition made later is noticed after this time
             fetch_max_bytes=16 * 2**20,
             max_partition_fetch_bytes=4 * 2**20,
@@ -110,9 +111,10 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         )
 
     async def check_kafka(self) -> None:
-        """Return once the broker has answered a request about one of our partitions; raises KafkaError."""
-        for tp in list(self.workers)[:1]:
-            await self.consumer.end_offsets([tp])
+        """Return once the leaders of our partitions and the group's coordinator have answered; raises KafkaError."""
+        if own := list(self.workers):
+            await self.consumer.end_offsets(own)
+            await self.consumer.committed(own[0])
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Stop the workers before the rebalance; inserts in flight get half a session timeout to end."""
