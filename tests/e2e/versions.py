@@ -10,7 +10,7 @@ from tests import needs
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("stage", "collector", "enricher", "sink")
-FIRST: Final = "528b0d4cbd8ab96c789249d8566e7b53d3dcb6ad"
+FIRST: Final = "fcf80b9646cc5518fd9b1d69bcc4f8870781f63c"
 """The commit of v0.1.0, for a clone without tags."""
 
 
