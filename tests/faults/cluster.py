@@ -34,7 +34,7 @@ class Node(ApacheKafka):
             f"node.id={self.number}\ncontroller.quorum.voters={voters}\nmin.insync.replicas={in_sync}\n"
             + "".join(f"{topic}.replication.factor={nodes}\n" for topic in replicated)
             + "".join(f"{topic}.min.isr={in_sync}\n" for topic in replicated[1:])
-            # What a broker has asked another one, which has gone elsewhere, it asks again after this time, and not after 30 s.
+            # What a broker asked another one that is elsewhere by now, it asks again after this time, not after 30 s.
             + "replica.socket.timeout.ms=5000\nrequest.timeout.ms=5000\n"
         )
 
