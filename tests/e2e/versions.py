@@ -10,7 +10,7 @@ from tests import needs
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("stage", "collector", "enricher", "sink")
-FIRST: Final = "fcf80b9646cc5518fd9b1d69bcc4f8870781f63c"
+FIRST: Final = "91e109b71e536a96d577cb93f76910cdf0df65c1"
 """The commit of v0.1.0, for a clone without tags."""
 
 
