@@ -14,7 +14,7 @@ from tests.ports import free_port
 from tests.processes import Program
 from tests.sink.rows import row
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PASSWORD = "s3cret of the sink"
 NUMBERS = itertools.count()
 
