@@ -99,6 +99,10 @@ def classify(code: int | None, text: str) -> Exception:
     return Retry(line[:300])
 
 
+_NO_TABLE: Final = frozenset({60, 81})
+"""ClickHouse's codes of UNKNOWN_TABLE and UNKNOWN_DATABASE."""
+
+
 class Connection(Protocol):
     """The part of clickhouse-connect's asynchronous client that the sink uses."""
 
@@ -195,6 +199,10 @@ async def is_part(connection: Connection) -> bool:
     try:
         return bool((await connection.query("SELECT is_part FROM pharos.shard")).result_rows[0][0])
     except Error as error:
+        if error.code in _NO_TABLE:
+            raise Retry(
+                "pharos.shard is not there: the sink makes it when it starts, or `python -m sink migrate`"
+            ) from error
         raise classify(error.code, str(error)) from error
 
 

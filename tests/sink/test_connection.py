@@ -27,3 +27,9 @@ async def test_each_connection_is_watched(storage: ClickHouse, monkeypatch: pyte
         assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == clickhouse.SILENT_S * 1000
     finally:
         await connection.close()
+
+
+async def test_a_server_without_the_schema_is_asked_again(storage: ClickHouse) -> None:
+    """A forwarder may start before the sink has made the tables."""
+    with pytest.raises(clickhouse.Retry, match="sink migrate"):
+        await clickhouse.connect_where_sites_are(Settings(clickhouse=storage.url), ["shop"], 10)

@@ -52,7 +52,7 @@ class Shards:
             if name != "whole":
                 config = folder / name / "config.xml"
                 config.write_text(CLUSTER)
-                engine.module = ("tests.sink.rights.limited_clickhouse", str(config))
+                engine.module = ("deploy.local.clickhouse", "--config", str(config))
             self.engines.append(engine)
             engine.start()
             client = engine.client()
