@@ -10,7 +10,7 @@ from tests import needs
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("stage", "collector", "enricher", "sink")
-FIRST: Final = "91e109b71e536a96d577cb93f76910cdf0df65c1"
+FIRST: Final = "de3d1be234b7c20407468ebb29f54456dd73a2b2"
 """The commit of v0.1.0, for a clone without tags."""
 
 
