@@ -10,6 +10,8 @@ import pytest
 
 LONGEST: Final = (
     "deploy/test_native",
+    "report/test_numbers",
+    "report/test_page",
     "sql/choices/test_choices",
     "sql/test_definitions",
     "loadtest/bench/test_bench",
@@ -18,8 +20,6 @@ LONGEST: Final = (
     "faults/test_cluster",
     "loadtest/test_chaos",
     "sql/test_questions",
-    "report/test_page",
-    "report/test_numbers",
     "faults/test_sink_crashes",
     "enricher/stream/test_faults",
     "sink/test_sink",

@@ -67,6 +67,7 @@ async def test_by_keyboard_alone(url: str, browser: Browser) -> None:
         conversion = page.get_by_label("Conversion")
         await conversion.focus()
         await conversion.press("End")
+        await expect(page.get_by_role("form")).to_be_visible()  # the page draws it in its own time
         await expect(conversion).to_be_focused()
         for part, text in (("Event", ""), ("Page", "/mugs*")):
             await page.keyboard.press("Tab")
