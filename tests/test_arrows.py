@@ -95,6 +95,7 @@ ALLOWED: dict[str, set[str]] = {
     "loadtest.report": CONTRACTS | {"loadtest.traffic", "loadtest.drive", "loadtest.check"},
     "loadtest.bench": CONTRACTS | {"loadtest.traffic", "loadtest.drive", "loadtest.check", "loadtest.report"},
     "loadtest.bench.host": CONTRACTS | {"loadtest.bench", "loadtest.check"},
+    "loadtest.bench.sql": CONTRACTS | {"loadtest.bench", "loadtest.check"},
     "loadtest": CONTRACTS | {"loadtest.traffic", "loadtest.drive", "loadtest.check", "loadtest.report"},
     "loadtest.__main__": {"loadtest", "loadtest.traffic", "loadtest.drive", "loadtest.check", "loadtest.report"},
     "sink.schema": set(),

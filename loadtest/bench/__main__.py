@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.table import Table
 
 from loadtest.bench import frame
 from stage import version
+
+LEAST: Final = 1_000
+"""Events of the smallest table with each kind of event."""
 
 
 def show(report: frame.Report, console: Console) -> None:
@@ -84,9 +88,37 @@ def main(argv: Sequence[str]) -> int:
         metavar="NAME",
         help="run this contestant and its floor; may be repeated (default: all)",
     )
+    of_sql = parser.add_argument_group("the part sql")
+    of_sql.add_argument(
+        "--events",
+        type=int,
+        default=0,
+        metavar="N",
+        help="events in its large table, at least 1,000 (default 20 million)",
+    )
+    of_sql.add_argument(
+        "--history-events",
+        type=int,
+        default=0,
+        metavar="N",
+        help="events of each month with history, at least 1,000 (default 400,000)",
+    )
+    of_sql.add_argument(
+        "--folder",
+        default="",
+        metavar="F",
+        help="keep its tables there, and use them again (default: deleted at the end)",
+    )
     given = parser.parse_args(argv)
+    if any(0 < size < LEAST or size < 0 for size in (given.events, given.history_events)):
+        parser.error(f"--events, --history-events: at least {LEAST:,}")
     options = frame.Options(
-        rounds=0 if given.miniature else max(0, given.rounds), miniature=given.miniature, only=tuple(given.only)
+        rounds=0 if given.miniature else max(0, given.rounds),
+        miniature=given.miniature,
+        only=tuple(given.only),
+        events=given.events,
+        history_events=given.history_events,
+        folder=given.folder,
     )
     news = Console(stderr=True)
     for part in frame.PARTS if "all" in given.part else given.part:

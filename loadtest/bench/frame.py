@@ -66,6 +66,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The smallest run that still has the form."""
     only: tuple[str, ...] = ()
     """Names of the contestants that run, with their floors; empty: all."""
+    events: int = 0
+    """Of the part `sql`: events in the large table; 0: as many as it says."""
+    history_events: int = 0
+    """Of the part `sql`: events of each month with history; 0: as many as it says."""
+    folder: str = ""
+    """Of the part `sql`: where its tables are kept, and used again; empty: nowhere."""
 
     def scaled(self, full: Number, small: Number) -> Number:
         """Return `small` in miniature, else `full`."""

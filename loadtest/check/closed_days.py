@@ -4,7 +4,7 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import environ
 from pathlib import Path
@@ -15,10 +15,19 @@ from loadtest.check.ports import free_port
 from loadtest.check.processes import Program, answers, started
 
 SIZES = """
-SELECT sumIf(data_compressed_bytes, table IN ('closed_sessions', 'closed_touches', 'closed_ids', 'closed_restless'))
-    / sumIf(data_compressed_bytes, table = 'event_log')
+SELECT sumIf(data_compressed_bytes, startsWith(table, 'closed_')) / sumIf(data_compressed_bytes, table = 'event_log'),
+    sumIf(data_compressed_bytes, NOT startsWith(table, 'closed_') AND table != 'event_log')
+        / sumIf(data_compressed_bytes, table = 'event_log')
 FROM system.parts WHERE database = 'pharos' AND active
 """
+CLOSED_DAYS = "SELECT count() FROM pharos.closed_days FINAL"
+# A day is closed with the day before and the day after it.
+DAYS = """
+SELECT uniqExact(site, arrayJoin([day - 1, day, day + 1]))
+FROM (SELECT DISTINCT site, toDate(occurred_at) AS day FROM pharos.event_log)
+"""
+EVERY_S = 5.0
+"""Between two looks at how many days are closed."""
 
 
 class Closed(msgspec.Struct, frozen=True):
@@ -28,6 +37,8 @@ class Closed(msgspec.Struct, frozen=True):
     """CPU time of ClickHouse."""
     share: float
     """Size of the closed days on disk, of the size of `event_log`."""
+    copies: float
+    """The same of all other tables: most of them have a few columns of the events that concern them."""
 
 
 def create(folder: Path) -> None:
@@ -37,20 +48,41 @@ def create(folder: Path) -> None:
         CalledProcessError: the sink's command failed.
     """
     with _served(folder) as (_, url):
-        _sink("migrate", url)
+        subprocess.run(_command("migrate"), env=_environment(url), check=True, stdout=subprocess.DEVNULL)
 
 
-def close_days(folder: Path) -> Closed:
+def close_days(folder: Path, on_day: Callable[[int, int], None] = lambda done, total: None) -> Closed:
     """Close every day; no other process may have the folder open. What was stored just now counts as settled.
+
+    Args:
+        folder: of ClickHouse.
+        on_day: is called with the number of closed days, and of all, now and then.
 
     Raises:
         CalledProcessError: the sink's command failed, or left a day open.
     """
     with _served(folder) as (endpoint, url):
         _ask(url, "TRUNCATE TABLE pharos.late_rows")
+        total = int(_ask(url, DAYS))
         before = endpoint.cpu_s()
-        _sink("close", url)
-        return Closed(endpoint.cpu_s() - before, float(_ask(url, SIZES)))
+        with subprocess.Popen(_command("close"), env=_environment(url), stdout=subprocess.DEVNULL) as closing:
+            while _waits(closing):
+                on_day(int(_ask(url, CLOSED_DAYS)), total)
+        if closing.returncode:
+            raise subprocess.CalledProcessError(closing.returncode, closing.args)
+        spent = endpoint.cpu_s() - before
+        on_day(total, total)
+        share, copies = _ask(url, SIZES).split()
+        return Closed(spent, float(share), float(copies))
+
+
+def _waits(process: "subprocess.Popen[bytes]") -> bool:
+    """Wait a little; return whether the process still runs."""
+    try:
+        process.wait(EVERY_S)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
 
 
 @contextmanager
@@ -68,6 +100,9 @@ def _ask(url: str, sql: str) -> str:
         return str(answer.read().decode())
 
 
-def _sink(command: str, url: str) -> None:
-    argv = [sys.executable, "-m", "sink", command]
-    subprocess.run(argv, env={**environ, "PHAROS_SINK_CLICKHOUSE": url}, check=True, stdout=subprocess.DEVNULL)
+def _command(name: str) -> list[str]:
+    return [sys.executable, "-m", "sink", name]
+
+
+def _environment(url: str) -> dict[str, str]:
+    return {**environ, "PHAROS_SINK_CLICKHOUSE": url}

@@ -14,7 +14,9 @@ from typing import Final
 import msgspec
 
 from deploy.report import questions
-from loadtest.bench import sql
+from loadtest.bench.sql.contestants import EVENTS
+from loadtest.bench.sql.engine import Cost
+from loadtest.bench.sql.tables import Part, Table
 
 ASKED: Final = {
     "site": "shop",
@@ -36,16 +38,15 @@ MOST_FIRST_S: Final = 1.0
 class Asked(msgspec.Struct, frozen=True):
     """What a question took: as it was asked, and its analysis alone."""
 
-    whole: sql.Cost
-    analysis: sql.Cost
+    whole: Cost
+    analysis: Cost
 
 
 def measured(folder: Path, events: int, names: tuple[str, ...] = HEAD + REST) -> dict[str, Asked]:
     """Return the cost of each question on a table of that number of events; one that the folder has is used again."""
-    if (folder / "data").exists():
-        engine = sql.Engine(folder / "data")
-    else:
-        engine, _ = sql.filled(folder / "data", ((events, sql.DAYS, 0),))
+    table = Table(folder / f"{events}-events", (Part(events),))
+    table.make()
+    engine = table.engine
     try:
         engine.run("SELECT 1")
         found = {}
@@ -55,13 +56,13 @@ def measured(folder: Path, events: int, names: tuple[str, ...] = HEAD + REST) ->
             found[name] = Asked(whole, engine.run(f"EXPLAIN {text} FORMAT Null"))
         return found
     finally:
-        engine.close()
+        table.close()
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.report.cost", description="Measure what the report asks.")
-    parser.add_argument("--events", type=int, default=sql.ROWS, help="events in the table (default %(default)s)")
+    parser.add_argument("--events", type=int, default=EVENTS, help="events in the table (default %(default)s)")
     parser.add_argument(
         "--folder", type=Path, help="keep the table there, or use the one that is there (default: neither)"
     )

@@ -1,4 +1,4 @@
-"""The process in which `loadtest.bench.sql` measures: a folder and a memory limit, statements on standard input.
+"""The process in which `loadtest.bench.sql.engine` measures: a folder and a memory limit, statements on standard input.
 
 Each line of input is a statement as a JSON string; each line of output is its Cost, or ClickHouse's error as a string.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import chdb
 import msgspec
 
-from loadtest.bench.sql import Cost
+from loadtest.bench.sql.engine import Cost
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -26,7 +26,8 @@ def _peak_mb() -> float:
 
 def main(folder: str, memory_bytes: str) -> int:
     """Answer until the input ends."""
-    opened: Any = chdb.connect(folder)  # type: ignore[no-untyped-call]
+    # Another form of EXPLAIN writes each nested expression out, and of attribution takes all memory.
+    opened: Any = chdb.connect(f"{folder}?explain_query_plan_default=legacy")  # type: ignore[no-untyped-call]
     opened.query(f"SET max_memory_usage = {int(memory_bytes)}")
     for line in sys.stdin.buffer:
         _CLEAR.write_text("5")
