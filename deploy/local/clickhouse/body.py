@@ -1,8 +1,9 @@
 """A statement's text as it arrives: the URL's `query`, a line feed, then the body, decoded and bounded."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from deploy.local.clickhouse import coding
 from deploy.local.clickhouse.engine import QueryError
@@ -18,11 +19,15 @@ CODED_BODY_MAX_BYTES: Final = 256 << 20
 class Body:
     """A statement's text: the URL's `query`, a line feed, then the body, decoded."""
 
-    def __init__(self, before: bytes, request: web.Request, whole: bytes | None) -> None:
+    def __init__(
+        self, before: bytes, request: web.Request, whole: bytes | None, parameters: Mapping[str, str] | None = None
+    ) -> None:
         self._before = before
         self._stream = request.content
         self._whole = whole
         self.ended = False
+        self.parameters: Final = parameters or {}
+        """Those that came in the body and not in the URL, by name."""
 
     @classmethod
     async def of(cls, request: web.Request) -> "Body":
@@ -30,7 +35,8 @@ class Body:
         name = request.headers.get("Content-Encoding", "").lower()
         native = request.query.get("decompress") in ("1", "true")
         if request.content_type.startswith("multipart/"):
-            raise QueryError.named(48, "NOT_IMPLEMENTED", "Multipart bodies (external tables) are not supported here")
+            fields = await _fields(request)
+            return cls(fields.pop("query", before.decode()).encode(), request, b"", fields)
         whole = None
         if name not in ("", "identity") or native:
             packed = await _limited(request, CODED_BODY_MAX_BYTES)
@@ -70,10 +76,30 @@ class Body:
             parts.append(await self.piece())
             length += len(parts[-1])
             if length > STATEMENT_MAX_BYTES:
-                raise QueryError.named(
-                    66, "QUERY_IS_TOO_LARGE", f"Statement is longer than {STATEMENT_MAX_BYTES} bytes"
-                )
+                raise _too_large()
         return b"".join(parts).decode("utf-8", "replace")
+
+
+async def _fields(request: web.Request) -> dict[str, str]:
+    """Return the statement and its parameters: clickhouse-connect sends long ones like this, and not in the URL."""
+    found: dict[str, str] = {}
+    length = 0
+    async for part in await request.multipart():
+        name = (part.name or "") if isinstance(part, BodyPartReader) and part.filename is None else ""
+        if not isinstance(part, BodyPartReader) or (name != "query" and not name.startswith("param_")):
+            raise QueryError.named(48, "NOT_IMPLEMENTED", "External tables are not supported here")
+        text = bytearray()
+        while piece := await part.read_chunk():
+            length += len(piece)
+            if length > STATEMENT_MAX_BYTES:
+                raise _too_large()
+            text += piece
+        found[name.removeprefix("param_")] = text.decode("utf-8", "replace")
+    return found
+
+
+def _too_large() -> QueryError:
+    return QueryError.named(66, "QUERY_IS_TOO_LARGE", f"Statement is longer than {STATEMENT_MAX_BYTES} bytes")
 
 
 async def _limited(request: web.Request, most: int) -> bytes:

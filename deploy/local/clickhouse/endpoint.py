@@ -92,6 +92,8 @@ class Endpoint:
 
     async def _answer(self, request: web.Request, how: Request) -> web.StreamResponse:
         body = await Body.of(request)
+        if body.parameters:
+            how = msgspec.structs.replace(how, parameters={**how.parameters, **body.parameters})
         head = await body.head()
         statement = read_statement(head)
         if isinstance(statement, Rows):

@@ -71,9 +71,9 @@ SELECT
     if(of_mail, concat('198.51.', toString(visitor % 250), '.0'), ''),
     if(of_mail, concat('Mozilla/5.0 (browser ', toString(visitor % 40), ')'), ''),
     if(name = 'engagement', map('ms', toString(100 + luck % 60000)), map())
-FROM numbers({first}, {count})
+FROM numbers_mt({first}, {count})
 WHERE {which}
-SETTINGS max_block_size = 131072, max_insert_threads = 1
+SETTINGS max_block_size = 131072, max_insert_threads = 2
 """
 
 

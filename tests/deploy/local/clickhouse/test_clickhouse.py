@@ -17,6 +17,7 @@ import cramjam
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
+from clickhouse_connect.driver.external import ExternalData
 
 from deploy.local.clickhouse import coding
 from tests.clickhouse import ClickHouse
@@ -51,6 +52,24 @@ def test_rows_go_in_and_come_out(client: Client) -> None:
     assert client.command("SELECT count() FROM local_test.t") == 2
     found = client.query("SELECT {x:String}, {l:Array(UInt8)}", parameters={"x": "a\tb'\\", "l": [1, 2]})
     assert found.result_rows == [("a\tb'\\", [1, 2])]
+
+
+def test_parameters_too_long_for_a_url_come_in_the_body(clickhouse: ClickHouse, client: Client) -> None:
+    """clickhouse-connect sends them as a form; it sends tables of its own the same way, and these are refused."""
+    text = "ä'\\\n" * 5_000
+    asked = "SELECT length({text:String}), {text:String} = {again:String}, {short:UInt8}"
+    given = {"text": text, "again": text, "short": 7}
+    assert client.query(asked, parameters=given).result_rows == [(len(text.encode()), True, 7)]
+    assert client.command("SELECT length({text:String})", parameters=given) == len(text.encode())
+    with clickhouse.client("analyst") as analyst:
+        assert analyst.query(asked, parameters=given).result_rows == [(len(text.encode()), True, 7)]
+        with pytest.raises(DatabaseError, match="readonly"):
+            analyst.query("DROP TABLE local_test.t /* {text:String} */", parameters=given)
+    with pytest.raises(DatabaseError, match="External tables are not supported"):
+        client.query(
+            "SELECT * FROM outside",
+            external_data=ExternalData(file_name="outside", data=b"1\n", fmt="TSV", types=["UInt8"]),
+        )
 
 
 def test_prepared_bytes_go_in_once_a_token(client: Client) -> None:
