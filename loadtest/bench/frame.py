@@ -23,6 +23,7 @@ A part is a module `loadtest/bench/NAME.py` with one function; PARTS has its nam
   floor, ours, floor, ... for `options.rounds` rounds, so that noise of the machine meets all alike. Each figure gets
   its median, and its ratio to the same figure of the contestant named in `floor`: the median of the rounds' ratios.
 - `options.only` names the contestants that run; their floors run too.
+- A contestant with `once` takes part in the first round only.
 - A contestant's `bounds` are printed next to what was measured. No bound ends a run: a benchmark measures.
 - CPU time comes from the operating system (`Program.cpu_s` before and after), never from a wall clock.
 - `options.miniature` asks for the smallest round that still shows the form (well under two seconds for the part):
@@ -98,6 +99,8 @@ class Contestant(msgspec.Struct, frozen=True):
     floor: str = ""
     """Name of the contestant it is compared with; empty: it is a floor itself."""
     bounds: tuple[Bound, ...] = ()
+    once: bool = False
+    """Takes part in the first recorded round only: nothing is bounded that more rounds would make surer."""
 
 
 class Bench(msgspec.Struct, frozen=True):
@@ -149,10 +152,10 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def ratios(ours: Sequence[Figures], floor: Sequence[Figures]) -> dict[str, float]:
-    """Return each shared figure's ratio, ours to floor, as the median over the rounds; a floor of 0 is left out."""
+    """Return each shared figure's ratio, ours to floor, as the median of the rounds; a floor of 0 is left out."""
     shared = [name for name in ours[0] if name in floor[0] and all(figures[name] for figures in floor)]
     return {
-        name: statistics.median(mine[name] / base[name] for mine, base in zip(ours, floor, strict=True))
+        name: statistics.median(mine[name] / base[name] for mine, base in zip(ours, floor, strict=False))
         for name in shared
     }
 
@@ -190,6 +193,8 @@ def take_turns(part: str, bench: Bench, options: Options, on_round: Callable[[in
     seen: dict[str, list[dict[str, float]]] = {contestant.name: [] for contestant in contestants}
     for number in range(1 if bench.warms_up and options.rounds else 0, options.rounds + 1):
         for contestant in contestants:
+            if contestant.once and seen[contestant.name]:
+                continue
             on_round(number, contestant.name)
             figures = dict(contestant.round())
             rounds = seen[contestant.name]

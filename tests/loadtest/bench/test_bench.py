@@ -40,6 +40,21 @@ def test_contestants_take_turns_and_the_warm_up_does_not_count() -> None:
     assert report.rows[0].ratio == {}
 
 
+def test_a_contestant_may_take_part_once() -> None:
+    log: list[str] = []
+    bench = frame.Bench(
+        "t",
+        (
+            frame.Contestant("floor", counting([2, 3, 4], log, "floor")),
+            frame.Contestant("once", counting([6], log, "once"), floor="floor", once=True),
+        ),
+        warms_up=True,
+    )
+    report = frame.take_turns("t", bench, frame.Options(rounds=3), lambda number, name: None)
+    assert log == ["floor", "once", "floor", "floor"]
+    assert report.rows[1].ratio == {"cpu_us": 3}  # against the round that both were in
+
+
 def test_the_form_is_checked() -> None:
     one = frame.Contestant("a", dict)
     options = frame.Options(rounds=1)
