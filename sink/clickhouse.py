@@ -18,7 +18,9 @@ TABLE: Final = "pharos.event_log"
 """Where events are stored."""
 ROWS_TABLE: Final = "pharos.event_rows"
 """What is inserted into, on the Null engine; a materialized view hands its rows on to TABLE."""
-FED_TABLES: Final = tuple(f"pharos.{name}" for name in ("names", "authenticated", "refunds", "identities", "refusals"))
+FED_TABLES: Final = tuple(
+    f"pharos.{name}" for name in ("names", "authenticated", "rare_events", "refunds", "identities", "refusals")
+)
 """Tables that ClickHouse fills from TABLE at each insert; each has a `received_at`."""
 CLOSED_DAYS: Final = "pharos.closed_days"
 """Which days are closed."""

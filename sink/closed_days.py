@@ -129,7 +129,8 @@ class Closer:
         changed = {day: int(at) for day, at in await self._rows(sql.CHANGED, own)}
         last = str(max(closed, default=date(1970, 1, 2)))
         recent = [day for (day,) in await self._rows(sql.RECENT, own | {"since": last})]
-        days, waiting = due(closed, changed, recent, until, since_ms)
+        outdated = [day for (day,) in await self._rows(sql.OUTDATED, own)]
+        days, waiting = due(closed, changed, [*recent, *outdated], until, since_ms)
         done.waiting += len(waiting)
         if not days:
             return

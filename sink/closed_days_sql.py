@@ -5,7 +5,13 @@ from typing import Final
 SITES: Final = """
 SELECT DISTINCT toString(site) AS name FROM pharos.names WHERE {site:String} = '' OR site = {site:String} ORDER BY name
 """
-CLOSED: Final = "SELECT day, max(generation) FROM pharos.closed_days WHERE site = {site:String} GROUP BY day"
+FORM: Final = 1
+"""Which columns the rows of a closed day have; what `pharos.settled` asks for."""
+CLOSED: Final = f"""
+SELECT day, generation FROM pharos.closed_days FINAL WHERE site = {{site:String}} AND form >= {FORM}
+"""  # noqa: S608  own constant
+OUTDATED: Final = f"SELECT day FROM pharos.closed_days FINAL WHERE site = {{site:String}} AND form < {FORM}"  # noqa: S608  own constant
+"""Closed by an older sink."""
 CHANGED: Final = """
 SELECT day, toUnixTimestamp64Milli(at) FROM pharos.changed(site = {site:String}, of_closed = 0) WHERE day > '1970-01-03'
 """
@@ -39,13 +45,15 @@ WHERE near >= toDate({first:String}) AND near < toDate({end:String})
 """,
     "sessions": """
 INSERT INTO pharos.closed_sessions (site, day, generation, visitor_id, is_bot, session_id, started_at, lasted_ms,
-    entry_page, exit_page, origin, events, value)
+    entry_page, exit_page, origin, events, value, views, engaged_ms, landed, content, term, link_code, device, browser,
+    os, language, country)
 SELECT site, toDate(started_at) AS day, {generation:UInt64} + bitAnd(toUInt16(day), 8191), visitor_id, is_bot,
     session_id, started_at, toUnixTimestamp64Milli(ended_at) - toUnixTimestamp64Milli(started_at), entry_page,
     exit_page,
     if(channel = 'Direct' AND source = '(direct)' AND medium = '(none)' AND campaign = '', '',
-       concat(source, '\\0', medium, '\\0', campaign, '\\0', channel)), events, value
-FROM pharos.sessions_raw(site = {site:String}, since = {first:String}, until = {end:String}, tz = 'UTC')
+       concat(source, '\\0', medium, '\\0', campaign, '\\0', channel)), events, value,
+    views, engaged_ms, landed, content, term, link_code, device, browser, os, language, country
+FROM pharos.session_measures(site = {site:String}, since = {first:String}, until = {end:String}, closed = 0)
 WHERE (visitor_id, toDate(started_at)) NOT IN (
     SELECT visitor_id, day FROM pharos.closed_restless
     WHERE site = {site:String} AND generation BETWEEN {generation:UInt64} AND {generation:UInt64} + 8191)
@@ -53,23 +61,35 @@ WHERE (visitor_id, toDate(started_at)) NOT IN (
     # Clicks within sessions: only visitors with a click are cut once more.
     "clicks": """
 INSERT INTO pharos.closed_touches (site, day, generation, visitor_id, user_id, occurred_at, event_id, kind, source,
-    medium, campaign, channel)
-SELECT site, toDate(occurred_at) AS day, {generation:UInt64} + bitAnd(toUInt16(day), 8191), visitor_id, user_id,
-    occurred_at, event_id, kind, source, medium, campaign, channel
-FROM pharos.touches_raw(site = {site:String}, since = {first:String}, until = {end:String}, tz = 'UTC')
-WHERE kind = 'click' AND visitor_id != '' AND visitor_id IN (
-        SELECT visitor_id FROM pharos.event_log
-        WHERE site = {site:String} AND kind = 'click' AND occurred_at >= toDateTime64({first:String}, 3, 'UTC')
-            AND occurred_at < toDateTime64({end:String}, 3, 'UTC'))
-    AND (visitor_id, toDate(occurred_at)) NOT IN (
-        SELECT visitor_id, day FROM pharos.closed_restless
-        WHERE site = {site:String} AND generation BETWEEN {generation:UInt64} AND {generation:UInt64} + 8191)
+    medium, campaign, channel, content, term, link_code, path, device, country)
+SELECT t.site, toDate(t.occurred_at) AS day, {generation:UInt64} + bitAnd(toUInt16(day), 8191), t.visitor_id, t.user_id,
+    t.occurred_at, t.event_id, t.kind, t.source, t.medium, t.campaign, t.channel,
+    own.utm_content, own.utm_term, own.link_code, own.path, own.device, own.country
+FROM
+(
+    SELECT event_id, utm_content, utm_term, link_code, path, device, country
+    FROM pharos.standing(site = {site:String}, events = '', since = {first:String}, until = {end:String}, tz = 'UTC')
+    WHERE kind = 'click'
+) AS own
+RIGHT ANY JOIN
+(
+    SELECT *
+    FROM pharos.touches_raw(site = {site:String}, since = {first:String}, until = {end:String}, tz = 'UTC')
+    WHERE kind = 'click' AND visitor_id != '' AND visitor_id IN (
+            SELECT visitor_id FROM pharos.event_log
+            WHERE site = {site:String} AND kind = 'click' AND occurred_at >= toDateTime64({first:String}, 3, 'UTC')
+                AND occurred_at < toDateTime64({end:String}, 3, 'UTC'))
+        AND (visitor_id, toDate(occurred_at)) NOT IN (
+            SELECT visitor_id, day FROM pharos.closed_restless
+            WHERE site = {site:String} AND generation BETWEEN {generation:UInt64} AND {generation:UInt64} + 8191)
+) AS t ON t.event_id = own.event_id
 """,
     "opens": """
 INSERT INTO pharos.closed_touches (site, day, generation, visitor_id, user_id, occurred_at, event_id, kind, source,
-    medium, campaign, channel)
+    medium, campaign, channel, content, term, link_code, path, device, country)
 SELECT site, toDate(occurred_at) AS day, {generation:UInt64} + bitAnd(toUInt16(day), 8191), visitor_id,
-    if(visitor_id = '', e.user_id, ''), occurred_at, event_id, kind, source, medium, campaign, channel
+    if(visitor_id = '', e.user_id, ''), occurred_at, event_id, kind, source, medium, campaign, channel,
+    utm_content, utm_term, link_code, path, device, country
 FROM pharos.standing(site = {site:String}, events = '', since = {first:String}, until = {end:String}, tz = 'UTC') AS e
 WHERE NOT is_bot AND ((kind = 'open' AND open_kind = 'human') OR (kind = 'click' AND visitor_id = ''))
 """,
@@ -84,11 +104,12 @@ WHERE (visitor_id != '' OR kind IN ('click', 'open'))
 }
 """What a run writes, by name and in order; nothing of it counts before USE."""
 
-USE: Final = """
-INSERT INTO pharos.closed_days (site, day, generation)
-SELECT {site:String}, toDate({first:String}) + number AS day, {generation:UInt64} + bitAnd(toUInt16(day), 8191)
-FROM numbers(toUInt64(toDate({end:String}) - toDate({first:String})))
-"""
+USE: Final = f"""
+INSERT INTO pharos.closed_days (site, day, generation, form)
+SELECT {{site:String}}, toDate({{first:String}}) + number AS day,
+    {{generation:UInt64}} + bitAnd(toUInt16(day), 8191), {FORM}
+FROM numbers(toUInt64(toDate({{end:String}}) - toDate({{first:String}})))
+"""  # noqa: S608  own constant
 ERASED: Final = """
 SELECT count() FROM pharos.late_rows
 WHERE site = {site:String} AND id = 0 AND toUnixTimestamp64Milli(at) >= bitShiftRight({generation:UInt64}, 22)

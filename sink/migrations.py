@@ -80,7 +80,7 @@ def load(folder: Path = FOLDER) -> list[Migration]:
         Stop: a name is not NNNN_name.sql, or a number is missing or given twice.
     """
     found = []
-    views: dict[str, str] = {}
+    views: dict[str, flat_views.View] = {}
     for path in sorted(folder.glob("*.sql")):
         match = _FILE.fullmatch(path.name)
         if match is None:

@@ -7,6 +7,7 @@ stored does not grow. CPU is read from the operating system at the highest rate 
 
 import secrets
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -154,6 +155,7 @@ def _search(system: local_system.System, first: float, seconds: float, most_step
     too_much = 0.0
     for _ in range(most_steps):
         step = drive_at(system, rate, seconds, pids_of(system))
+        print(f"pipeline: {rate:,.0f} hits/s {'held' if step.held else 'did not hold'}", file=sys.stderr)
         if step.held:
             best, held = step, rate
         else:

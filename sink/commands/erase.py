@@ -85,6 +85,7 @@ def fed_conditions(target: Target, where: str) -> dict[str, str]:
         )
         return {
             "pharos.authenticated": f"site = {{site:String}} AND ({those} OR {old})",
+            "pharos.rare_events": f"({where}) OR (site = {{site:String}} AND {those})",
             "pharos.refunds": f"site = {{site:String}} AND ({those} OR {old})",
             "pharos.identities": named,
             "pharos.refusals": old,
@@ -97,6 +98,7 @@ def fed_conditions(target: Target, where: str) -> dict[str, str]:
         named = f"{named} OR {theirs}"
     return {
         "pharos.authenticated": f"site = {{site:String}} AND ({those} OR {user})",
+        "pharos.rare_events": f"({where}) OR (site = {{site:String}} AND {those})",
         "pharos.refunds": f"site = {{site:String}} AND {those}",
         "pharos.identities": f"site = {{site:String}} AND ({named})",
         "pharos.refusals": f"site = {{site:String}} AND ({theirs})",

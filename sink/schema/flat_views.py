@@ -6,7 +6,7 @@ same without this module; a question only costs more. docs/sink.md has the rules
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 _VIEW: Final = re.compile(
     r"(?P<head>(?:\s|--[^\n]*\n)*CREATE OR REPLACE VIEW pharos\.(?P<name>\w+)\s(?:SQL SECURITY DEFINER )?AS\s)"
@@ -23,29 +23,58 @@ _LOOKED_UP: Final = re.compile(r"\b[a-z_]\w*\b(?!\s*\()")
 _SIMPLE: Final = re.compile(r"[\w.]+|'[^']*'|\{[^}]*\}")
 
 
-def flatten(statements: Iterable[str], known: dict[str, str]) -> list[str]:
+class View(NamedTuple):
+    """A view as its file has it, and with the views that it reads written out."""
+
+    head: str
+    own: str
+    flat: str
+
+
+def flatten(statements: Iterable[str], known: dict[str, View]) -> list[str]:
     """Return the statements; a view that reads views defined before has their text in its own.
+
+    Views of earlier files that read a view that these statements change are made again, after them.
 
     Args:
         statements: of one file.
-        known: the views of the files before, by name, each with its text after AS; those of this file are added.
+        known: the views of the files before, by name; each comes after those that it reads. Kept up to date.
 
     Raises:
         ValueError: a view does not get a parameter, or gets one that it does not have.
     """
-    return [_flat(statement, known) for statement in statements]
+    found, again = [], dict[str, None]()
+    for statement in statements:
+        match = _VIEW.fullmatch(statement)
+        if match is None:
+            found.append(statement)
+            continue
+        name, changed = match["name"], match["name"] in known
+        known.pop(name, None)
+        known[name] = View(match["head"], match["body"], _written_out(match["body"], known))
+        found.append(known[name].head + known[name].flat)
+        again.pop(name, None)
+        if changed:
+            again |= dict.fromkeys(_made_again(name, known))
+    return found + [known[name].head + known[name].flat for name in known if name in again]
 
 
-def _flat(statement: str, known: dict[str, str]) -> str:
-    view = _VIEW.fullmatch(statement)
-    if view is None:
-        return statement
-    body = _written_out(view["body"], known)
-    known[view["name"]] = body
-    return view["head"] + body
+def _made_again(changed: str, known: dict[str, View]) -> list[str]:
+    """Write out again the views that read the changed one, or one that does; return their names."""
+    names = [changed]
+    for name, view in list(known.items()):
+        if not _read(view.own).isdisjoint(names):
+            del known[name]
+            known[name] = view._replace(flat=_written_out(view.own, known))
+            names.append(name)
+    return names[1:]
 
 
-def _written_out(body: str, known: dict[str, str]) -> str:
+def _read(body: str) -> set[str]:
+    return {match["name"] for match in _TOKEN.finditer(body) if match["name"]}
+
+
+def _written_out(body: str, known: dict[str, View]) -> str:
     parts, at = [], 0
     while match := _TOKEN.search(body, at):
         parts.append(body[at : match.start()])
@@ -55,7 +84,7 @@ def _written_out(body: str, known: dict[str, str]) -> str:
             # What a question must look up for its arguments, it would look up wherever its text has them.
             looked_up = any(_LOOKED_UP.search(_GIVEN.sub("", value)) for value in given.values())
             call = body[match.start() : at]
-            parts.append(call if looked_up else f"({_filled(match['name'], known[match['name']], given)})")
+            parts.append(call if looked_up else f"({_filled(match['name'], known[match['name']].flat, given)})")
         elif not match["comment"]:
             parts.append(match[0])
     return "".join([*parts, body[at:]])

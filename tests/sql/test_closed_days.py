@@ -59,6 +59,25 @@ def _agrees_with_events(warehouse: Warehouse, site: str, window: Window, of_even
     return expected
 
 
+DETAILS = {
+    "visit_details": "",
+    "touch_details": "",
+    "session_details": "history_days = 1, goals = 'purchase, signup[plan=pro], pageview /*'",
+    "credits": "conversion = 'purchase', model = 'linear', lookback_days = 30, half_life_days = 7, restart = 0, "
+    "touch_kinds = 'arrival,click,open', ignore = ''",
+}
+"""What else closed days keep of sessions and touches: the questions that read it, with their own parameters."""
+
+
+def _details(warehouse: Warehouse, site: str, window: Window) -> Rows:
+    """Ask for the details. They have no form that reads events alone: ask before days are closed, and after."""
+    found = {}
+    for view, given_too in DETAILS.items():
+        given = ", ".join(filter(None, (_given(site, window), given_too)))
+        found[view] = Counter(str(row) for row in warehouse.rows(f"SELECT * FROM pharos.{view}({given})"))
+    return found
+
+
 def _settled(warehouse: Warehouse, site: str) -> set[date]:
     rows = warehouse.rows(
         f"SELECT day FROM pharos.settled(site = '{site}', since = '1970-01-02', until = '2100-01-01')"
@@ -119,7 +138,9 @@ def test_any_history(
     close(warehouse, site)
     warehouse.insert(log[len(LONG_AGO) :: 2])  # a replay
     _agrees_with_events(warehouse, site, windows[1])
+    details = _details(warehouse, site, windows[1])
     close(warehouse, site)
+    assert _details(warehouse, site, windows[1]) == details
     _attribution(warehouse, site, log, model)
     visitors = sorted({event.visitor_id for event in log if event.visitor_id}) or ["nobody"]
     assert asyncio.run(_forget(warehouse, site, visitors[gone % len(visitors)])) == 0
@@ -184,6 +205,30 @@ def test_closed_days_are_read_and_not_the_events(warehouse: Warehouse) -> None:
     assert _rows(warehouse, "between", site, WEEK) == expected
 
 
+def test_details_are_kept_and_not_read_from_events(warehouse: Warehouse) -> None:
+    """How a session was tagged, on what device, how long it was read: the same with closed days and without."""
+    events = [
+        replace(event, utm_content=f"c{number}", utm_term="t", device="tv", country="AT")
+        for number, event in enumerate(_week())
+    ]
+    for number, name, props in ((60, "engagement", {"ms": "7000"}), (61, "purchase", {}), (62, "pageview", {})):
+        at = START + timedelta(hours=28, seconds=number)
+        events.append(
+            Event(event_id=UUID(int=number), occurred_at=at, event=name, visitor_id="b", props=props, path="")
+        )
+    site = _stored(warehouse, [*LONG_AGO, *events])
+    expected = _details(warehouse, site, WEEK)
+    assert all(expected.values())
+    (bought,) = (row for row in expected["session_details"] if "'goals': ['purchase'" in row)
+    assert "'views': 2, 'engaged_s': 7.0" in bought
+    assert close(warehouse, site).closed
+    # What goals are asked of is read; sessions and touches are not cut from events.
+    warehouse.client.command(
+        "ALTER TABLE pharos.event_log UPDATE utm_content = 'x', device = 'x' WHERE 1 SETTINGS mutations_sync = 2"
+    )
+    assert _details(warehouse, site, WEEK) == expected
+
+
 def test_a_late_row_counts_at_once_and_its_days_are_made_again(warehouse: Warehouse) -> None:
     site = _stored(warehouse, _week())
     close(warehouse, site)
@@ -198,6 +243,25 @@ def test_a_late_row_counts_at_once_and_its_days_are_made_again(warehouse: Wareho
     assert close(warehouse, site).closed == 3
     assert _settled(warehouse, site) == before
     _agrees_with_events(warehouse, site, WEEK, of_events)
+
+
+def test_days_of_an_older_sink_are_closed_again(warehouse: Warehouse) -> None:
+    """It knows fewer columns. Until then such a day is cut from its events."""
+    site = _stored(warehouse, [*LONG_AGO, *_week()])
+    close(warehouse, site)
+    expected = _details(warehouse, site, WEEK)
+    older = "site = {site:String} AND day = '2026-09-03'"
+    update = "SETTINGS mutations_sync = 2"
+    own = {"site": site}
+    warehouse.client.command(f"ALTER TABLE pharos.closed_days UPDATE form = 0 WHERE {older} {update}", parameters=own)
+    changed = f"ALTER TABLE pharos.closed_sessions UPDATE content = 'x', views = 9 WHERE {older} {update}"
+    warehouse.client.command(changed, parameters=own)
+    assert _settled(warehouse, site) >= DAYS - {date(2026, 9, 3)}
+    assert date(2026, 9, 3) not in _settled(warehouse, site)
+    assert _details(warehouse, site, WEEK) == expected
+    assert close(warehouse, site).closed == 1
+    assert date(2026, 9, 3) in _settled(warehouse, site)
+    assert _details(warehouse, site, WEEK) == expected
 
 
 def test_an_event_of_today_leaves_closed_days_closed(warehouse: Warehouse) -> None:

@@ -101,7 +101,10 @@ FROM numbers(20000)
 
 
 def test_a_question_reads_its_window_and_not_the_history(warehouse: Warehouse) -> None:
-    """Ten more months lie before the window and its lookback: not a hundredth more rows are read."""
+    """Ten more months lie before the window and its lookback: not a hundredth more rows are read, or a few blocks.
+
+    Rare events lie in blocks of 512 rows, of one name each, and a question may touch one that it does not need.
+    """
     site = "site with a history"
 
     def fill(month: int) -> None:
@@ -123,5 +126,5 @@ def test_a_question_reads_its_window_and_not_the_history(warehouse: Warehouse) -
     assert all(short.values())
     for month in range(10):
         fill(month)
-    more = {view: rows_read(view) / short[view] for view in views}
-    assert {view: ratio for view, ratio in more.items() if ratio > 1.01} == {}
+    long = {view: rows_read(view) for view in views}
+    assert {view: rows for view, rows in long.items() if rows > 1.01 * short[view] + 4 * 512} == {}

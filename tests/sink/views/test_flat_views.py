@@ -5,8 +5,7 @@ import re
 import pytest
 
 from sink.migrations import load
-from sink.schema.flat_views import flatten
-from sink.sql_text import split
+from sink.schema.flat_views import View, flatten
 
 _COMMENT = re.compile(r"--[^\n]*")
 _NAME = re.compile(r"\bpharos\.(\w+)")
@@ -50,9 +49,33 @@ def test_parameters_must_match(call: str) -> None:
         outer(call)
 
 
+def test_a_changed_view_makes_those_again_that_read_it() -> None:
+    """They have its old text in theirs. Each is made after what it reads, and once."""
+    known: dict[str, View] = {}
+
+    def view(name: str, reads: str) -> str:
+        return f"CREATE OR REPLACE VIEW pharos.{name} AS\nSELECT * FROM {reads}"
+
+    flatten([view("a", "rows"), view("b", "pharos.a"), view("c", "pharos.b"), view("other", "rows")], known)
+    assert flatten([view("new", "rows"), view("a", "pharos.new"), "ALTER TABLE rows"], known) == [
+        view("new", "rows"),
+        view("a", "(SELECT * FROM rows)"),
+        "ALTER TABLE rows",
+        view("b", "(SELECT * FROM (SELECT * FROM rows))"),
+        view("c", "(SELECT * FROM (SELECT * FROM (SELECT * FROM rows)))"),
+    ]
+    # `a` was first defined before `new`; what reads it is made after both.
+    assert flatten([view("new", "changed"), view("c", "pharos.a")], known) == [
+        view("new", "changed"),
+        view("c", "(SELECT * FROM (SELECT * FROM changed))"),
+        view("a", "(SELECT * FROM changed)"),
+        view("b", "(SELECT * FROM (SELECT * FROM changed))"),
+    ]
+
+
 def test_built_on_the_last_definitions() -> None:
-    """A migration that changes a view makes those again that read it: they have its old text in theirs."""
-    texts = [text for file in load() for text in split(file.text) if _VIEW.search(text)]
+    """Of the migrations as they are applied, no view is made before another that it reads by name."""
+    texts = [statement for file in load() for statement in file.flat if _VIEW.search(statement)]
     last = {_VIEW.search(text)[1]: number for number, text in enumerate(texts)}  # type: ignore[index]
     for view, number in last.items():
         own = _COMMENT.sub("", texts[number])
