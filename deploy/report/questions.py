@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).parent / "questions"
-WITHOUT_CONVERSION: Final = ("visits", "costs", "letters", "cohorts", "health", "tagging")
+OPENING: Final = ("sites", "visits", "credits", "costs")
+"""What the page asks before a reader scrolls, on a screen of 1280 x 800 pixels; the first two are all that its first
+block needs to show numbers."""
+SCROLLED: Final = ("letters", "visitors", "funnel", "cohorts", "health", "tagging")
+"""What the other blocks ask, each when it comes into view."""
 ABOUT_CONVERSION: Final = ("credits", "visitors")
-FUNNEL: Final = "funnel"
-"""What the page asks when it is opened: always, with a conversion, with two steps or more."""
+ABOUT_STEPS: Final = ("funnel",)
 
 _GOAL: Final = re.compile(r"(?:[^,\[]|\[[^\]]*\])+")
 """One goal of a text with commas between; `purchase[plan=pro, size=xl]` is one."""
@@ -35,11 +38,11 @@ def filled(name: str, values: Mapping[str, str]) -> str:
     return _PLACE.sub(value, (FOLDER / f"{name}.sql").read_text(encoding="utf-8").strip())
 
 
-def opened(values: Mapping[str, str]) -> list[str]:
-    """Return the SQL of every question of the page as it is opened, the list of sites first."""
-    names = ["sites", *WITHOUT_CONVERSION]
-    if values["conversion"]:
-        names += ABOUT_CONVERSION
-    if len(_GOAL.findall(values["steps"])) > 1:
-        names.append(FUNNEL)
-    return [filled(name, values) for name in names]
+def whole(values: Mapping[str, str]) -> list[str]:
+    """Return the SQL of every question of the page; some need a conversion, or two steps of a funnel."""
+    left_out = set[str]()
+    if not values["conversion"]:
+        left_out.update(ABOUT_CONVERSION)
+    if len(_GOAL.findall(values["steps"])) < 2:
+        left_out.update(ABOUT_STEPS)
+    return [filled(name, values) for name in (*OPENING, *SCROLLED) if name not in left_out]

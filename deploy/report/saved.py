@@ -64,7 +64,7 @@ def answers(client: Client, chosen: Mapping[str, str]) -> dict[str, Any]:
     until = last + timedelta(days=1)
     asked = {**chosen, "since": str(since), "until": str(until), "before": str(since - (until - since))}
     found: dict[str, Any] = {}
-    for sql in questions.opened(asked):
+    for sql in questions.whole(asked):
         try:
             found[sql] = msgspec.json.decode(client.raw_query(sql, fmt="JSONCompact"))
         except DatabaseError as refused:

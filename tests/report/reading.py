@@ -33,7 +33,24 @@ class Reader:
     async def settle(self) -> None:
         """Wait until every block has its answer."""
         await expect(self.page.locator("section[data-ready]").first).to_be_visible()
+        await expect(self.page.locator("section:not([data-ready])")).to_have_count(0)
         await expect(self.page.locator("section[aria-busy]")).to_have_count(0)
+
+    async def settle_seen(self) -> None:
+        """Wait until the blocks that were seen have their answers, and the page asks no more."""
+        await expect(self.page.locator("section[data-ready]").first).to_be_visible()
+        await expect(self.page.locator("section[aria-busy]")).to_have_count(0)
+        await self.page.wait_for_load_state("networkidle")
+
+    async def scroll(self) -> None:
+        """Scroll to the end, half a screen at a time, and wait until every block has its answer."""
+        at_end = "scrollY + innerHeight >= document.documentElement.scrollHeight - 1"
+        for _ in range(100):
+            if await self.page.evaluate(at_end):
+                break
+            await self.page.mouse.wheel(0, 400)
+            await self.page.evaluate("new Promise(requestAnimationFrame)")
+        await self.settle()
 
     async def sql(self, block: str) -> str:
         """Return what the SQL button of a block shows."""
@@ -51,20 +68,40 @@ class Reader:
 
     async def rows(self, block: str) -> list[dict[str, str]]:
         """Return the rows of a block's CSV."""
-        with (await self.file(block, "CSV")).open(newline="", encoding="utf-8") as opened:
-            return list(csv.DictReader(opened))
+        return lines(await self.file(block, "CSV"))
+
+
+def lines(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    with path.open(newline="", encoding="utf-8") as opened:
+        return list(csv.DictReader(opened))
 
 
 @asynccontextmanager
 async def reading(browser: Browser, url: str, values: str = PERIOD, **form: Any) -> AsyncIterator[Reader]:
     """Open the report of the demo in a context of its own; yields when every block has its answer."""
-    # As high as the whole page, for a block asks when it is near the screen.
+    # As high as the whole page, for a block asks when it comes into view.
     form["viewport"] = {"width": 1240, **form.get("viewport", {}), "height": 9000}
+    async with _opened(browser, f"{url}#/report?site=demo&{values}", form) as reader:
+        await reader.settle()
+        yield reader
+
+
+@asynccontextmanager
+async def opening(browser: Browser, url: str, values: str = PERIOD, **form: Any) -> AsyncIterator[Reader]:
+    """Open the report on a screen that shows the first blocks alone; yields when these have their answers."""
+    form = {"viewport": {"width": 1280, "height": 800}, **form}
+    async with _opened(browser, f"{url}#/report?site=demo&{values}", form) as reader:
+        await reader.settle_seen()
+        yield reader
+
+
+@asynccontextmanager
+async def _opened(browser: Browser, address: str, form: dict[str, Any]) -> AsyncIterator[Reader]:
     context = await browser.new_context(**form)
     try:
         reader = Reader(await context.new_page())
-        await reader.page.goto(f"{url}#/report?site=demo&{values}")
-        await reader.settle()
+        await reader.page.goto(address)
         yield reader
     finally:
         await context.close()

@@ -18,7 +18,7 @@ SHOTS: Final[dict[str, tuple[int, int, dict[str, Any]]]] = {
 }
 """Name -> width and height in pixels (0: the whole page), and the browser's form."""
 TALL: Final = 9000
-"""A block asks when it is near the screen: so high, all of them do."""
+"""A block asks when it comes into view: so high, all of them do."""
 
 
 async def take(folder: Path) -> None:
@@ -37,7 +37,7 @@ async def _take(clickhouse_url: str, folder: Path) -> None:
             context = await browser.new_context(viewport={"width": width, "height": TALL}, **form)
             page = await context.new_page()
             await page.goto(f"{url}#/report?site=demo&{HALF}")
-            await page.locator(".blocks:not(:has(section[aria-busy]))").wait_for()
+            await page.locator(".blocks:not(:has(section[aria-busy], section:not([data-ready])))").wait_for()
             await page.set_viewport_size({"width": width, "height": height or 900})
             await page.screenshot(path=folder / f"{name}.png", full_page=not height)
             await context.close()

@@ -8,10 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, expect
 
+from deploy.report.questions import OPENING
 from tests.clickhouse import ClickHouse
-from tests.report.cost import HEAD, measured
+from tests.report.cost import measured
 from tests.report.reading import Reader, reading
 from tests.report.servers import HALF
 
@@ -66,11 +67,12 @@ def _plain(value: object) -> object:
         (f"{HALF}&models=1", BLOCKS),
         (
             f"{HALF}&device=smartphone&entry_page=%2Fmugs",
-            ("headline", "channels", "posts", "codes", "pages", "visitors"),
+            ("headline", "channels", "posts", "codes", "pages", "visitors", "returns"),
         ),
         (f"{HALF}&model=position&channel=Organic+Video&currency=USD&models=1", ("headline", "channels", "journeys")),
+        (f"{HALF}&without=campaign", ("headline", "channels", "changes", "pages", "visitors")),
     ],
-    ids=["as opened", "filtered by device and page", "filtered by channel"],
+    ids=["as opened", "filtered by device and page", "filtered by channel", "without a campaign"],
 )
 async def test_each_block_shows_what_its_sql_gives(
     url: str, browser: Browser, warehouse: ClickHouse, values: str, blocks: Sequence[str]
@@ -109,6 +111,12 @@ async def test_each_part_of_a_campaign_and_each_code(url: str, browser: Browser,
             ["reel", "10", "6", "60 %", "€60"],
             ["story", "6", "0", "0 %", "€0"],
         ]
+        shown = [row for row in await reader.rows("channels") if row["campaign"] == "autumn"]
+        assert [(row["content"], row["visits"], row["sales"]) for row in shown] == [
+            ("reel", "10", "6"),
+            ("story", "6", "0"),
+        ]
+        same(await reader.rows("channels"), asked(client, await reader.sql("channels")))
         await opener.get_by_role("button", name="reel", exact=True).click()
         await reader.settle()
         tiles = reader.page.locator("#block-headline .tile b")
@@ -117,6 +125,31 @@ async def test_each_part_of_a_campaign_and_each_code(url: str, browser: Browser,
         for name in ("channel Paid Social", "source instagram", "campaign autumn", "content reel"):
             await expect(reader.page.get_by_role("button", name=f"Remove the filter {name}")).to_be_visible()
         await expect(reader.page.locator("#block-codes .empty")).to_contain_text("No named link")
+    client.close()
+
+
+async def test_what_has_no_content_can_be_chosen(url: str, browser: Browser, warehouse: ClickHouse) -> None:
+    client = warehouse.client("analyst")
+    async with reading(browser, url, STUDIO_DAYS, accept_downloads=True) as reader:
+        opener = reader.page.locator("#block-channels")
+        for part in ("Offline", "poster", "station"):
+            await opener.get_by_role("button", name=f"Parts of {part}", exact=True).click()
+        await opener.get_by_role("button", name="(not set)", exact=True).click()
+        await reader.settle()
+        chip = reader.page.get_by_role("button", name="Remove the filter content (not set)")
+        await expect(chip).to_be_visible()
+        tiles = reader.page.locator("#block-headline .tile b")
+        await expect(tiles.first).to_have_text("3")
+        await reader.page.reload()
+        await reader.settle()
+        await expect(tiles.first).to_have_text("3")
+        for block in ("headline", "channels", "codes", "visitors"):
+            same(await reader.rows(block), asked(client, await reader.sql(block)))
+        for name in ("channel Offline", "source poster", "campaign station"):
+            await reader.page.get_by_role("button", name=f"Remove the filter {name}").click()
+        await chip.click()
+        await expect(tiles.first).to_have_text("19")
+        assert "without" not in reader.page.url
     client.close()
 
 
@@ -227,31 +260,6 @@ async def test_no_question_is_asked_twice(url: str, browser: Browser) -> None:
         assert len(reader.asked) == len(opened) + 1, "what was answered is not asked again"
 
 
-async def test_the_head_alone_asks_little(url: str, browser: Browser) -> None:
-    """A block asks when it is near the screen; the visits, which the first block shows, are asked alone."""
-    page = await browser.new_page(viewport={"width": 1240, "height": 700})
-    reader = Reader(page)
-    until_then: list[str] = []
-
-    async def answer(route: Route) -> None:
-        response = await route.fetch()
-        if "sessions_between" in (route.request.post_data or ""):
-            until_then.extend(reader.asked)
-        await route.fulfill(response=response)
-
-    await page.route("**/query", answer)
-    await page.goto(f"{url}#/report?site=demo&{HALF}")
-    await expect(page.locator("#block-channels[data-ready]")).to_be_visible()
-    await page.wait_for_load_state("networkidle")
-    views = [view for sql in reader.asked for view in set(re.findall(r"pharos\.(\w+)", sql))]
-    assert sorted(views) == ["costs", "credits", "names", "sessions_between", "sites"]
-    assert until_then == reader.asked[:2]
-    await page.locator("#block-health").scroll_into_view_if_needed()
-    await expect(page.locator("#block-health[data-ready]")).to_be_visible(timeout=30_000)
-    assert len(reader.asked) == len(set(reader.asked))
-    await page.close()
-
-
 async def test_pictures_are_pictures(url: str, browser: Browser) -> None:
     async with reading(browser, url, HALF, accept_downloads=True) as reader:
         for block in ("days", "channels"):
@@ -279,7 +287,7 @@ async def total(reader: Reader) -> float:
 
 async def test_the_cost_of_opening_can_be_measured(tmp_path: Path) -> None:
     """The measurement in small: every question that the page asks runs on the benchmark's table."""
-    costs = await asyncio.to_thread(measured, tmp_path, 20_000, HEAD)
-    assert set(costs) == set(HEAD)
+    costs = await asyncio.to_thread(measured, tmp_path, 20_000, OPENING)
+    assert set(costs) == set(OPENING)
     assert all(cost.whole.cpu_s > 0 and cost.analysis.cpu_s > 0 for cost in costs.values())
     assert costs["visits"].whole.read_mb > 0

@@ -1,9 +1,9 @@
-SELECT finding.1 AS part, finding.2 AS name, count() AS visits, uniqExact(sipHash64(person)) AS people, countIf(bounce) AS bounces,
+SELECT finding.1 AS part, finding.2 AS name, count() AS visits, uniqIf(person, part != 'link') AS people, countIf(bounce) AS bounces,
     round(avg(engaged_s), 1) AS engaged_s, countIf(notEmpty(goals)) AS converted
 FROM pharos.session_details(site = {site:String}, goals = {conversion:String}, history_days = 30,
     since = {since:String}, until = {until:String}, tz = {tz:String})
 ARRAY JOIN arrayConcat([('who', if(number = 1, 'new', 'returning')), ('device', device), ('country', country)],
-    -- What only the visit's first event says of the link that was followed.
+    -- What only the visit's first event says of the link that was followed. No block shows the people of a link.
     if(content != '' OR link_code != '', [('link', toJSONString([channel, source, medium, campaign, content, link_code]))], [])) AS finding
 WHERE 1{filter_session}
 GROUP BY part, name

@@ -1,29 +1,39 @@
 // The frame of one question: its title, its answer or why there is none, the SQL of it, export as CSV and PNG.
 import { csv } from "./format.js";
-import { h, newId } from "./dom.js";
+import { focusable, h, newId } from "./dom.js";
 import { picture } from "./picture.js";
+
+const TOOLS = { SQL: "The SQL of this", CSV: "Save as CSV", PNG: "Save as PNG" };
 
 /**
  * Make a block. `part`: {id, title, about, wide, needs(state), show(answers, state), sql(state, answers)}.
- * show returns {body, columns, rows} or {empty: "why"}; rows are what the SQL gives, for the exports. unfiltered: what to
- * say where the filters of the page do not apply. early: the question whose answer is shown before the others are asked;
- * show is then called with it alone and a state that is `waiting`.
+ * show returns {body, columns, rows} or {empty: "why"}; rows are what the SQL gives, for the exports, or else whole()
+ * returns {columns, rows} once one more question is answered. unfiltered: what to say where the filters of the page do not
+ * apply. early: the question whose answer is shown before the others are asked; show is then called with it alone and a
+ * state that is `waiting`. Its buttons are there before its answer, so that the Tab key reaches a block that was not asked.
  */
 export function block(part) {
   const heading = newId();
-  const body = h("div", { class: "body" }, h("div", { class: "skeleton", role: "status", "aria-label": `${part.title}: no answer yet` }));
+  const body = h("div", { class: "body" }, h("div", { class: "skeleton" }, h("p", {}, "Loads when it comes into view.")));
   const about = h("p", { class: "about" });
-  const tools = h("div", { class: "tools" });
-  const section = h("section", { class: part.wide ? "wide" : "", "aria-labelledby": heading, id: `block-${part.id}`, "aria-busy": "true" },
+  let actions = null; // by button, once there was an answer
+  let wanted = ""; // the button that was used before
+  const tool = ([kind, text]) => h("button", {
+    type: "button", class: "quiet", "aria-label": `${text}: ${part.title}`, title: `${text}: ${part.title}`,
+    onclick: () => { if (actions) actions[kind]?.(); else wanted = kind; },
+  }, kind);
+  const tools = h("div", { class: "tools" }, Object.entries(TOOLS).map(tool));
+  const section = h("section", { class: part.wide ? "wide" : "", "aria-labelledby": heading, id: `block-${part.id}` },
     h("div", { class: "head" }, h("h2", { id: heading }, part.title), tools), about, body);
   let turn = 0;
   let ended = null;
 
-  const say = (text, kind) => body.replaceChildren(h("p", { class: kind, role: kind === "why" ? "alert" : "status" }, text));
+  const why = (text) => h("p", { class: "why", role: "alert" }, text);
 
   async function update(state, clickhouse) {
     const own = ++turn;
     section.setAttribute("aria-busy", "true");
+    if (!section.dataset.ready) body.replaceChildren(h("div", { class: "skeleton", role: "status", "aria-label": `${part.title}: no answer yet` }));
     let shown;
     let failed = null;
     let answers = {};
@@ -46,19 +56,24 @@ export function block(part) {
     }
     ended?.();
     ended = null;
+    const focused = section.contains(document.activeElement) ? document.activeElement : null;
     const unfiltered = shown?.body && Object.keys(state.filter).length > 0 && part.unfiltered;
     about.replaceChildren(...[shown?.about ?? part.about ?? "", unfiltered ? ` ${unfiltered}` : ""].flat());
     about.hidden = !about.textContent;
     const exports = shown?.rows?.length ? { ...shown, title: part.title, id: part.id, state } : null;
-    tools.replaceChildren(...buttons(part, part.sql(state, answers), exports, section));
-    if (failed) say(failed.message, "why");
-    else if (shown.empty) say(shown.empty, "empty");
+    actions = actionsOf(part, part.sql(state, answers), exports, section, (text) => body.prepend(why(text)));
+    for (const button of tools.children) button.hidden = !actions[button.textContent];
+    if (failed) body.replaceChildren(why(failed.message));
+    else if (shown.empty) body.replaceChildren(h("p", { class: "empty", role: "status" }, shown.empty));
     else {
       body.replaceChildren(...[shown.body].flat());
       ended = shown.end ?? null;
       shown.begin?.();
     }
     section.dataset.ready = String(own);
+    if (focused?.hidden || focused?.isConnected === false) focusable(section).focus({ preventScroll: true });
+    actions[wanted]?.();
+    wanted = "";
   }
 
   return { section, update, end: () => { turn += 1; ended?.(); } };
@@ -71,14 +86,19 @@ async function answersOf(needs, clickhouse) {
   return Object.fromEntries(names.map((name, i) => [name, answers[i]]));
 }
 
-function buttons(part, sql, exports, section) {
-  const button = (text, label, onclick) => h("button", { type: "button", class: "quiet", "aria-label": label, title: label, onclick }, text);
+/** What each button does; one that has nothing to do is not there. */
+function actionsOf(part, sql, exports, section, fail) {
   const name = exports && `${exports.state.site}-${part.id}-${exports.state.since}`.replace(/[^\w.-]+/g, "_");
-  return [
-    sql && button("SQL", `The SQL of this: ${part.title}`, () => showSql(part.title, sql)),
-    exports && button("CSV", `Save as CSV: ${part.title}`, () => save(new Blob([csv(exports.columns, exports.rows)], { type: "text/csv" }), `${name}.csv`)),
-    exports && button("PNG", `Save as PNG: ${part.title}`, () => picture(section, exports).then((image) => save(image, `${name}.png`))),
-  ].filter(Boolean);
+  return {
+    SQL: sql && (() => showSql(part.title, sql)),
+    CSV: exports && (() => saveCsv(exports, `${name}.csv`).catch((error) => fail(error.message))),
+    PNG: exports && (() => picture(section, exports).then((image) => save(image, `${name}.png`))),
+  };
+}
+
+async function saveCsv(exports, name) {
+  const { columns, rows } = exports.whole ? await exports.whole() : exports;
+  save(new Blob([csv(columns, rows)], { type: "text/csv" }), name);
 }
 
 function save(blob, name) {

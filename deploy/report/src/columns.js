@@ -1,19 +1,21 @@
 // The columns that several tables have in common.
 import { change, count, money, part, share } from "./format.js";
 import { h } from "./dom.js";
+import { filterValues } from "./state.js";
 
 export const visitsColumn = { name: "visits", title: "Visits", number: true, text: count };
 export const salesColumn = { name: "sales", title: "Sales", number: true, text: part };
 export const rateColumn = { name: "rate", title: "Rate", number: true, text: share, help: "Sales per visit" };
 export const revenueColumn = (currency) => ({ name: "revenue", title: currency, number: true, text: (value) => money(value, currency, true), help: `Revenue in ${currency}, by the chosen model` });
 
-/** Return what a click on a row's name does: filter by these columns. Nothing in a saved page, or where the filter is on already. */
-export const filterBy = (state, ...names) => (row) => {
-  const values = Object.fromEntries(names.map((name) => [name, row[name] ?? ""]));
-  const on = Object.entries(values).filter(([, value]) => value);
-  if (state.saved || on.every(([name, value]) => state.filter[name] === value)) return null;
-  return () => state.go(values);
-};
+/** Return what filters by these texts, "" too. Returns null in a saved page, or where the filters are on already. */
+export function filterTo(state, values) {
+  if (state.saved || Object.entries(values).every(([name, value]) => state.filter[name] === value)) return null;
+  return () => state.go(filterValues(state.filter, values));
+}
+
+/** Return what a click on a row's name does: filter by these columns. */
+export const filterBy = (state, ...names) => (row) => filterTo(state, Object.fromEntries(names.map((name) => [name, row[name] ?? ""])));
 
 /** A column "+12 %" of another one against its `_before`. */
 export const changeColumn = (name) => ({

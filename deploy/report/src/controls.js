@@ -1,7 +1,7 @@
 // The controls of the report: period, comparison, conversion, model, currency, zone, and the filters that are on.
 import { h } from "./dom.js";
 import * as goal from "./goal.js";
-import { FILTERS, MODELS } from "./state.js";
+import { FILTERS, filterValues, MODELS } from "./state.js";
 
 const PERIODS = { 1: "Today", 7: "7 days", 30: "30 days", 90: "90 days", 365: "A year" };
 const ZONES = ["UTC", "Europe/London", "Europe/Vienna", "America/New_York", "America/Los_Angeles", "Asia/Tokyo", "Australia/Sydney"];
@@ -83,10 +83,10 @@ const zones = (own) => Object.fromEntries([...new Set([own, Intl.DateTimeFormat(
 function chips(state, go, saved) {
   const on = Object.entries(state.filter);
   if (!on.length) return "";
-  const off = Object.fromEntries(Object.keys(FILTERS).map((name) => [name, ""]));
+  const named = (value) => value || "(not set)";
   return h("span", { class: "chips" },
     on.map(([name, value]) =>
-      h("button", { type: "button", class: "chip", disabled: saved, onclick: () => go({ [name]: "" }), "aria-label": `Remove the filter ${FILTERS[name]} ${value}` },
-        h("span", {}, `${FILTERS[name]}: `), value, h("span", { "aria-hidden": "true" }, " ×"))),
-    on.length > 1 && h("button", { type: "button", class: "quiet", onclick: () => go(off) }, "Remove all"));
+      h("button", { type: "button", class: "chip", disabled: saved, onclick: () => go(filterValues(state.filter, { [name]: null })), "aria-label": `Remove the filter ${FILTERS[name]} ${named(value)}` },
+        h("span", {}, `${FILTERS[name]}: `), named(value), h("span", { "aria-hidden": "true" }, " ×"))),
+    on.length > 1 && h("button", { type: "button", class: "quiet", onclick: () => go(filterValues({})) }, "Remove all"));
 }

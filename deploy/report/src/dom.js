@@ -25,6 +25,12 @@ export function svg(tag, given = {}, ...children) {
   return made;
 }
 
+/** Let an element that is no control have the focus, and return it. */
+export function focusable(element) {
+  element.tabIndex = -1;
+  return element;
+}
+
 let numbers = 0;
 
 /** Return an id that no other element has. */

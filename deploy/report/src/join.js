@@ -62,7 +62,7 @@ export function returns(answers, currency) {
   const name = ({ source, medium, campaign }) => JSON.stringify([source, medium, campaign]);
   const found = new Map();
   for (const { source, medium, campaign, currency: own, cost } of answers.costs?.rows ?? []) {
-    if (own === currency) found.set(name({ source, medium, campaign }), { source, medium, campaign, cost, visits: 0, sales: 0, revenue: 0 });
+    if (own === currency && cost > 0) found.set(name({ source, medium, campaign }), { source, medium, campaign, cost, visits: 0, sales: 0, revenue: 0 });
   }
   for (const row of answers.visits?.rows ?? []) if (row.now && bySource(row) && found.has(name(row))) found.get(name(row)).visits += row.visits;
   for (const row of answers.credits?.rows ?? []) {

@@ -12,6 +12,7 @@ const clickhouse = saved ? new Saved(saved.answers) : new ClickHouse();
 let end = null; // of the page that is shown
 let sites = null; // {name: [{event, last, time_zone}]}
 let shown = ""; // page and site whose frame is drawn
+let kept = {}; // values of the address before a block's anchor
 
 const lighthouse = () =>
   svg("svg", { viewBox: "0 0 24 24", class: "logo", "aria-hidden": "true" },
@@ -67,6 +68,8 @@ function go(changes, page) {
 function draw() {
   if (!sites) return;
   const { page: id, values } = route.read(location.hash);
+  if (location.hash.startsWith("#block-")) return location.replace(route.write(id, { ...kept, ...values }));
+  kept = values;
   const page = PAGES.find((one) => one.id === id) ?? PAGES[0];
   const names = Object.keys(sites);
   const site = values.site || saved?.site || names[0] || "";

@@ -18,6 +18,7 @@ import models_sql from "../questions/models.sql";
 import pages_shown from "../questions/shown/pages.sql";
 import returns_shown from "../questions/shown/returns.sql";
 import tagging_sql from "../questions/tagging.sql";
+import visitors_shown from "../questions/shown/visitors.sql";
 import visitors_sql from "../questions/visitors.sql";
 import posts_shown from "../questions/shown/posts.sql";
 import visits_sql from "../questions/visits.sql";
@@ -43,7 +44,7 @@ export const tagging = question(tagging_sql);
 /** The questions about visits and, where there is a conversion to ask about, its credits. */
 export const visitsAndCredits = (state) => (state.askable ? { visits: visits(state), credits: credits(state) } : { visits: visits(state) });
 
-const SHOWN = { channels: channels_shown, codes: codes_shown, changes: changes_shown, days: days_shown, headline: headline_shown, journeys: journeys_shown, letters: letters_shown, pages: pages_shown, posts: posts_shown, returns: returns_shown };
+const SHOWN = { channels: channels_shown, codes: codes_shown, changes: changes_shown, days: days_shown, headline: headline_shown, journeys: journeys_shown, letters: letters_shown, pages: pages_shown, posts: posts_shown, returns: returns_shown, visitors: visitors_shown };
 
 /** The SQL of one block: its rows and no others. Without a conversion it is the question about visits. */
 export const shown = (name, state, currency) =>

@@ -31,6 +31,19 @@ export const FILTERS = {
 
 export const DEFAULT_MODEL = "last_non_direct";
 
+/** Return what the address holds for the filters `now` after `changes`; a filter by "" asks for what has no such name, null for none. */
+export function filterValues(now, changes = {}) {
+  const next = { ...now, ...changes };
+  const names = Object.keys(FILTERS);
+  return { ...Object.fromEntries(names.map((name) => [name, next[name] ?? ""])), without: names.filter((name) => next[name] === "").join(",") };
+}
+
+/** The filters of an address: `without` names those by the empty text, which an address cannot hold. */
+function filtersOf(values) {
+  const without = new Set((values.without ?? "").split(","));
+  return Object.fromEntries(Object.keys(FILTERS).filter((name) => values[name] || without.has(name)).map((name) => [name, values[name] ?? ""]));
+}
+
 /** Return the state of the report. `events`: the site's events as {event, last}. now: ms. Throws nothing: what is unusable is replaced. */
 export function state(values, events, now, ownZone) {
   let tz = values.tz || ownZone;
@@ -53,7 +66,7 @@ export function state(values, events, now, ownZone) {
     model: values.model in MODELS ? values.model : DEFAULT_MODEL,
     models: values.models === "1",
     currency: values.currency ?? "",
-    filter: Object.fromEntries(Object.keys(FILTERS).filter((name) => values[name]).map((name) => [name, values[name]])),
+    filter: filtersOf(values),
     steps: goal.list(values.steps ?? "").concat(values.steps ? [] : usualSteps(names, conversion)),
     events,
   };

@@ -1,7 +1,7 @@
 WITH
     visits AS
     (
-        SELECT toDate(started_at, {tz:String}) >= {since:String} AS now, count() AS visits, uniqExact(visitor_id) AS visitors
+        SELECT toDate(started_at, {tz:String}) >= {since:String} AS now, count() AS visits, uniq(visitor_id) AS visitors
         FROM pharos.{visits}(site = {site:String}, since = {before:String}, until = {until:String}, tz = {tz:String})
         WHERE NOT is_bot{filter}
         GROUP BY now

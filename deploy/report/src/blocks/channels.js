@@ -1,5 +1,5 @@
 // Where does it come from? Channel, source, campaign and content with visits, sales and revenue by the chosen model.
-import { changeColumn, rateColumn, revenueColumn, salesColumn, visitsColumn, withChanges } from "../columns.js";
+import { changeColumn, filterTo, rateColumn, revenueColumn, salesColumn, visitsColumn, withChanges } from "../columns.js";
 import { bySource, byWorth, currencyOf, join, links, sum } from "../join.js";
 import { costs, shown, visitors, visitsAndCredits } from "../questions.js";
 import { money } from "../format.js";
@@ -11,6 +11,8 @@ export const title = "Where it comes from";
 export const wide = true;
 
 const LEVELS = ["channel", "source", "campaign"];
+const LEAF = ["channel", "source", "medium", "campaign"];
+const SHOWN = ["visits", "sales", "revenue"];
 const NUMBERS = ["visits", "sales", "revenue", "visits_before", "sales_before", "revenue_before"];
 
 export const needs = (state) => ({ ...visitsAndCredits(state), costs: costs(state) });
@@ -24,7 +26,7 @@ export function show(answers, state) {
   const rows = withChanges(tree(leaves, LEVELS));
   if (state.askable) withContents(rows, answers, currency, state);
   const compare = state.compare && leaves.some((row) => row.visits_before);
-  const pick = (row) => !state.saved && row.label && state.filter[row.level] !== row.label && (() => state.go(Object.fromEntries(row.where)));
+  const pick = (row) => filterTo(state, Object.fromEntries(row.where));
   const columns = [
     { name: "label", title: "Channel, source, campaign, content", text: (label) => label || "(not set)", pick },
     visitsColumn,
@@ -40,9 +42,21 @@ export function show(answers, state) {
   return {
     about: `Sales are credited by "${MODELS[state.model]}". Open a row for its parts; choose a name to see only that.`,
     body: table(columns, rows, { caption: title, first: 12, bar: currency ? "revenue" : "visits", colour: currency ? 2 : 1 }),
-    columns: ["channel", "source", "medium", "campaign", "visits", "sales", "revenue"],
+    columns: [...LEAF, ...SHOWN],
     rows: leaves.filter((row) => row.visits || row.sales || row.revenue),
+    whole: state.askable && (async () => ({ columns: [...LEAF, "content", ...SHOWN], rows: byContent(leaves, { ...answers, visitors: await state.ask(visitors(state)) }, currency) })),
   };
+}
+
+/** Return the leaves by content too; what visits without one are is the rest. */
+function byContent(leaves, answers, currency) {
+  const named = links(answers.visitors).filter((row) => row.content);
+  const key = (row) => Object.fromEntries(LEAF.map((name) => [name, row[name]]));
+  const counted = new Map();
+  for (const row of named) counted.set(JSON.stringify(key(row)), (counted.get(JSON.stringify(key(row))) ?? 0) + row.visits);
+  const rest = leaves.map((leaf) => ({ ...key(leaf), content: "", now: 1, visits: leaf.visits - (counted.get(JSON.stringify(key(leaf))) ?? 0) }));
+  return join({ visits: { rows: [...named, ...rest] }, credits: answers.credits }, currency, (row) => row.now && bySource(row), (row) => ({ ...key(row), content: row.content }))
+    .filter((row) => row.visits || row.sales || row.revenue).sort(byWorth);
 }
 
 /** Let rows of campaigns open into their contents: these are in the answer about visitors, which is asked for then. */
@@ -58,10 +72,9 @@ function contents(campaign, answers, currency) {
   const where = Object.fromEntries(campaign.where);
   const set = (row) => row.now && bySource(row) && row.content && Object.entries(where).every(([level, label]) => row[level] === label);
   const found = join({ visits: { rows: links(answers.visitors) }, credits: answers.credits }, currency, set, ({ content }) => ({ label: content }));
-  const shownNumbers = ["visits", "sales", "revenue"];
-  const rest = Object.fromEntries(shownNumbers.map((name) => [name, campaign[name] - sum(found, name)]));
+  const rest = Object.fromEntries(SHOWN.map((name) => [name, campaign[name] - sum(found, name)]));
   const named = found.map(({ label, visits, sales, revenue }) => ({ label, visits, sales, revenue, where: [...campaign.where, ["content", label]] }));
-  const rows = rest.visits > 0 || rest.sales > 1e-4 ? [...named, { label: "", ...rest, where: campaign.where }] : named;
+  const rows = rest.visits > 0 || rest.sales > 1e-4 ? [...named, { label: "", ...rest, where: [...campaign.where, ["content", ""]] }] : named;
   return rows.map((row) => ({ ...row, level: "content", rate: row.visits ? row.sales / row.visits : NaN })).sort(byWorth);
 }
 

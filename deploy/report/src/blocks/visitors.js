@@ -2,7 +2,7 @@
 import { filterBy } from "../columns.js";
 import { count, share } from "../format.js";
 import { h } from "../dom.js";
-import { visitors } from "../questions.js";
+import { shown, visitors } from "../questions.js";
 import { FILTERS, inWords, whyNoSales } from "../state.js";
 
 export const id = "visitors";
@@ -10,11 +10,11 @@ export const title = "New and returning, devices";
 const PARTS = { who: "New and returning", device: "Device", country: "Country" };
 
 export const needs = (state) => (state.askable ? { visitors: visitors(state) } : {});
-export const sql = (state) => (state.askable ? visitors(state) : "");
+export const sql = (state) => (state.askable ? shown("visitors", state) : "");
 
 export function show(answers, state) {
   if (!state.askable) return { empty: whyNoSales(state) };
-  const { rows } = answers.visitors;
+  const rows = answers.visitors.rows.filter((row) => row.part in PARTS);
   if (!rows.length) return { empty: `No visit in ${inWords(state)}.` };
   const all = rows.filter((row) => row.part === "who").reduce((sum, row) => sum + row.visits, 0);
   const named = (row) => {
