@@ -42,7 +42,7 @@ def _full(server: Server, requests: Path, options: Options, events: int) -> Figu
     """Send as much as the server takes; a request has `events` events."""
     os.sync()  # what others left to be written would be written now, on these two cores
     before = server.program.cpu_s()
-    sent = wrk.run(server.port, requests, options.scaled(4, 1))
+    sent = wrk.run(server.port, requests, 4, most=options.scaled(0, wrk.FEW))
     wait_until(server.settled, "everything forwarded", 60)
     cpu_us = (server.program.cpu_s() - before) * 1e6 / sent.hits
     return {
@@ -58,7 +58,7 @@ def _full(server: Server, requests: Path, options: Options, events: int) -> Figu
 def _half(server: Server, requests: Path, options: Options, pause_ms: int) -> Figures:
     """Send half of what the collector takes."""
     os.sync()
-    sent = wrk.run(server.port, requests, options.scaled(4, 1), mean_pause_ms=pause_ms)
+    sent = wrk.run(server.port, requests, 4, mean_pause_ms=pause_ms, most=options.scaled(0, wrk.FEW))
     wait_until(server.settled, "everything forwarded", 60)
     return {
         "half_requests_per_s": sent.hits / sent.us * 1e6,
@@ -73,7 +73,7 @@ def _everyday(server: Server, requests: Path, options: Options) -> Figures:
     os.sync()
     before = server.program.cpu_s()
     pause_ms = round(wrk.CONNECTIONS / EVERYDAY_PER_S * 1000)
-    sent = wrk.run(server.port, requests, options.scaled(6, 1), mean_pause_ms=pause_ms)
+    sent = wrk.run(server.port, requests, 6, mean_pause_ms=pause_ms, most=options.scaled(0, wrk.FEW))
     wait_until(server.settled, "everything forwarded", 60)
     return {
         "cpu_us_per_request": (server.program.cpu_s() - before) * 1e6 / sent.hits,
@@ -84,7 +84,7 @@ def _everyday(server: Server, requests: Path, options: Options) -> Figures:
 
 
 @contextmanager
-def _collector(folder: Path, code: Path, requests: Path) -> Iterator[Server]:
+def _collector(folder: Path, code: Path, requests: Path, options: Options) -> Iterator[Server]:
     """Run a new broker and the collector whose packages are in `code`.
 
     A new one, since this broker keeps all in memory: with a gigabyte in it, it alone makes every p99 on its core five
@@ -95,7 +95,7 @@ def _collector(folder: Path, code: Path, requests: Path) -> Iterator[Server]:
         broker.broker(folder) as kafka,
         collector(folder / "collector", code, kafka, {"PHAROS_COLLECTOR_LINK_KEY": LINK_KEY}) as running,
     ):
-        wrk.run(running.port, requests, WARM_S)
+        wrk.run(running.port, requests, WARM_S, most=options.scaled(0, wrk.FEW))
         wait_until(running.settled, "everything forwarded", 60)
         yield Server(running.program, running.port, running.settled)
 
@@ -118,7 +118,7 @@ class Rounds:
 
     @contextmanager
     def _running(self, code: Path, kind: str) -> Iterator[Server]:
-        new = _collector(self._folder / f"round-{next(self._numbers)}", code, self._files.path(kind))
+        new = _collector(self._folder / f"round-{next(self._numbers)}", code, self._files.path(kind), self._options)
         if not self._options.miniature:
             with new as server:
                 yield server
@@ -162,7 +162,8 @@ class Rounds:
         """Return nginx's round."""
 
         def one_round() -> Figures:
-            wrk.run(self._floor.port, self._files.path(kind), WARM_S)
+            if not self._options.miniature:
+                wrk.run(self._floor.port, self._files.path(kind), WARM_S)
             return self._one(self._floor, kind)
 
         return one_round

@@ -148,7 +148,7 @@ def _round(starting: Starting, folder: Path, requests: Path, options: Options) -
             wrk.run(peer.port, requests, 1)
             wait_until(peer.settled, "everything handed on", 60)
         before = peer.program.cpu_s()
-        full = wrk.run(peer.port, requests, options.scaled(4, 1))
+        full = wrk.run(peer.port, requests, 4, most=options.scaled(0, wrk.FEW))
         wait_until(peer.settled, "everything handed on", 60)
         cpu_s = peer.program.cpu_s() - before
         calm = None

@@ -1,5 +1,5 @@
 -- wrk's requests, read from a file before the clock starts. Arguments: the file, with a zero byte after each request;
--- the mean pause between the requests of a connection, in ms (0: none).
+-- the mean pause between the requests of a connection, in ms (0: none); how many answers end the run early (0: none).
 
 local requests = {}
 local at = 0
@@ -12,6 +12,16 @@ function init(args)
   local mean_ms = tonumber(args[2])
   if mean_ms > 0 then
     delay = function() return math.random(0, 2 * mean_ms) end
+  end
+  local most = tonumber(args[3] or "0")
+  if most > 0 then
+    local ffi = require("ffi")
+    ffi.cdef("int getpid(void); int kill(int, int);")
+    local answered = 0
+    response = function()
+      answered = answered + 1
+      if answered == most then ffi.C.kill(ffi.C.getpid(), 2) end -- SIGINT: the only end before its whole seconds are over
+    end
   end
 end
 

@@ -14,6 +14,8 @@ from loadtest.bench.frame import Unavailable
 from loadtest.check.processes import pinned
 
 CONNECTIONS: Final = 64
+FEW: Final = 300
+"""Answers after which a run in miniature ends."""
 _LUA: Final = Path(__file__).with_name("wrk.lua")
 
 
@@ -60,16 +62,24 @@ def write(requests: Iterable[bytes], path: Path) -> int:
     return count
 
 
-def run(port: int, requests: Path, seconds: float, *, mean_pause_ms: int = 0, connections: int = CONNECTIONS) -> Wrk:
+def run(
+    port: int,
+    requests: Path,
+    seconds: float,
+    *,
+    mean_pause_ms: int = 0,
+    most: int = 0,
+    connections: int = CONNECTIONS,
+) -> Wrk:
     """Send the requests of a file round and round; each connection pauses between two of them where that is asked for.
 
-    wrk runs for whole seconds, at least one.
+    wrk runs for whole seconds, at least one; `most` answers end it earlier (0: nothing does), a moment late.
 
     Raises:
         RuntimeError: it failed, or a request did.
     """
     argv = [program("wrk", "wrk"), "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
-    argv += ["-s", str(_LUA), f"http://127.0.0.1:{port}", "--", str(requests), str(mean_pause_ms)]
+    argv += ["-s", str(_LUA), f"http://127.0.0.1:{port}", "--", str(requests), str(mean_pause_ms), str(most)]
     before = os.times()
     with pinned(cores()[1]):
         done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=False)
