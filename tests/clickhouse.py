@@ -1,8 +1,12 @@
 """The embedded ClickHouse endpoint as a fixture: one address for its life, data on disk, stopped and killed at will."""
 
+import fcntl
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -12,6 +16,10 @@ from tests.faults.hosts import LOCALHOST, Host
 from tests.ports import free_port
 from tests.processes import Program
 from tests.waiting import until_now
+
+SCHEMA_NAME: Final = "PHAROS_TEST_SCHEMA"
+"""Variable with the run's folder for `copy_schema`; tests/conftest.py sets it."""
+_ROOT: Final = Path(__file__).parents[1]
 
 
 class ClickHouse:
@@ -24,8 +32,10 @@ class ClickHouse:
     analyst_password = ""
     """The read-only user's; without one as above."""
 
-    def __init__(self, folder: Path, host: Host = LOCALHOST) -> None:
+    def __init__(self, folder: Path, host: Host = LOCALHOST, *, schema: bool = False) -> None:
+        """`schema`: it begins with our tables; else with nothing."""
         self.host = host
+        self.schema = schema
         self.folder = folder
         self.port = free_port()
         self.program: Program | None = None
@@ -39,6 +49,8 @@ class ClickHouse:
         """Start, and return when it answers."""
         if self.program is not None and self.program.running:
             return
+        if self.schema and not (self.folder / "data").exists():
+            copy_schema(self.folder / "data")
         log = self.folder / f"clickhouse-{self.port}.log"
         line = f"on http://{self.host.listens}:{self.port}\n"
         starts = log.read_text().count(line) if log.exists() else 0
@@ -50,7 +62,7 @@ class ClickHouse:
             "PHAROS_LOCAL_ANALYST_PASSWORD": self.analyst_password,
         }
         secrets = {name: password for name, password in given.items() if password}
-        program = Program(command, log=log, env=secrets, cwd=Path(__file__).parent.parent)
+        program = Program(command, log=log, env=secrets, cwd=_ROOT)
         self.program = program
         until_now(
             lambda: log.read_text().count(line) > starts or not program.running, "the ClickHouse endpoint's start"
@@ -68,6 +80,20 @@ class ClickHouse:
         if self.program is not None:
             self.program.kill()
 
+    def begin_again(self) -> None:
+        """Start it with what it had at first."""
+        self.kill()
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+        self.start()
+
+    def empty(self) -> None:
+        """Take every row out of our tables; the migrations stay applied."""
+        client = self.client()
+        tables = "SELECT name FROM system.tables WHERE database = 'pharos' AND engine LIKE '%MergeTree'"
+        for (name,) in client.query(f"{tables} AND name != 'migrations'").result_rows:
+            client.command(f"TRUNCATE TABLE pharos.{name} SYNC")
+        client.close()
+
     def client(self, user: str = "default") -> Client:
         """Return a new clickhouse_connect client over HTTP."""
         return clickhouse_connect.get_client(
@@ -78,3 +104,37 @@ class ClickHouse:
             autogenerate_session_id=False,
             pool_mgr=get_pool_manager(),  # no connection of an earlier client, whose host may have moved
         )
+
+
+def copy_schema(data: Path) -> None:
+    """Make the data folder of a ClickHouse that has our tables and no rows.
+
+    It is a copy of one that `python -m sink migrate` makes once a run: that costs three seconds of CPU.
+    """
+    run = os.environ.get(SCHEMA_NAME)
+    if run is None:  # no run of tests
+        _migrate(data.parent)
+        return
+    made = Path(run) / "data"
+    with (Path(run) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other workers wait
+        if not made.exists():
+            shutil.rmtree(Path(run) / "unfinished", ignore_errors=True)
+            (Path(run) / "unfinished").mkdir()
+            _migrate(Path(run) / "unfinished")
+            (Path(run) / "unfinished/data").rename(made)
+    data.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(made, data, symlinks=True)
+
+
+def _migrate(folder: Path) -> None:
+    storage = ClickHouse(folder)
+    storage.start()
+    command = [sys.executable, "-m", "sink", "migrate"]
+    environ = os.environ | {"PHAROS_SINK_CLICKHOUSE": storage.url}
+    try:
+        done = subprocess.run(command, cwd=_ROOT, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        storage.stop()
+    finally:
+        storage.kill()

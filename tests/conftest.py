@@ -1,7 +1,9 @@
 """Fixtures for everyone: brokers, and what keeps a test run honest (skips) and clean (processes)."""
 
 import os
+import shutil
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from playwright.async_api import Browser
 
 from tests.brokers import ApacheKafka, Broker, Tansu
 from tests.browser import chromium
-from tests.clickhouse import ClickHouse
+from tests.clickhouse import SCHEMA_NAME, ClickHouse
 from tests.faults.proxy import Proxy
 from tests.processes import Guard, Program
 
@@ -34,9 +36,16 @@ def pytest_configure(config: pytest.Config) -> None:
     # With `-n 3` the tests run in workers, each with a guard of its own; the first process only hands out files.
     if not config.getoption("numprocesses", None):
         config.stash[_guard] = Guard()
+    if SCHEMA_NAME not in os.environ:  # workers, and runs within a run, have this one's
+        os.environ[SCHEMA_NAME] = tempfile.mkdtemp(prefix="pharos-schema-")
+        config.add_cleanup(_forget_schema)
     config.stash[_reasons] = Counter()
     config.stash[_left] = {}
     config.pluginmanager.register(_Inner())
+
+
+def _forget_schema() -> None:
+    shutil.rmtree(os.environ.pop(SCHEMA_NAME), ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

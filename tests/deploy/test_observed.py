@@ -42,7 +42,7 @@ POSTS = 10
 async def system(apache_kafka: ApacheKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[System]:
     """The three programs before a ClickHouse of their own; the collector believes nginx."""
     monkeypatch.setenv("PHAROS_COLLECTOR_TRUSTED_PROXIES", "127.0.0.1")
-    clickhouse = ClickHouse(tmp_path)
+    clickhouse = ClickHouse(tmp_path, schema=True)
     clickhouse.start()
     whole = System(tmp_path / "system", apache_kafka, clickhouse, SITES)
     try:

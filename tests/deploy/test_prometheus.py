@@ -158,7 +158,7 @@ def lost(made: Any, back: Any, at: str = "") -> Iterator[str]:
 
 async def test_dashboards_and_alerts_on_the_real_programs(tmp_path: Path, start: Callable[..., Program]) -> None:
     """Traffic shows on every panel; a sink that stops working is missed, and no longer when it works again."""
-    local = Local(tmp_path / "var", start)
+    local = Local(tmp_path / "var", start, schema=True)
     ports = {
         stage: local.env[f"PHAROS_LOCAL_{stage.upper()}_ADMIN_PORT"] for stage in ("collector", "enricher", "sink")
     }

@@ -14,7 +14,7 @@ from tests.e2e.system import SITES, TOKEN, System
 @pytest.fixture(scope="session")
 def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
     """An endpoint whose `pharos` is the end-to-end tests' alone."""
-    endpoint = ClickHouse(tmp_path_factory.mktemp("clickhouse"))
+    endpoint = ClickHouse(tmp_path_factory.mktemp("clickhouse"), schema=True)
     endpoint.start()
     yield endpoint
     endpoint.kill()
@@ -24,7 +24,7 @@ def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHo
 async def system(broker: Broker, own_clickhouse: ClickHouse, tmp_path: Path) -> AsyncIterator[System]:
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     whole = System(tmp_path, broker, own_clickhouse, SITES.format(digest=digest))
-    whole.ask("DROP DATABASE IF EXISTS pharos SYNC")
+    own_clickhouse.empty()
     try:
         await whole.start()
         yield whole

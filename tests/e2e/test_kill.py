@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clickhouse import copy_schema
 from tests.e2e.wire import Connection
 from tests.ports import free_port
 from tests.processes import Program, carrying
@@ -33,6 +34,7 @@ class Local:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        copy_schema(folder / "var/clickhouse")
         self.ports = {name: free_port() for name in _PORTS}
         self.mark = secrets.token_hex(8)
         self.program: Program | None = None

@@ -109,7 +109,7 @@ class Faults:
 
 @pytest.fixture
 async def pipeline(tmp_path: Path) -> AsyncIterator[Pipeline]:
-    cluster, clickhouse = Cluster(tmp_path), ClickHouse(tmp_path)
+    cluster, clickhouse = Cluster(tmp_path), ClickHouse(tmp_path, schema=True)
     made = Pipeline(tmp_path / "stages", cluster, clickhouse)
     try:
         await asyncio.gather(cluster.start(), asyncio.to_thread(clickhouse.start))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import needs
+from tests.clickhouse import copy_schema
 from tests.processes import Program
 
 _ROOT = Path(__file__).parents[2]
@@ -18,6 +19,7 @@ FULL = ["--all"] if os.environ.get("PHAROS_TEST_SCALE") == "full" else []
 def test_cuts_between_hosts_lose_and_double_nothing(start: Callable[..., Program], tmp_path: Path) -> None:
     unshare = needs.program("unshare", "util-linux")
     needs.program("ip", "iproute2")
+    copy_schema(tmp_path / "hosts/data")
     command = [
         unshare,
         "--net",

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(3600 if FULL else 300)
 
 @pytest.fixture(scope="module")
 def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    clickhouse = ClickHouse(tmp_path_factory.mktemp("clickhouse"))
+    clickhouse = ClickHouse(tmp_path_factory.mktemp("clickhouse"), schema=True)
     yield clickhouse
     clickhouse.kill()
 
@@ -44,13 +44,10 @@ def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHo
 @pytest.fixture
 async def bench(apache_kafka: ApacheKafka, own_clickhouse: ClickHouse, start: Callable[..., Program]) -> Bench:
     """Apache Kafka and a ClickHouse with an empty table that does not merge."""
-    own_clickhouse.start()
+    own_clickhouse.begin_again()
     made = Bench(apache_kafka, own_clickhouse, start)
     await apache_kafka.create_topics(made.enriched, made.dead)
     client = own_clickhouse.client()
-    client.command("DROP DATABASE IF EXISTS pharos")
-    program = made.sink("migrate")
-    assert await asyncio.to_thread(program.wait, 60) == 0, program.output()
     client.command(UNMERGED)
     client.close()
     return made

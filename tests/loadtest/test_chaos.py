@@ -19,6 +19,7 @@ from loadtest.drive import driver
 from loadtest.report import progress, result
 from loadtest.traffic import profiles, schedule
 from tests.brokers import ApacheKafka
+from tests.clickhouse import copy_schema
 
 FULL = os.environ.get("PHAROS_TEST_SCALE") == "full"
 
@@ -56,6 +57,7 @@ def disaster(
     seconds: int = 75 if FULL else 6,
     rate: int = 300 if FULL else 100,
 ) -> result.Result:
+    copy_schema(folder / "var/clickhouse")
     with local_system.own(folder, kafka=kafka) as (system, _):
         store = ClickHouse(system.clickhouse)
         target = driver.target_of(system.url, connections=32, timeout_s=15)

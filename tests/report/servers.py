@@ -15,7 +15,6 @@ from deploy.local.programs import Place
 from deploy.local.settings import Settings
 from tests.clickhouse import ClickHouse
 from tests.sql.docs import page as month
-from tests.sql.warehouse import Warehouse
 
 PERIOD = "from=2026-10-02&to=2026-10-31&tz=UTC"
 """The demo's month, as the page's address has it."""
@@ -64,10 +63,9 @@ a visitor without an id. Seven see /thanks and buy for 10 euro: six reels, one s
 
 def clickhouse(folder: Path) -> ClickHouse:
     """Start a ClickHouse with our schema, the demo's month, costs of two campaigns, and the studio."""
-    found = ClickHouse(folder)
+    found = ClickHouse(folder, schema=True)
     found.start()
     client = found.client()
-    Warehouse(client).apply_schema()
     month.tell(client)
     client.command(COSTS)
     client.command(ZONE)

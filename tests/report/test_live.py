@@ -33,7 +33,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Loca
         programs.append(Program(argv, log=folder / "run.log", env=env, cwd=cwd))
         return programs[-1]
 
-    local = Local(folder / "var", start)
+    local = Local(folder / "var", start, schema=True)
     await local.up()
     yield local
     for program in programs:

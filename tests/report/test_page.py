@@ -14,7 +14,6 @@ from tests.clickhouse import ClickHouse
 from tests.report.built import FOLDER
 from tests.report.reading import Reader, reading
 from tests.report.servers import HALF, served
-from tests.sql.warehouse import Warehouse
 from tests.tag.built import install
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -151,13 +150,10 @@ async def test_the_network_is_away_from_the_start(url: str, browser: Browser) ->
 
 
 async def test_a_wrong_password_and_then_no_site_yet(browser: Browser, tmp_path: Path) -> None:
-    server = ClickHouse(tmp_path)
+    server = ClickHouse(tmp_path, schema=True)
     server.password, server.analyst_password = "owner", "läse-nur"
     server.start()
     try:
-        client = server.client()
-        Warehouse(client).apply_schema()
-        client.close()
         async with served(server.url) as url:
             page = await browser.new_page()
             await page.goto(url)

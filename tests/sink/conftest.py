@@ -1,4 +1,4 @@
-"""The sink's own fixtures: a ClickHouse with an empty `pharos`, and the program with its topics."""
+"""The sink's own fixtures: a ClickHouse with our schema or without, and the program with its topics."""
 
 import sys
 import urllib.error
@@ -82,19 +82,34 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def storage_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    clickhouse = ClickHouse(tmp_path_factory.mktemp("clickhouse"))
+    clickhouse = ClickHouse(tmp_path_factory.mktemp("clickhouse"), schema=True)
     yield clickhouse
     clickhouse.kill()
 
 
 @pytest.fixture
 def storage(storage_process: ClickHouse) -> ClickHouse:
-    """A ClickHouse of this module's, running, without the database `pharos`."""
+    """A ClickHouse of this module's, running, with our schema and no rows."""
     storage_process.start()
-    client = storage_process.client()
+    storage_process.empty()
+    return storage_process
+
+
+@pytest.fixture(scope="module")
+def bare_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    clickhouse = ClickHouse(tmp_path_factory.mktemp("bare"))
+    yield clickhouse
+    clickhouse.kill()
+
+
+@pytest.fixture
+def bare_storage(bare_process: ClickHouse) -> ClickHouse:
+    """A ClickHouse of this module's, running, without the database `pharos`."""
+    bare_process.start()
+    client = bare_process.client()
     client.command("DROP DATABASE IF EXISTS pharos")
     client.close()
-    return storage_process
+    return bare_process
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ async def test_each_connection_is_watched(storage: ClickHouse, monkeypatch: pyte
         await connection.close()
 
 
-async def test_a_server_without_the_schema_is_asked_again(storage: ClickHouse) -> None:
+async def test_a_server_without_the_schema_is_asked_again(bare_storage: ClickHouse) -> None:
     """A forwarder may start before the sink has made the tables."""
     with pytest.raises(clickhouse.Retry, match="sink migrate"):
-        await clickhouse.connect_where_sites_are(Settings(clickhouse=storage.url), ["shop"], 10)
+        await clickhouse.connect_where_sites_are(Settings(clickhouse=bare_storage.url), ["shop"], 10)

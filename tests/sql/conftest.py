@@ -11,9 +11,7 @@ from tests.sql.warehouse import Warehouse
 @pytest.fixture(scope="session")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     """An endpoint of our own, since the views' database has one name; tests keep apart by their sites."""
-    endpoint = ClickHouse(tmp_path_factory.mktemp("sql"))
+    endpoint = ClickHouse(tmp_path_factory.mktemp("sql"), schema=True)
     endpoint.start()
-    found = Warehouse(endpoint.client())
-    found.apply_schema()
-    yield found
+    yield Warehouse(endpoint.client())
     endpoint.kill()

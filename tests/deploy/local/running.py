@@ -9,6 +9,7 @@ import aiohttp
 import psutil
 
 from deploy.local import settings
+from tests.clickhouse import copy_schema
 from tests.ports import free_port
 from tests.processes import Program
 from tests.waiting import until
@@ -21,7 +22,10 @@ START_S = 120
 class Local:
     """A `make run` on ports of its own."""
 
-    def __init__(self, folder: Path, start: Callable[..., Program]) -> None:
+    def __init__(self, folder: Path, start: Callable[..., Program], *, schema: bool = False) -> None:
+        """`schema`: it begins with our tables; else with an empty folder."""
+        if schema:
+            copy_schema(folder / "clickhouse")
         names = [name for name in settings.Settings.__struct_fields__ if name.endswith("_port")]
         self.env = {settings.variable(name): str(free_port()) for name in names}
         self.env["PHAROS_LOCAL_DIR"] = str(folder)

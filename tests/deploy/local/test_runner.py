@@ -31,7 +31,7 @@ TRAFFIC_S = 60 if os.environ.get("PHAROS_TEST_SCALE") == "full" else 6
 
 @pytest.fixture
 def local(tmp_path: Path, start: Callable[..., Program]) -> Local:
-    return Local(tmp_path / "var", start)
+    return Local(tmp_path / "var", start, schema=True)
 
 
 async def kill(program: Program, name: str) -> None:

@@ -31,7 +31,7 @@ def enricher() -> Enricher:
 
 @pytest.fixture
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    clickhouse = ClickHouse(tmp_path_factory.mktemp("clickhouse"))
+    clickhouse = ClickHouse(tmp_path_factory.mktemp("clickhouse"), schema=True)
     clickhouse.start()
     yield clickhouse
     clickhouse.kill()

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sink import clickhouse, migrations
+from sink import clickhouse
 from sink.commands import costs
 from sink.commands.cost_tables import CostTableError, count_of, number_of, read, text_of
 from sink.settings import Settings
@@ -74,7 +74,6 @@ def test_an_excel_file_is_named() -> None:
 async def test_a_day_that_is_loaded_again_replaces(storage: ClickHouse, tmp_path: Path) -> None:
     settings = Settings(clickhouse=storage.url)
     connection = await clickhouse.connect(settings)
-    await migrations.apply(connection, cluster="", tell=lambda _: None)
     path = tmp_path / "export.csv"
     table = costs.Table(path=path, site="shop", platform="meta")
     for cost in ("12.50", "13.75"):

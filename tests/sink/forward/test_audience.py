@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enricher.contract import Event, encode_row
-from sink import clickhouse, migrations
+from sink import clickhouse
 from sink.forward import audience
 from sink.forward.audience_files import changes, member, read, state_members, state_text, table
 from sink.forward.config import ConfigError
@@ -61,7 +61,6 @@ A, C = (email("a@shop.example"), "", ""), ("", "", external_id("u-3"))
 async def stored(storage: ClickHouse, *rows: bytes) -> Settings:
     settings = Settings(clickhouse=storage.url)
     connection = await clickhouse.connect(settings)
-    await migrations.apply(connection, cluster="", tell=lambda _: None)
     await clickhouse.insert(connection, b"".join(rows), None)
     await connection.close()
     return settings

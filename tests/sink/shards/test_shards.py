@@ -48,7 +48,7 @@ class Shards:
         self.clients: list[Client] = []
         for name in ("first", "second", "whole"):
             (folder / name).mkdir()
-            engine = ClickHouse(folder / name)
+            engine = ClickHouse(folder / name, schema=True)
             if name != "whole":
                 config = folder / name / "config.xml"
                 config.write_text(CLUSTER)
@@ -57,7 +57,6 @@ class Shards:
             engine.start()
             client = engine.client()
             self.clients.append(client)
-            Warehouse(client).apply_schema()
             for statement in DISTRIBUTED if name != "whole" else ():
                 client.command(statement)
         (made,) = [text for text in DISTRIBUTED if "event_rows_everywhere" in text]

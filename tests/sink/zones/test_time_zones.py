@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sink import clickhouse, migrations, time_zones
+from sink import clickhouse, time_zones
 from sink.settings import read
 from tests.clickhouse import ClickHouse
 from tests.sink.rows import NOVEMBER_MS, row
@@ -31,7 +31,6 @@ async def test_the_file_is_stored_and_stored_again_when_it_changes(
     path = tmp_path / "sites.toml"
     settings = read({"PHAROS_SINK_CLICKHOUSE": storage.url, "PHAROS_SINK_SITES": str(path)})
     connection = await clickhouse.connect(settings)
-    await migrations.apply(connection)
     keeping = asyncio.create_task(time_zones.keep(settings))
 
     async def has(expected: dict[str, str]) -> bool:
