@@ -163,6 +163,6 @@ async def stored(pipeline: Pipeline, load: Load) -> None:
 
     async def look() -> bool:
         new = {name for name, at in load.answered.items() if at > began}
-        return bool(new & set(await asyncio.to_thread(pipeline.shown)))
+        return bool(new & await asyncio.to_thread(pipeline.stored_since, began))
 
     await until(look, "a new hit is stored", 90)

@@ -61,7 +61,7 @@ class World(NamedTuple):
 
         async def look() -> bool:
             new = {name for name, at in self.load.answered.items() if at > since}
-            return bool(new & set(await asyncio.to_thread(self.pipeline.shown)))
+            return bool(new & await asyncio.to_thread(self.pipeline.stored_since, since))
 
         await until(look, "a new hit is stored", BACK_S)
 

@@ -102,7 +102,7 @@ class Faults:
 
         async def stored() -> bool:
             new = {name for name, at in self._load.answered.items() if at > since}
-            return bool(new & set(await asyncio.to_thread(self._pipeline.shown)))
+            return bool(new & await asyncio.to_thread(self._pipeline.stored_since, since))
 
         await until(stored, "a hit answered after the fault is stored")
 
