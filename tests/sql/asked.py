@@ -26,6 +26,8 @@ QUESTIONS = {
     "mail_opens": _ASKED,
     "audience": _ASKED | {"event": "purchase", "min_count": "1"},
     "top_pages": _ASKED,
+    "visitor_events": {"visitor": "a"},
+    "events_between": _ASKED,
     "realtime": {"at": "2026-09-01", "tz": "UTC"},
     "touch_details": _ASKED,
     "visit_details": _ASKED,

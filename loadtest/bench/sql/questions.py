@@ -76,18 +76,17 @@ def _people(call: str, bounds: tuple[Bound, ...] = ()) -> Question:
 
 def _points(day: str, after: str, visitor: str, since: str) -> dict[str, Question]:
     """Return the questions that few rows answer; of one visitor what happened from `since` on."""
-    one_day = f"occurred_at >= '{day}' AND occurred_at < '{after}'"
     return {
         "realtime": _view(f"realtime(site = 'shop', at = '{day} 12:00:00', tz = 'UTC')", "", _POINT),
         "one day's pages": Question(
-            "SELECT path, count(), uniq(visitor_id) FROM pharos.events "  # noqa: S608
-            f"WHERE site = 'shop' AND {one_day} GROUP BY path",
+            "SELECT path, count(), uniq(visitor_id) "  # noqa: S608
+            f"FROM pharos.events_between(site = 'shop', since = '{day}', until = '{after}', tz = 'UTC') GROUP BY path",
             "",
             _POINT,
         ),
         "one visitor": Question(
-            "SELECT occurred_at, event, url FROM pharos.events "  # noqa: S608
-            f"WHERE site = 'shop' AND visitor_id = {visitor} AND occurred_at >= '{since}'",
+            f"SELECT occurred_at, event, url FROM pharos.visitor_events(site = 'shop', visitor = {visitor}) "  # noqa: S608
+            f"WHERE occurred_at >= '{since}'",
             "",
             _POINT,
         ),

@@ -35,10 +35,16 @@ REFUSED = (
     ("attribution_markov", {"by": ""}, "by: channel, source"),
     ("attribution_markov", {"max_names": "0"}, "max_names: 1 to 400"),
     *((view, {"site": "nobody"}, "site: no event of this site") for view in QUESTIONS),
-    *((view, {"tz": "Mars/Olympus"}, "(?i)time.?zone") for view in QUESTIONS),
-    *((view, {"since": "2026-09-02"}, "since: must be before until") for view in QUESTIONS if view != "realtime"),
+    *((view, {"tz": "Mars/Olympus"}, "(?i)time.?zone") for view, own in QUESTIONS.items() if "tz" in own),
+    *(
+        (view, {"since": "2026-09-02"}, "since: must be before until")
+        for view, own in QUESTIONS.items()
+        if "since" in own
+    ),
+    ("visitor_events", {"visitor": ""}, "visitor: a visitor id"),
+    ("realtime", {"at": "soon"}, "(?i)parse"),
     ("attribution", {"since": "2026-09-03"}, "since: must be before until"),
-    *((view, {"until": "yesterday"}, "(?i)parse") for view in QUESTIONS if view != "realtime"),
+    *((view, {"until": "yesterday"}, "(?i)parse") for view, own in QUESTIONS.items() if "until" in own),
     *(
         (view, {"conversion": "purchse"}, "event: no such event")
         for view, own in QUESTIONS.items()

@@ -207,6 +207,10 @@ ALTER TABLE pharos.events
     COMMENT COLUMN dropped 'Fields that were sent and could not be used: their columns are empty.',
     COMMENT COLUMN authenticated '1 if a server sent the event, or a copy of it, with its token.';
 
+ALTER TABLE pharos.events_between MODIFY COMMENT 'Events in [since, until), each once, without address and user agent: for hours or days. Call it as events_between(site, since, until, tz). Columns: event_id, site, event, kind, received_at, occurred_at, visitor_id, visitor_kind, user_id, client_event_id, url, host, path, title, referrer, referrer_host, referrer_name, referrer_kind, search_term, utm_source, utm_medium, utm_campaign, utm_term, utm_content, utm_id, utm_source_platform, utm_creative_format, utm_marketing_tactic, source, medium, campaign, channel, click_id_name, click_id, link_code, message_id, list_id, value, currency, browser, browser_version, os, os_version, device, is_bot, bot_reason, open_kind, language, country, region, city, consent, props, enriched_by, dropped, authenticated.';
+
+ALTER TABLE pharos.events_by_id MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.events_of_shard MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.funnel MODIFY COMMENT 'How many people did the steps, in order, within window_hours of the first, which lies in [since, until). Call it as funnel(site, since, until, tz, steps, window_hours). Columns: step, event, visitors, rate.';
@@ -354,5 +358,7 @@ ALTER TABLE pharos.touches_raw MODIFY COMMENT 'A part of other views; it may cha
 ALTER TABLE pharos.visit_details MODIFY COMMENT 'Sessions that began in [since, until), people\'s and bots\', with what their first event says. Call it as visit_details(site, since, until, tz). Columns: site, visitor_id, session_id, started_at, ended_at, entry_page, exit_page, source, medium, campaign, channel, events, value, is_bot, content, term, link_code, device, country.';
 
 ALTER TABLE pharos.visit_events MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.visitor_events MODIFY COMMENT 'What one visitor did, each event once, without address and user agent. Call it as visitor_events(site, visitor). Columns: event_id, site, event, kind, received_at, occurred_at, visitor_id, visitor_kind, user_id, client_event_id, url, host, path, title, referrer, referrer_host, referrer_name, referrer_kind, search_term, utm_source, utm_medium, utm_campaign, utm_term, utm_content, utm_id, utm_source_platform, utm_creative_format, utm_marketing_tactic, source, medium, campaign, channel, click_id_name, click_id, link_code, message_id, list_id, value, currency, browser, browser_version, os, os_version, device, is_bot, bot_reason, open_kind, language, country, region, city, consent, props, enriched_by, dropped, authenticated.';
 
 ALTER TABLE pharos.visits MODIFY COMMENT 'A part of other views; it may change.';
