@@ -87,8 +87,9 @@ class ClickHouse:
         self.start()
 
     def empty(self) -> None:
-        """Take every row out of our tables; the migrations stay applied."""
+        """Take every row out of our tables; the migrations stay applied. Merges go on where a test has stopped them."""
         client = self.client()
+        client.command("SYSTEM START MERGES")
         tables = "SELECT name FROM system.tables WHERE database = 'pharos' AND engine LIKE '%MergeTree'"
         for (name,) in client.query(f"{tables} AND name != 'migrations'").result_rows:
             client.command(f"TRUNCATE TABLE pharos.{name} SYNC")
