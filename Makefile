@@ -11,22 +11,26 @@ REPORT ?= var/load.html
 
 LOCK := -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: load chaos sbom help setup run test unit check fmt lock bench demo native tag report clean-data
+.PHONY: load chaos sbom help setup run test unit check check-types check-others fmt lock bench demo native tag report clean-data
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed  ## Install what development needs into .venv (again when a lock file changes)
 
-# Two marks, so that running installs less than developing. The packages of the first lock file are all in the second.
+# Two marks, so that running installs less than developing. The packages of the first lock file are all in the second,
+# so `make setup` installs once.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and "Pharos needs Python 3.11 or newer; set PYTHON=...")
+
 $(VENV)/.runs: requirements-run.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pharos needs Python 3.11 or newer; set PYTHON=...")'
+	@$(PYTHON) -c '$(NEW_ENOUGH)'
 	@$(PYTHON) deploy/install.py $(VENV) $<
 	@touch $@
 
-$(VENV)/.installed: requirements-dev.lock $(VENV)/.runs
+$(VENV)/.installed: requirements-dev.lock requirements-run.lock
+	@$(PYTHON) -c '$(NEW_ENOUGH)'
 	@$(PYTHON) deploy/install.py $(VENV) $<
-	@touch $@
+	@touch $(VENV)/.runs $@
 
 run: $(VENV)/.runs  ## Start a broker, ClickHouse, the collector, the enricher and the sink on this machine
 	@exec $(BIN)/python -m deploy.local
@@ -59,9 +63,14 @@ bench: setup  ## Run every benchmark against its reference (PART=collector: one 
 	@$(BIN)/python -m loadtest.bench $(or $(PART),all)
 
 check: setup  ## Check format, lint, types, dependencies, spelling, words, rooms, generated pages; change nothing
+	@$(MAKE) --no-print-directory --output-sync --jobs=2 check-types check-others
+
+check-types:
+	$(BIN)/mypy
+
+check-others:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/deptry . && $(BIN)/deptry tests --ignore DEP002,DEP004 --exclude '\.venv'
 	$(BIN)/codespell $$(git ls-files | grep -v '[.]lock$$')
 	$(BIN)/python -m tests.words

@@ -58,7 +58,7 @@ async def store(connection: Connection, zones: Mapping[str, str]) -> int:
 
 async def keep(settings: Settings) -> None:
     """Store the zones of the file now, and whenever it changes; never returns, unless there is no file to read."""
-    path, done, told = settings.sites, "", ""
+    path, done, reported = settings.sites, "", ""
     while path:
         try:
             text = await asyncio.to_thread(Path(path).read_text, "utf-8")
@@ -67,9 +67,9 @@ async def keep(settings: Settings) -> None:
                     number = max([await store(connection, read(text)) for connection in connections])
                 if number:
                     line("info", "time zones of sites stored", sites=number)
-                done, told = text, ""
+                done, reported = text, ""
         except (ClickHouseError, OSError, Retry, Stop, TimeoutError, ValueError) as error:
-            if (why := str(error)[:300]) != told:
+            if (why := str(error)[:300]) != reported:
                 line("warning", "time zones of sites are not stored: tried again", path=path, why=why)
-                told = why
+                reported = why
         await asyncio.sleep(LOOK_EVERY_S)

@@ -116,7 +116,7 @@ def settings(bench: Bench, folder: Path) -> dict[str, object]:
     }
 
 
-async def told(server: PlatformServer, path: str, count: int) -> None:
+async def reported(server: PlatformServer, path: str, count: int) -> None:
     await until(lambda: len(server.events(path)) >= count, f"{count} events at {path}")
 
 
@@ -128,7 +128,7 @@ async def test_a_story_of_consent_money_and_refunds(kafka_bench: Bench, folder: 
         forward = bench.sink("forward", **settings(bench, folder))
         await send(bench.broker.bootstrap, bench.enriched, [encode_row(each) for each in STORY])
         for path in ("/v25.0/123/events", "/v1/events:ingest", "/hook"):
-            await told(server, path, 2)
+            await reported(server, path, 2)
         assert forward.terminate() == 0, forward.output()
         printed = await asyncio.to_thread(
             subprocess.run,
