@@ -1,11 +1,12 @@
 """A block of the report asks when a reader comes to it: by scrolling, by keyboard, by a link, to print, to export."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Route, expect
 
 from deploy.report import questions, saved
 from tests.clickhouse import ClickHouse
@@ -136,18 +137,17 @@ async def test_a_link_opens_a_block(url: str, browser: Browser, expected: dict[s
         await expect(reader.page.locator(f"{LAST}[data-ready]")).to_be_in_viewport()
 
 
-async def printed(page: Page) -> None:
-    await page.keyboard.press("Control+p")
-    await page.wait_for_function("globalThis.missing !== undefined")
+MISSING = "document.querySelectorAll('section:not([data-ready])').length"
 
 
 async def test_a_print_has_every_block(url: str, browser: Browser, expected: dict[str, str]) -> None:
     async with opening(browser, url, HALF) as reader:
-        await reader.page.evaluate(
-            "print = () => { globalThis.missing = document.querySelectorAll('section:not([data-ready])').length }"
-        )
-        await printed(reader.page)
-        assert await reader.page.evaluate("missing") == 0
+        missing: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        await reader.page.expose_function("printed", lambda count: missing.set_result(count))
+        await reader.page.evaluate(f"() => {{ window.print = () => window.printed({MISSING}); }}")
+        assert await reader.page.evaluate(MISSING) > 0
+        await reader.page.keyboard.press("Control+p")
+        assert await asyncio.wait_for(missing, 30) == 0
         assert sorted(names(reader, expected)) == sorted(expected)
     async with opening(browser, url, HALF) as reader:
         await reader.page.evaluate("dispatchEvent(new Event('beforeprint'))")  # by the browser's menu
