@@ -147,7 +147,7 @@ async def test_a_print_has_every_block(url: str, browser: Browser, expected: dic
         await reader.page.evaluate(f"() => {{ window.print = () => window.printed({MISSING}); }}")
         assert await reader.page.evaluate(MISSING) > 0
         await reader.page.keyboard.press("Control+p")
-        assert await asyncio.wait_for(missing, 30) == 0
+        assert await asyncio.wait_for(missing, 90) == 0
         assert sorted(names(reader, expected)) == sorted(expected)
     async with opening(browser, url, HALF) as reader:
         await reader.page.evaluate("dispatchEvent(new Event('beforeprint'))")  # by the browser's menu
