@@ -34,6 +34,8 @@ from sink.schema import flat_views
 from sink.settings import Settings
 
 FOLDER: Final = Path(__file__).parent / "schema"
+TIMEOUT_S: Final = 86_400.0
+"""For an answer to one statement: some copy what is stored."""
 LOCK_STALE_S: Final = 30
 LOCK_RENEW_S: Final = 5
 _FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
@@ -217,7 +219,7 @@ async def keep_for(connection: Connection, retention_days: int, cluster: str = "
 
 async def command(settings: Settings, *, dry_run: bool) -> int:
     """`python -m sink migrate`: apply outstanding migrations, or print them."""
-    connection = await connect(settings)
+    connection = await connect(settings, TIMEOUT_S)
     try:
         if dry_run:
             todo = outstanding(load(), await applied(connection))

@@ -69,7 +69,7 @@ async def prepared(settings: Settings) -> Connection:
         Retry: ClickHouse cannot be reached, or went away meanwhile.
         Stop: ClickHouse refuses this user, or migrations are outstanding.
     """
-    connection = await clickhouse.connect(settings)
+    connection = await clickhouse.connect(settings, migrations.TIMEOUT_S if settings.migrate else None)
     try:
         if settings.migrate:
             await migrations.apply(
@@ -84,7 +84,10 @@ async def prepared(settings: Settings) -> Connection:
         if isinstance(error, ClickHouseError) and getattr(error, "code", None) is None:  # no answer of ClickHouse's
             raise Retry(f"{type(error).__name__}: {error}") from error
         raise
-    return connection
+    if not settings.migrate:
+        return connection
+    await connection.close()
+    return await clickhouse.connect(settings)
 
 
 async def until(

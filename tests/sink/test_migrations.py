@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
@@ -169,10 +170,27 @@ async def test_a_clickhouse_that_goes_away_under_the_migrations_is_waited_for(
 
     gone = Gone()
 
-    async def connect(settings: Settings) -> Gone:
+    async def connect(settings: Settings, timeout_s: float | None = None) -> Gone:
         return gone
 
     monkeypatch.setattr(clickhouse, "connect", connect)
     with pytest.raises(clickhouse.Retry, match="Connect call failed"):
         await run.prepared(Settings(migrate=migrate))
     assert gone.closed
+
+
+async def test_a_migration_may_take_longer_than_an_insert(storage: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may copy all that is stored. The connection for inserts has their own limit."""
+    apply = migrations.apply
+
+    async def slow(connection: Connection, **given: Any) -> list[Migration]:
+        await connection.query("SELECT sleep(1.5)")
+        return await apply(connection, **given)
+
+    monkeypatch.setattr(migrations, "apply", slow)
+    own = await run.prepared(Settings(clickhouse=storage.url, insert_timeout_s=1))
+    try:
+        with pytest.raises(OperationalError):
+            await own.query("SELECT sleep(1.5)")
+    finally:
+        await own.close()
