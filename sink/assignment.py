@@ -16,7 +16,7 @@ from sink.insert_slots import InsertSlots, Pace
 from sink.partition_worker import PartitionWorker
 from sink.settings import Settings
 from sink.storage import Storage
-from stage.aiokafka_internals import stop_client
+from stage.aiokafka_internals import start_client, stop_client
 from stage.kafka import access
 from stage.log import line
 
@@ -82,7 +82,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             Stop: the sink cannot go on; the text gives the reason.
         """
         try:
-            await self.consumer.start()
+            await start_client(self.consumer)
             self.consumer.subscribe([self.settings.topic_enriched], listener=self)
             stopped = asyncio.ensure_future(_until(stop))
             try:

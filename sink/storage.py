@@ -12,7 +12,7 @@ from sink.clickhouse import PROBE_TABLE, Connection, Refused, Stop, without_row_
 from sink.insert_slots import InsertSlots
 from sink.probe_row import ROW
 from sink.settings import Settings
-from stage.aiokafka_internals import stop_client
+from stage.aiokafka_internals import start_client, stop_client
 from stage.kafka import access
 from stage.log import line
 
@@ -76,7 +76,7 @@ class Storage:
                 bootstrap_servers=self.settings.kafka, **access(self.settings), acks="all", compression_type="lz4"
             )
             try:
-                await producer.start()
+                await start_client(producer)
             except BaseException:
                 await stop_client(producer)
                 raise

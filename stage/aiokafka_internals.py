@@ -13,7 +13,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
-from aiokafka.errors import CorruptRecordException, KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.util import calc_crc32c
 
@@ -22,6 +22,18 @@ __all__ = ["calc_crc32c", "gzip_encode", "lz4_encode", "snappy_encode", "zstd_en
 WRITTEN_FOR: Final = "0.14"
 STOP_S: Final = 5.0
 END_S: Final = 2.0
+
+
+async def start_client(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Start a producer or consumer; raises what its `start` raises.
+
+    A broker that has just come back may answer that there is no broker, itself neither. aiokafka takes the answer and
+    then asserts that it knows one; here that is a KafkaConnectionError, as if the broker were not there yet.
+    """
+    try:
+        await client.start()
+    except AssertionError as error:
+        raise KafkaConnectionError(str(error)) from error
 
 
 async def stop_client(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

@@ -25,7 +25,7 @@ from collector.spool.block import Block, joined, pack, unpack
 from collector.spool.inventory import Chunk
 from collector.spool.spool import Spool
 from stage import log
-from stage.aiokafka_internals import stop_client
+from stage.aiokafka_internals import start_client, stop_client
 from stage.settings import SettingError
 
 _FIRST_BACKOFF_S: Final = 0.1
@@ -179,7 +179,7 @@ class Forwarder:
             producer = self._new_producer(idempotent=True)
             try:
                 async with asyncio.timeout(_START_S):
-                    await producer.start()
+                    await start_client(producer)
                 self._idempotent = True
                 return producer
             except BrokerResponseError as refusal:
@@ -196,7 +196,7 @@ class Forwarder:
         producer = self._new_producer(idempotent=False)
         try:
             async with asyncio.timeout(_START_S):
-                await producer.start()
+                await start_client(producer)
         except BaseException:
             await stop_client(producer)
             raise
@@ -224,7 +224,7 @@ class Forwarder:
             )
             try:
                 async with asyncio.timeout(_START_S):
-                    await consumer.start()
+                    await start_client(consumer)
                     ends = await consumer.end_offsets(known)
             finally:
                 await stop_client(consumer)

@@ -25,7 +25,7 @@ from enricher.rules.sent_fields import Refusal
 from enricher.settings import Settings
 from enricher.stream.chunk import enrich_record
 from enricher.stream.record_batch import BatchWriter
-from stage.aiokafka_internals import stop_client
+from stage.aiokafka_internals import start_client, stop_client
 from stage.kafka import access
 
 NOT_A_HIT: Final = "row of the sink, not a hit"
@@ -137,9 +137,9 @@ async def replay(
         max_batch_size=settings.batch_bytes,
         max_request_size=settings.batch_bytes + 65_536,
     )
-    await consumer.start()
+    await start_client(consumer)
     try:
-        await producer.start()
+        await start_client(producer)
         span = await _span(consumer, wanted, await producer.partitions_for(wanted.topic))
         total, done = sum(end - start for start, end in span.values()), 0
         targets = 0 if wanted.dry_run else len(await producer.partitions_for(settings.topic_enriched))

@@ -15,7 +15,7 @@ from prometheus_client import Histogram
 
 from enricher.settings import Settings
 from enricher.stream.record_batch import Batch
-from stage.aiokafka_internals import stop_client
+from stage.aiokafka_internals import start_client, stop_client
 from stage.kafka import access
 from stage.log import line
 
@@ -123,7 +123,7 @@ class Transactional:
         name = f"{self._settings.group}-{source.topic}-{source.partition}"
         producer = _producer(self._settings, name)
         try:
-            await producer.start()
+            await start_client(producer)
         except BaseException:
             await stop_client(producer)
             raise
@@ -174,7 +174,7 @@ async def has_transactions(settings: Settings) -> bool:
     producer = _producer(settings, f"{settings.group}-probe")
     try:
         async with asyncio.timeout(_PROBE_S):
-            await producer.start()
+            await start_client(producer)
     except KafkaConnectionError:
         raise
     except KafkaError as error:
@@ -201,7 +201,7 @@ async def begin(settings: Settings, consumer: AIOKafkaConsumer, took: Histogram,
         return Transactional(settings, took)
     producer = _producer(settings, None)
     try:
-        await producer.start()
+        await start_client(producer)
     except BaseException:
         await stop_client(producer)
         raise

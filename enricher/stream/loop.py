@@ -30,7 +30,7 @@ from enricher.stream.delivery import Chunk, Delivery, PartitionWriter
 from enricher.stream.record_batch import BatchWriter
 from stage import gap
 from stage.admin import Health
-from stage.aiokafka_internals import stop_client, time_fetches
+from stage.aiokafka_internals import start_client, stop_client, time_fetches
 from stage.kafka import access
 from stage.log import line
 
@@ -408,7 +408,7 @@ async def _sessions(
             if exactly_once is None:
                 exactly_once = await delivery.choose(settings)
                 metrics.exactly_once.set(exactly_once)
-            await consumer.start()
+            await start_client(consumer)
             time_fetches(consumer, metrics.kafka.labels("fetch").observe)
             take_columns(consumer)
             out = await delivery.begin(settings, consumer, metrics.kafka, exactly_once=exactly_once)

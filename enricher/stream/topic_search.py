@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from enricher.settings import Settings
-from stage.aiokafka_internals import stop_client
+from stage.aiokafka_internals import start_client, stop_client
 from stage.kafka import access
 
 CHUNK: Final = 5_000
@@ -31,7 +31,7 @@ async def records(settings: Settings, topic: str, since_ms: int, chunk: int = CH
         auto_offset_reset="earliest",
         isolation_level="read_committed",
     )
-    await consumer.start()
+    await start_client(consumer)
     try:
         ends = await _seek(consumer, since_ms)
         while True:

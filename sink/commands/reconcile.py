@@ -20,7 +20,7 @@ from enricher.contract import COLUMNS, ROW_FORMAT, DeadHit, decode_dead
 from sink.batch import is_row
 from sink.clickhouse import TABLE, Connection, Stop, connect
 from sink.settings import Settings
-from stage.aiokafka_internals import stop_client
+from stage.aiokafka_internals import start_client, stop_client
 from stage.kafka import access
 
 KEY: Final = COLUMNS[: COLUMNS.index("received_at") + 1]
@@ -145,7 +145,7 @@ async def _records(
         auto_offset_reset="earliest",
         isolation_level="read_committed",
     )
-    await consumer.start()
+    await start_client(consumer)
     try:
         tps = sorted(consumer.assignment())
         if not tps:

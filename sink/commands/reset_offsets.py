@@ -16,7 +16,7 @@ from sink import protocol
 from sink.clickhouse import Stop
 from sink.protocol import Committed
 from sink.settings import Settings
-from stage.aiokafka_internals import stop_client
+from stage.aiokafka_internals import start_client, stop_client
 from stage.kafka import access
 
 
@@ -47,7 +47,7 @@ async def command(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    await consumer.start()
+    await start_client(consumer)
     try:
         partitions, found = await _committed(settings)
         consumer.assign(partitions)

@@ -32,7 +32,7 @@ from sink.run import until
 from sink.settings import Settings
 from stage import admin
 from stage.admin import Health
-from stage.aiokafka_internals import stop_client
+from stage.aiokafka_internals import start_client, stop_client
 from stage.gap import lost
 from stage.kafka import access
 from stage.log import line
@@ -151,7 +151,7 @@ class Forwarder(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
         consumer.subscribe([settings.topic_enriched], listener=self)
         try:
-            await consumer.start()
+            await start_client(consumer)
             while not stop.is_set():
                 await self._step(consumer)
         finally:
@@ -331,7 +331,7 @@ async def _forward(
     health = Health()
 
     async def started() -> bool:
-        await producer.start()
+        await start_client(producer)
         return True
 
     async def bury(dead: DeadForward) -> None:

@@ -1,5 +1,7 @@
 """SQL files: split into statements, and rewritten for a cluster."""
 
+import re
+
 import pytest
 
 from sink import migrations
@@ -69,6 +71,9 @@ def test_a_cluster_gets_every_statement(statement: str, rewritten: str) -> None:
 def test_every_statement_of_every_migration_is_rewritten_for_the_cluster() -> None:
     for migration in migrations.load():
         for statement in migration.statements("main"):
+            if re.match(r"(--[^\n]*\n)*INSERT", statement):  # replication carries rows
+                assert ON not in statement
+                continue
             assert ON in statement, f"{migration.name}: {statement[:200]}"
             assert "ENGINE = MergeTree" not in statement
             assert "= ReplacingMergeTree" not in statement

@@ -1,11 +1,16 @@
-"""A client whose broker takes requests and answers none: `stop_client` ends it, and nothing of it is left."""
+"""A client whose broker takes requests and answers none: `stop_client` ends it, and nothing of it is left.
+
+A client whose broker has just come back: `start_client` says that there is none.
+"""
 
 import asyncio
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
 
 from stage import aiokafka_internals
-from stage.aiokafka_internals import END_S, STOP_S, stop_client
+from stage.aiokafka_internals import END_S, STOP_S, start_client, stop_client
 from tests.brokers import Broker, unique
 from tests.faults.proxy import Proxy
 from tests.waiting import until
@@ -88,3 +93,14 @@ async def test_a_caller_that_is_cancelled_ends_the_stop() -> None:
     await asyncio.wait([caller])
     assert caller.cancelled()
     await until(lambda: ended, "the stop has ended")
+
+
+async def test_a_broker_that_names_no_broker_is_not_there_yet() -> None:
+    """aiokafka asserts that it knows one; an assertion would end the program."""
+
+    class Client:
+        async def start(self) -> None:
+            raise AssertionError("Did we not perform bootstrap?")
+
+    with pytest.raises(KafkaConnectionError, match="bootstrap"):
+        await start_client(Client())

@@ -128,7 +128,7 @@ GIVEN = {
     "goals": "'pageview'", "steps": "'pageview,pageview'", "without": "''", "model": "'last'", "by": "'channel'",
     "lookback_days": "30", "half_life_days": "7", "restart": "0", "ignore": "''", "touch_kinds": "'arrival,click'",
     "max_names": "100", "window_hours": "24", "history_days": "30", "min_count": "1", "min_value": "0",
-    "currency": "'EUR'", "channel": "''", "others": "'leave out'",
+    "currency": "'EUR'", "channel": "''", "others": "'leave out'", "visitor": "'v1'",
 }  # fmt: skip
 """A value of each parameter that docs/sql.md names."""
 
