@@ -24,7 +24,9 @@ FED_TABLES: Final = tuple(
 """Tables that ClickHouse fills from TABLE at each insert; each has a `received_at`."""
 CLOSED_DAYS: Final = "pharos.closed_days"
 """Which days are closed."""
-CLOSED_TABLES: Final = tuple(f"pharos.closed_{name}" for name in ("sessions", "touches", "restless", "ids", "begun"))
+CLOSED_TABLES: Final = tuple(
+    f"pharos.closed_{name}" for name in ("sessions", "touches", "restless", "ids", "counts", "arrivals", "begun")
+)
 """Tables that `sink.closed_days` fills; each has a site, a day and a generation."""
 PROBE_TABLE: Final = "pharos.event_probe"
 """A copy of ROWS_TABLE without the view: checks rows, and nothing is stored."""

@@ -5,7 +5,7 @@ from typing import Final
 SITES: Final = """
 SELECT DISTINCT toString(site) AS name FROM pharos.names WHERE {site:String} = '' OR site = {site:String} ORDER BY name
 """
-FORM: Final = 1
+FORM: Final = 2
 """Which columns the rows of a closed day have; what `pharos.settled` asks for."""
 CLOSED: Final = f"""
 SELECT day, generation FROM pharos.closed_days FINAL WHERE site = {{site:String}} AND form >= {FORM}
@@ -98,8 +98,32 @@ INSERT INTO pharos.closed_ids (site, id, day, generation)
 SELECT site, bitShiftRight(sipHash64(event_id), 16), toDate(occurred_at) AS day,
     {generation:UInt64} + bitAnd(toUInt16(day), 8191)
 FROM pharos.standing(site = {site:String}, events = '', since = {first:String}, until = {end:String}, tz = 'UTC')
-WHERE (visitor_id != '' OR kind IN ('click', 'open'))
-    AND toDate(UUIDv7ToDateTime(event_id, 'UTC')) != toDate(occurred_at)
+WHERE toDate(UUIDv7ToDateTime(event_id, 'UTC')) != toDate(occurred_at)
+""",
+    # Sums: of the sessions above, and of all events.
+    "visits": """
+INSERT INTO pharos.closed_counts (site, day, generation, part, name, number)
+SELECT site, day, generation, counted.1, counted.2, count()
+FROM pharos.closed_sessions
+ARRAY JOIN [('visit_time', toString(toHour(started_at) * 4 + intDiv(toMinute(started_at), 15))),
+    ('visit_origin', toString(origin)), ('visit_page', entry_page)] AS counted
+WHERE site = {site:String} AND generation BETWEEN {generation:UInt64} AND {generation:UInt64} + 8191 AND NOT is_bot
+GROUP BY ALL
+""",
+    "findings": """
+INSERT INTO pharos.closed_counts (site, day, generation, part, name, number)
+SELECT {site:String}, toDate(occurred_at) AS day, {generation:UInt64} + bitAnd(toUInt16(day), 8191), part, name, count()
+FROM pharos.findings(site = {site:String}, since = {first:String}, until = {end:String})
+GROUP BY ALL
+""",
+    "arrivals": """
+INSERT INTO pharos.closed_arrivals (site, day, generation, utm_source, utm_medium, utm_campaign, utm_id, click_id_name,
+    referrer_host, referrer_kind, source, medium, campaign, channel, arrivals)
+SELECT {site:String}, toDate(occurred_at) AS day, {generation:UInt64} + bitAnd(toUInt16(day), 8191), utm_source,
+    utm_medium, utm_campaign, utm_id, click_id_name, referrer_host, referrer_kind, source, medium, campaign, channel,
+    count()
+FROM pharos.arrivals(site = {site:String}, since = {first:String}, until = {end:String})
+GROUP BY ALL
 """,
 }
 """What a run writes, by name and in order; nothing of it counts before USE."""

@@ -25,14 +25,14 @@ def quoted(text: str) -> str:
 
 
 def filled(name: str, values: Mapping[str, str]) -> str:
-    """Return a question's SQL, without filters: {visits} is the view that no filter needs.
+    """Return a question's SQL, without filters.
 
     Raises KeyError if a value is missing.
     """
 
     def value(found: re.Match[str]) -> str:
         if not found[2]:
-            return "sessions_between" if found[1] == "visits" else ""
+            return ""
         return quoted(values[found[1]]) if found[2] == "String" else str(float(values[found[1]]))
 
     return _PLACE.sub(value, (FOLDER / f"{name}.sql").read_text(encoding="utf-8").strip())

@@ -61,7 +61,7 @@ async def test_the_visits_are_asked_alone(url: str, browser: Browser, expected: 
 
     async def answer(route: Route) -> None:
         response = await route.fetch()
-        if "sessions_between" in (route.request.post_data or ""):
+        if "visit_counts" in (route.request.post_data or ""):
             until_then.extend(names(reader, expected))
         await route.fulfill(response=response)
 

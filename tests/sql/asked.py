@@ -39,4 +39,7 @@ QUESTIONS = {
     "audience_where": _ASKED
     | {"event": "purchase", "min_count": "1", "without": "", "min_value": "0", "currency": "", "channel": ""},
     "tagging": _ASKED,
+    "tagging_counts": _ASKED,
+    "health": _ASKED,
+    "visit_counts": _ASKED | {"before": "2026-08-31"},
 }

@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sink import closed_days_sql
 from sink.clickhouse import CLOSED_TABLES
 from sink.commands.erase import Target, erase
 from tests.sql import reference
+from tests.sql.closed import sums
 from tests.sql.closing import Blocking, close
 from tests.sql.harness import LONG_AGO, add_up, stored, thorough
 from tests.sql.reference import Event
@@ -116,6 +118,8 @@ def _histories(draw: st.DrawFn) -> list[list[Event]]:
     windows=st.tuples(WINDOWS, WINDOWS, WINDOWS),
     close_again=st.booleans(),
     model=st.sampled_from(("last_non_direct", "linear", "time_decay")),
+    period=st.sampled_from(((0, 1, 4), (0, 0, 2), (-1, 3, 60))),
+    tz=st.sampled_from(sums.ZONES),
     gone=st.integers(0, 99),
 )
 def test_any_history(
@@ -124,6 +128,8 @@ def test_any_history(
     windows: tuple[Window, ...],
     close_again: bool,
     model: str,
+    period: sums.Period,
+    tz: str,
     gone: int,
 ) -> None:
     """Late rows, copies on other days and of other visitors, replays, merged persons, and an erasure."""
@@ -141,10 +147,12 @@ def test_any_history(
     details = _details(warehouse, site, windows[1])
     close(warehouse, site)
     assert _details(warehouse, site, windows[1]) == details
+    sums.agree(warehouse, site, period, tz)
     _attribution(warehouse, site, log, model)
     visitors = sorted({event.visitor_id for event in log if event.visitor_id}) or ["nobody"]
     assert asyncio.run(_forget(warehouse, site, visitors[gone % len(visitors)])) == 0
     of_events = _agrees_with_events(warehouse, site, windows[2])
+    sums.agree(warehouse, site, period, tz)
     close(warehouse, site)
     _agrees_with_events(warehouse, site, windows[2], of_events)
 
@@ -323,7 +331,7 @@ def test_a_copy_in_another_month_changes_the_day_of_the_first(warehouse: Warehou
     _agrees_with_events(warehouse, site, (0, 24 * 90))
 
 
-STEPS = ("begun", "restless", "sessions", "clicks", "opens", "ids", "used")
+STEPS = (*closed_days_sql.STEPS, "used")
 
 
 class Killed(Exception):

@@ -112,7 +112,15 @@ def test_a_question_reads_its_window_and_not_the_history(warehouse: Warehouse) -
         warehouse.client.command(MONTH_OF_EVENTS, parameters={"site": site, "start": start})
 
     def rows_read(view: str) -> int:
-        chosen = {"site": site} | QUESTIONS[view] | {"since": "2025-12-01", "until": "2025-12-31", "at": "2025-12-20"}
+        chosen = (
+            {"site": site}
+            | QUESTIONS[view]
+            | {"before": "2025-12-01", "since": "2025-12-01"}
+            | {
+                "until": "2025-12-31",
+                "at": "2025-12-20",
+            }
+        )
         given = ", ".join(f"{name} = '{value}'" for name, value in chosen.items())
         answer = warehouse.client.raw_query(f"SELECT * FROM pharos.{view}({given})", fmt="JSON")
         return int(json.loads(answer)["statistics"]["rows_read"])

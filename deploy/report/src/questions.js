@@ -21,6 +21,7 @@ import tagging_sql from "../questions/tagging.sql";
 import visitors_shown from "../questions/shown/visitors.sql";
 import visitors_sql from "../questions/visitors.sql";
 import posts_shown from "../questions/shown/posts.sql";
+import visits_filtered_sql from "../questions/visits_filtered.sql";
 import visits_sql from "../questions/visits.sql";
 import { fill } from "./sql.js";
 
@@ -28,7 +29,8 @@ import { fill } from "./sql.js";
 const values = (state) => ({ ...state, before: state.compare ? state.before : state.since, steps: state.steps.join(",") });
 const question = (sql, filtered = false) => (state) => fill(sql, values(state), filtered ? state.filter : {});
 
-export const visits = question(visits_sql, true);
+/** Closed days have sums of all visits; those that filters choose are counted one by one. */
+export const visits = (state) => question(Object.keys(state.filter).length ? visits_filtered_sql : visits_sql, true)(state);
 export const credits = question(credits_sql, true);
 export const letters = question(letters_sql);
 export const funnel = question(funnel_sql);

@@ -123,7 +123,7 @@ async def test_each_role_does_its_work_and_no_more(tmp_path: Path, start: Callab
 
 
 GIVEN = {
-    "site": "'shop'", "since": "'2026-11-22'", "until": "'2026-11-23'", "tz": "'UTC'",
+    "site": "'shop'", "before": "'2026-11-21'", "since": "'2026-11-22'", "until": "'2026-11-23'", "tz": "'UTC'",
     "at": "'2026-11-22 09:00:00'", "seconds": "60", "event": "'pageview'", "conversion": "'pageview'",
     "goals": "'pageview'", "steps": "'pageview,pageview'", "without": "''", "model": "'last'", "by": "'channel'",
     "lookback_days": "30", "half_life_days": "7", "restart": "0", "ignore": "''", "touch_kinds": "'arrival,click'",

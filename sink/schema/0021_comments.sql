@@ -1,6 +1,10 @@
 -- What SQL editors show about tables, views and columns. `make fmt` makes this file from columns.toml.
 -- It is the last migration: a view that is created again has no comment.
 
+ALTER TABLE pharos.arrivals MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.arrivals_counted MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.attributed MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.attribution MODIFY COMMENT 'Conversions in [since, until), credited to the touches that led to them by one rule model. Rows add up exactly. Call it as attribution(site, conversion, lookback_days, since, until, tz, restart, touch_kinds, ignore, model, half_life_days). Columns: channel, source, medium, campaign, currency, conversions, value, gross.';
@@ -34,7 +38,11 @@ ALTER TABLE pharos.campaigns MODIFY COMMENT 'Campaigns with visits, conversions 
 
 ALTER TABLE pharos.changed MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.closed_arrivals MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.closed_begun MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.closed_counts MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.closed_days MODIFY COMMENT 'A part of other views; it may change.';
 
@@ -213,11 +221,17 @@ ALTER TABLE pharos.events_by_id MODIFY COMMENT 'A part of other views; it may ch
 
 ALTER TABLE pharos.events_of_shard MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.findings MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.findings_counted MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.funnel MODIFY COMMENT 'How many people did the steps, in order, within window_hours of the first, which lies in [since, until). Call it as funnel(site, since, until, tz, steps, window_hours). Columns: step, event, visitors, rate.';
 
 ALTER TABLE pharos.funnel_by MODIFY COMMENT 'The funnel for each value of a dimension, with the time between steps. Call it as funnel_by(site, since, until, tz, steps, window_hours, by). Columns: step, goal, name, visitors, rate, median_s.';
 
 ALTER TABLE pharos.goal_events MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.health MODIFY COMMENT 'Events in [since, until), bots\' too, counted by what says whether they can be trusted. Call it as health(site, since, until, tz). Columns: part, name, events.';
 
 ALTER TABLE pharos.hot MODIFY COMMENT 'A part of other views; it may change.';
 
@@ -325,6 +339,10 @@ ALTER TABLE pharos.standing MODIFY COMMENT 'A part of other views; it may change
 
 ALTER TABLE pharos.tagging MODIFY COMMENT 'How arrivals in [since, until) were tagged: as sent, what it became, what looks wrong. Call it as tagging(site, since, until, tz). Columns: sent_source, sent_medium, sent_campaign, sent_id, click_id_name, referrer_host, source, medium, campaign, channel, rule, near_source, near_medium, near_campaign, faults, arrivals, visitors.';
 
+ALTER TABLE pharos.tagging_counts MODIFY COMMENT '`tagging` without visitors, from the sums of closed days. Call it as tagging_counts(site, since, until, tz). Columns: sent_source, sent_medium, sent_campaign, sent_id, click_id_name, referrer_host, source, medium, campaign, channel, rule, near_source, near_medium, near_campaign, faults, arrivals.';
+
+ALTER TABLE pharos.tagging_of MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.top_pages MODIFY COMMENT 'Pages viewed in [since, until). Call it as top_pages(site, since, until, tz). Columns: path, views, visitors, entries.';
 
 ALTER TABLE pharos.touch_details MODIFY COMMENT 'Touches in [since, until) with their person and what their own event says. Call it as touch_details(site, since, until, tz). Columns: person, visitor_id, occurred_at, event_id, kind, channel, source, medium, campaign, content, term, link_code, landing_path, device, country.';
@@ -355,10 +373,16 @@ ALTER TABLE pharos.touches_planned MODIFY COMMENT 'A part of other views; it may
 
 ALTER TABLE pharos.touches_raw MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.visit_counts MODIFY COMMENT 'Visits of people in [before, until): all, by day, by source and by entry page, of days before `since` and from it on. Call it as visit_counts(site, since, until, tz, before). Columns: now, day, channel, source, medium, campaign, entry_page, all_days, all_sources, all_pages, visits, visitors.';
+
 ALTER TABLE pharos.visit_details MODIFY COMMENT 'Sessions that began in [since, until), people\'s and bots\', with what their first event says. Call it as visit_details(site, since, until, tz). Columns: site, visitor_id, session_id, started_at, ended_at, entry_page, exit_page, source, medium, campaign, channel, events, value, is_bot, content, term, link_code, device, country.';
 
 ALTER TABLE pharos.visit_events MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.visit_plan MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.visitor_events MODIFY COMMENT 'What one visitor did, each event once, without address and user agent. Call it as visitor_events(site, visitor). Columns: event_id, site, event, kind, received_at, occurred_at, visitor_id, visitor_kind, user_id, client_event_id, url, host, path, title, referrer, referrer_host, referrer_name, referrer_kind, search_term, utm_source, utm_medium, utm_campaign, utm_term, utm_content, utm_id, utm_source_platform, utm_creative_format, utm_marketing_tactic, source, medium, campaign, channel, click_id_name, click_id, link_code, message_id, list_id, value, currency, browser, browser_version, os, os_version, device, is_bot, bot_reason, open_kind, language, country, region, city, consent, props, enriched_by, dropped, authenticated.';
 
 ALTER TABLE pharos.visits MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.whole_days MODIFY COMMENT 'A part of other views; it may change.';
