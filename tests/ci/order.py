@@ -17,6 +17,7 @@ LONGEST: Final = (
     "deploy/test_prometheus",
     "sql/test_definitions",
     "sql/test_windows",
+    "sql/closed/test_sums",
     "loadtest/bench/test_bench",
     "sql/test_closed_days",
     "sql/docs/test_page",
