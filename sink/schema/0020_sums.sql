@@ -1,4 +1,4 @@
--- Sums of closed days: what the report asks first, and what it asked all events for. Few rows a day, whatever the traffic.
+-- Sums of closed days: what the report asks first, and what it asked all events for. Few rows a day, with any number of events.
 
 -- Counts of a day, made when it is closed. `part` is what is counted, `name` by what:
 --   visit_time, visit_origin, visit_page   visits of people by the quarter of an hour in which they began (UTC, 0 to 95), by

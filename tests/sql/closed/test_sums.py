@@ -93,7 +93,7 @@ def test_a_late_event_without_a_visitor_counts_at_once(warehouse: Warehouse, kin
 
 
 def test_many_visitors_are_estimated_alike(warehouse: Warehouse) -> None:
-    """Above some 65,000 people uniq estimates, and whoever adds its parts up must get the same."""
+    """Above some 65,000 people uniq estimates; its parts added up must give the same."""
     warehouse.empty()
     for first in range(0, 120_000, 40_000):
         warehouse.client.command(
