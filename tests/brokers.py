@@ -4,6 +4,7 @@ A broker has one address for its life; it may be stopped, killed and started in 
 Tansu keeps nothing (`durable`). Attributes name what only one of them can do; tests/test_brokers.py tests them.
 """
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -11,6 +12,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -25,6 +27,8 @@ from tests.waiting import until
 _HERE = Path(__file__).parent / "kafka"
 _CLUSTER_ID = "cGhhcm9zLXRlc3RzLTAwMQ"
 _START_TIMEOUT_S = 90
+_SHORT_LIVED = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+"""Options of Java for a small program: no parallel collector, no second compiler."""
 
 
 def unique(name: str) -> str:
@@ -124,10 +128,12 @@ class ApacheKafka(Broker):
     commit_metadata = True
     durable = True
 
-    def __init__(self, folder: Path, advertised: int | None = None) -> None:
+    def __init__(self, folder: Path, advertised: int | None = None, *, record: Path | None = None) -> None:
+        """`record`: the file to which it writes the classes that it has loaded, when it is stopped."""
         super().__init__(folder, advertised)
         self._java = needs.program("java", "openjdk-17-jre-headless")
         self._jars = _kafka_jars()
+        self._record = record
         self.controller_port = free_port()
         self.listens = self.host
         self.command: tuple[str, ...] = ()
@@ -155,15 +161,17 @@ class ApacheKafka(Broker):
         return f"controller.quorum.voters=1@127.0.0.1:{self.controller_port}\n"
 
     def _run_java(self, *arguments: str) -> Program:
-        # Short-lived and small: no second compiler, no parallel collector.
         tuning = [
             "-Xmx512m",
             "-Xss512k",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
+            *_SHORT_LIVED.split(),
             "-XX:-UsePerfData",
             "-Dsun.net.inetaddr.ttl=1",
         ]
+        if self._record is None:
+            tuning.append(f"-XX:SharedArchiveFile={_loaded_classes(self._java, self._jars)}")
+        elif arguments[0] == "kafka.Kafka":
+            tuning.append(f"-XX:ArchiveClassesAtExit={self._record}")
         logging = f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}"
         return Program(
             [*self.command, self._java, *tuning, logging, "-cp", f"{self._jars}/*", *arguments],
@@ -217,7 +225,12 @@ def _kafka_jars() -> Path:
     try:
         fetch = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={unfinished}"]
         done = subprocess.run(
-            [*fetch, "-DincludeScope=runtime"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            [*fetch, "-DincludeScope=runtime"],
+            env={"MAVEN_OPTS": _SHORT_LIVED, **os.environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             needs.missing(f"Apache Kafka's jars cannot be fetched: {(done.stdout + done.stderr).strip()[:200]}")
@@ -229,3 +242,25 @@ def _kafka_jars() -> Path:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return jars
+
+
+def _loaded_classes(java: str, jars: Path) -> Path:
+    """Return the file with Kafka's classes as this Java has them in memory, made by one broker once a Java and user.
+
+    To take them from there costs a broker's start half the CPU that loading them from the jars does. A Java for which
+    the file is not right loads from the jars.
+    """
+    program = Path(java).resolve()
+    known = hashlib.sha256(f"{program} {program.stat().st_mtime_ns}".encode()).hexdigest()[:16]
+    classes = jars.with_name(f"{jars.name}-{known}.jsa")
+    if classes.exists():
+        return classes
+    with classes.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other workers wait
+        if not classes.exists():
+            with tempfile.TemporaryDirectory(dir=jars.parent) as folder:
+                broker = ApacheKafka(Path(folder), record=Path(folder) / "classes.jsa")
+                broker.start()
+                broker.stop()
+                (Path(folder) / "classes.jsa").rename(classes)
+    return classes
