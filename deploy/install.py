@@ -3,6 +3,7 @@
 `make` runs this before any package is there, so it uses the standard library only.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -79,6 +80,8 @@ def main(arguments: list[str]) -> int:
     if not python.exists():
         venv.create(folder, with_pip=True)
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    # Most modules are never imported. Where Python keeps bytecode, the first import makes it, and pip need not.
+    pip += [] if os.environ.get("PYTHONDONTWRITEBYTECODE") else ["--no-compile"]
     progress = Progress(len(_PIN.findall(lock.read_text())))
     code = run([*pip, "--require-hashes", "-r", str(lock)], progress, sys.stdout, 0.5 if sys.stdout.isatty() else 10)
     if code:

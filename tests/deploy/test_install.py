@@ -55,6 +55,20 @@ def test_what_pip_says_last_is_shown_when_it_fails(tmp_path: Path, capfd: pytest
     assert "pip ended with 1" in errors
 
 
+@pytest.mark.parametrize(("variable", "compiles"), [("1", True), ("", False)])
+def test_bytecode_is_left_to_the_import_where_python_keeps_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, variable: str, compiles: bool
+) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "$@"\nexit 1\n')
+    python.chmod(0o755)
+    (tmp_path / "some.lock").write_text("")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", variable)
+    assert main([str(tmp_path), str(tmp_path / "some.lock")]) == 1
+    assert ("--no-compile" in capfd.readouterr().err.split()) != compiles
+
+
 def test_the_lock_files_of_running_are_all_in_that_of_development() -> None:
     def pins(name: str) -> set[str]:
         lines = (ROOT / name).read_text().splitlines()
