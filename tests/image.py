@@ -74,6 +74,7 @@ def make(root: Path) -> None:
                 _copy(_ROOT / source, build / target)
             continue
         command = rest.replace("/opt/", f"{root}/opt/").replace("/srv/", f"{root}/srv/").replace("--no-cache-dir ", "")
+        command = re.sub(r"(^|&& )python -m pip", rf"\1{sys.executable} -m pip", command)  # Debian's own has no pip
         command = re.sub(r"(^|&& )python -m", rf"\1{Path(sys.executable).resolve()} -m", command)
         done = subprocess.run(
             ["/bin/sh", "-c", command], cwd=build, env=env, capture_output=True, text=True, check=False
