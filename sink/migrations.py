@@ -4,6 +4,8 @@ The lock is a table: a sink creates one under a unique name, then looks for othe
 its own and waits; a sink that sees only its own has the lock, since the next one will see it. The holder renews the
 table's comment; a lock not renewed for LOCK_STALE_S belongs to a dead sink and is dropped by its name.
 This needs CREATE, ALTER and DROP TABLE only: it works on a server, in a cluster and in chDB.
+
+Long: the settings of tables that no file can have are applied after the files, over the same connection.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from clickhouse_connect.driver.exceptions import Error
 
 from sink import sql_text
 from sink.clickhouse import (
@@ -36,6 +39,7 @@ from sink.settings import Settings
 FOLDER: Final = Path(__file__).parent / "schema"
 TIMEOUT_S: Final = 86_400.0
 """For an answer to one statement: some copy what is stored."""
+UNKNOWN_SETTING: Final = 115  # ClickHouse's code
 LOCK_STALE_S: Final = 30
 LOCK_RENEW_S: Final = 5
 _FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
@@ -217,6 +221,26 @@ async def keep_for(connection: Connection, retention_days: int, cluster: str = "
     return changed
 
 
+async def without_statistics(connection: Connection, cluster: str = "") -> bool:
+    """Make ClickHouse keep no statistics of the tables that inserts fill; return whether that changed anything.
+
+    Since 26.4 it counts each column's distinct values at every insert and merge. The plans of our views do not need it.
+    """
+    rows = await connection.query(
+        "SELECT name FROM system.tables WHERE database = 'pharos' AND engine_full LIKE '%deduplication_window%' "
+        "AND engine_full NOT LIKE '%auto_statistics_types%'"
+    )
+    for (name,) in rows.result_rows:
+        change = f"ALTER TABLE pharos.{name} MODIFY SETTING auto_statistics_types = ''"
+        try:
+            await connection.command(sql_text.for_cluster(change, cluster))
+        except Error as error:
+            if error.code == UNKNOWN_SETTING:
+                return False  # an older ClickHouse, which keeps none
+            raise
+    return bool(rows.result_rows)
+
+
 async def command(settings: Settings, *, dry_run: bool) -> int:
     """`python -m sink migrate`: apply outstanding migrations, or print them."""
     connection = await connect(settings, TIMEOUT_S)
@@ -230,6 +254,7 @@ async def command(settings: Settings, *, dry_run: bool) -> int:
             return 0
         done = await apply(connection, cluster=settings.cluster, tell=lambda name: print(f"applied {name}"))
         await keep_for(connection, settings.retention_days, settings.cluster)
+        await without_statistics(connection, settings.cluster)
         print(f"{len(done)} applied")
         return 0
     finally:

@@ -77,6 +77,8 @@ async def prepared(settings: Settings) -> Connection:
             )
             if await migrations.keep_for(connection, settings.retention_days, settings.cluster):
                 line("info", "retention in days (0: events are never deleted)", days=settings.retention_days)
+            if await migrations.without_statistics(connection, settings.cluster):
+                line("info", "ClickHouse keeps no statistics of the tables that inserts fill")
         elif todo := migrations.outstanding(migrations.load(), await migrations.applied(connection)):
             raise Stop(f"{len(todo)} migrations are outstanding: run python -m sink migrate")  # noqa: TRY301
     except BaseException as error:

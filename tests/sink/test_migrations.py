@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
@@ -13,6 +13,7 @@ from enricher.contract import COLUMNS
 from sink import clickhouse, migrations, run
 from sink.clickhouse import Connection, Stop
 from sink.migrations import Migration, load, outstanding
+from sink.probe_row import ROW
 from sink.settings import Settings
 from tests.clickhouse import ClickHouse
 from tests.processes import Program
@@ -131,6 +132,48 @@ async def test_how_long_events_are_kept_follows_the_setting(storage: ClickHouse)
         ]  # fmt: skip
         await migrations.keep_for(one, 365)
         assert "toIntervalDay(365)" in str((await one.query(engine)).result_rows)
+    finally:
+        await one.close()
+
+
+async def test_inserts_make_no_statistics(storage: ClickHouse) -> None:
+    one = await connection(storage)
+    made = (
+        "SELECT table, countIf(notEmpty(statistics)) FROM system.parts_columns WHERE database = 'pharos' AND active "
+        "AND table IN ('event_log', 'names') GROUP BY table ORDER BY table"
+    )
+    try:
+        for table in ("event_log", "names"):
+            await one.command(f"ALTER TABLE pharos.{table} RESET SETTING auto_statistics_types")
+        assert await migrations.without_statistics(one)
+        assert not await migrations.without_statistics(one)
+        for _ in range(2):
+            await clickhouse.insert(one, ROW, None)
+        for table in ("event_log", "names"):
+            await one.command(f"OPTIMIZE TABLE pharos.{table} FINAL")
+        assert (await one.query(made)).result_rows == [("event_log", 0), ("names", 0)]
+    finally:
+        await one.close()
+
+
+async def test_a_clickhouse_that_knows_no_such_statistics_is_left_alone(storage: ClickHouse) -> None:
+    one = await connection(storage)
+    asked: list[str] = []
+
+    class Older:
+        """A ClickHouse before 25.10."""
+
+        async def query(self, query: str, parameters: dict[str, object] | None = None) -> Any:
+            return await one.query(query, parameters)
+
+        async def command(self, cmd: str, *others: object, **named: object) -> Any:
+            asked.append(cmd)
+            return await one.command(cmd.replace("auto_statistics_types", "auto_statistics_of_old"))
+
+    try:
+        await one.command("ALTER TABLE pharos.names RESET SETTING auto_statistics_types")
+        assert not await migrations.without_statistics(cast("clickhouse.Connection", Older()))
+        assert len(asked) == 1
     finally:
         await one.close()
 
