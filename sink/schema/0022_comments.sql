@@ -251,6 +251,12 @@ ALTER TABLE pharos.names MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.open_window MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.packed_paths MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.packed_touches MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.packed_touches_planned MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.paths MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.people MODIFY COMMENT 'A part of other views; it may change.';
