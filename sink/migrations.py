@@ -74,9 +74,15 @@ class Migration(msgspec.Struct, frozen=True):
         """SHA-256 of the text, line ends as in the repository."""
         return hashlib.sha256(self.text.replace("\r\n", "\n").encode()).hexdigest()
 
-    def statements(self, cluster: str) -> list[str]:
-        """Return the statements to run, in order."""
-        return [sql_text.for_cluster(statement, cluster) for statement in self.flat]
+    def statements(self, cluster: str, later: Sequence["Migration"] = ()) -> list[str]:
+        """Return the statements to run, in order.
+
+        Those that only make a view again are left out if a migration of `later` does so too: it runs next.
+        """
+        own = len(sql_text.split(self.text))
+        made_later = {name for migration in later for name in flat_views.made(migration.flat)}
+        again = [statement for statement in self.flat[own:] if made_later.isdisjoint(flat_views.made([statement]))]
+        return [sql_text.for_cluster(statement, cluster) for statement in (*self.flat[:own], *again)]
 
 
 def load(folder: Path = FOLDER) -> list[Migration]:
@@ -148,8 +154,8 @@ async def apply(
     async with _lock(connection, cluster, sleep):
         await connection.command(table)
         todo = outstanding(files, await applied(connection))
-        for migration in todo:
-            for statement in migration.statements(cluster):
+        for place, migration in enumerate(todo):
+            for statement in migration.statements(cluster, todo[place + 1 :]):
                 await connection.command(statement)
             record = "INSERT INTO pharos.migrations (number, name, checksum) SETTINGS async_insert = 0 VALUES "
             await connection.command(f"{record}({migration.number}, '{migration.name}', '{migration.checksum}')")

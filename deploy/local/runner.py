@@ -13,7 +13,8 @@ from deploy.local.broker import create_topics, group_state, has_topics
 from deploy.local.keeper import Keeper
 from deploy.local.programs import Place, Program
 
-READY_S: Final = 60
+READY_S: Final = 180
+"""How long a program may take to be ready. On a new ClickHouse the sink makes the tables and views first."""
 JOIN_S: Final = 15
 CATCH_UP_S: Final = 10
 """How long a drain waits for a stage to have nothing left before it stops it."""

@@ -84,7 +84,7 @@ def own(
     local: Mapping[str, str] = MappingProxyType({}),
     environ: Mapping[str, str] = os.environ,
     code: Path = _ROOT,
-    within_s: float = 90,
+    within_s: float = 240,
 ) -> Iterator[tuple[System, Program]]:
     """Start a system with its data in `folder`, give it once its stages are ready, and drain it at the end.
 

@@ -59,6 +59,11 @@ def flatten(statements: Iterable[str], known: dict[str, View]) -> list[str]:
     return found + [known[name].head + known[name].flat for name in known if name in again]
 
 
+def made(statements: Iterable[str]) -> set[str]:
+    """Return the names of the views that these statements make."""
+    return {match["name"] for statement in statements if (match := _VIEW.fullmatch(statement))}
+
+
 def _made_again(changed: str, known: dict[str, View]) -> list[str]:
     """Write out again the views that read the changed one, or one that does; return their names."""
     names = [changed]

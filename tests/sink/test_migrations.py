@@ -60,6 +60,19 @@ def test_numbers_have_no_gaps_and_names_have_a_form(tmp_path: Path, names: list[
         load(tmp_path)
 
 
+def test_a_view_that_several_migrations_make_again_is_made_by_the_last(tmp_path: Path) -> None:
+    inner, outer = "CREATE OR REPLACE VIEW pharos.a AS\nSELECT {}", "CREATE OR REPLACE VIEW pharos.b AS\nFROM pharos.a"
+    texts = {"0001_b.sql": f"{inner.format(1)};\n{outer};\n", "0002_a.sql": f"{inner.format(2)};\n"}
+    for name, text in (texts | {"0003_a.sql": f"{inner.format(3)};\n"}).items():
+        (tmp_path / name).write_text(text)
+    first, second, third = load(tmp_path)
+    made_again = [outer.replace("pharos.a", f"(SELECT {number})") for number in (2, 3)]
+    assert len(first.statements("", [second, third])) == 2, "what a file itself makes is always made"
+    assert second.statements("", [third]) == [inner.format(2)]
+    assert second.statements("") == [inner.format(2), made_again[0]]
+    assert third.statements("") == [inner.format(3), made_again[1]]
+
+
 async def connection(storage: ClickHouse) -> Connection:
     return await clickhouse.connect(Settings(clickhouse=storage.url))
 

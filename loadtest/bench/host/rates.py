@@ -161,7 +161,7 @@ def _running(folder: Path, code: Path) -> Iterator[tuple[Host, str]]:
         environ["PHAROS_COLLECTOR_TRUSTED_PROXIES"] = "127.0.0.0/8"
         local = {"CLICKHOUSE": clickhouse, "PARTITIONS": small.settings("topics")["PARTITIONS"]}
         system, _ = stack.enter_context(
-            local_system.own(folder, kafka=servers, local=local, environ=environ, code=code, within_s=180)
+            local_system.own(folder, kafka=servers, local=local, environ=environ, code=code, within_s=240)
         )
         nginx, url = stack.enter_context(edge(folder / "edge", urlsplit(system.url).netloc))
         embedded = {} if servers else {"kafka": "-m deploy.local.broker"}

@@ -104,6 +104,6 @@ def test_many_visitors_are_estimated_alike(warehouse: Warehouse) -> None:
             f"FROM numbers({first}, 40000)"
         )
     close(warehouse, "many")
-    summed, counted = (asked(warehouse, sql, "many", WEEKS, "UTC") for sql in PAIRS["visit_counts"])
+    summed, counted = (asked(warehouse, sql, "many", (0, 14, 15), "UTC") for sql in PAIRS["visit_counts"])
     assert summed == counted
     assert any("'visits': 120000, 'visitors': 1" in row for row in summed)
