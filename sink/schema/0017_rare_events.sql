@@ -48,6 +48,7 @@ WHERE event NOT IN ('pageview', 'engagement', 'open', 'click', 'scroll', 'vitals
 -- events with only = 0, and otherwise only if a goal is one of them.
 CREATE OR REPLACE VIEW pharos.goal_events SQL SECURITY DEFINER AS
 WITH
+    ['pageview', 'engagement', 'open', 'click', 'scroll', 'vitals'] AS frequent,
     splitByChar(',', replaceRegexpAll({goals:String}, '\\[[^\\]]*\\]| +[/*][^,\\[]*| +', '')) AS goal_names,
     arrayMap(g -> (
         extract(g, '^ *([^ \\[]*)'),
@@ -56,43 +57,38 @@ WITH
                  arrayFilter(p -> p != '', splitByChar(',', extract(g, '\\[(.*)\\]'))))),
         extractAll({goals:String}, '(?:[^,\\[]|\\[[^\\]]*\\])+')) AS asked
 SELECT
-    *,
+    copy.event_id AS event_id, site, event, kind, occurred_at, visitor_id,
+    if(server.user_id != '', server.user_id, copy.user_id) AS user_id, client_event_id, path,
+    if(server.claims, server.value, copy.value) AS value,
+    if(server.claims, server.currency, copy.currency) AS currency,
+    browser, os, device, if(server.found, server.is_bot, copy.is_bot) AS is_bot, language,
+    country, consent, props, server.found OR kind = 'server' AS authenticated,
     if(match({goals:String}, '[/*\\[]'),
        arrayFilter((i, g) -> g.1 = event AND (g.2 = '' OR path LIKE g.2) AND arrayAll(p -> props[p.1] = p.2, g.3),
                    arrayEnumerate(asked), asked),
        arrayFilter((i, g) -> g.1 = event, arrayEnumerate(asked), asked)) AS matched
 FROM
 (
-    SELECT event_id, site, event, kind, occurred_at, visitor_id, user_id, client_event_id, path, value, currency, browser,
-        os, device, is_bot, language, country, consent, props, authenticated
-    FROM pharos.standing(site = {site:String},
-        events = if({only:UInt8} = 1, arrayStringConcat(arrayIntersect(splitByChar(',', replaceRegexpAll({goals:String}, '\\[[^\\]]*\\]| +[/*][^,\\[]*| +', '')),
-            ['pageview', 'engagement', 'open', 'click', 'scroll', 'vitals']), ','), ''),
-        since = {since:String}, until = {until:String}, tz = 'UTC')
-    WHERE {only:UInt8} = 0 OR hasAny(goal_names, ['pageview', 'engagement', 'open', 'click', 'scroll', 'vitals'])
+    SELECT event_id, site, event, kind, occurred_at, visitor_id, user_id, client_event_id, path, value, currency, browser, os,
+        device, is_bot, language, country, consent, props
+    FROM pharos.event_log FINAL
+    PREWHERE ({only:UInt8} = 0 OR hasAny(goal_names, frequent)) AND site = {site:String}
+        AND ({only:UInt8} = 0 OR event IN arrayIntersect(goal_names, frequent))
+    WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+        AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
     UNION ALL
-    SELECT copy.event_id, copy.site, copy.event, copy.kind, copy.occurred_at, copy.visitor_id,
-        if(server.user_id != '', server.user_id, copy.user_id) AS user_id, copy.client_event_id, copy.path,
-        if(server.claims, server.value, copy.value) AS value,
-        if(server.claims, server.currency, copy.currency) AS currency,
-        copy.browser, copy.os, copy.device, if(server.found, server.is_bot, copy.is_bot) AS is_bot, copy.language,
-        copy.country, copy.consent, copy.props, server.found OR copy.kind = 'server' AS authenticated
-    FROM
-    (
-        SELECT *
-        FROM pharos.rare_events FINAL
-        PREWHERE {only:UInt8} = 1 AND site = {site:String}
-            AND event IN goal_names
-        WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
-            AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
-    ) AS copy
-    LEFT ANY JOIN
-    (
-        SELECT event_id, a.value AS value, a.currency AS currency, a.user_id AS user_id, a.is_bot AS is_bot, true AS found,
-            a.value != 0 OR a.currency != '' AS claims
-        FROM pharos.authenticated AS a FINAL
-        PREWHERE {only:UInt8} = 1 AND site = {site:String}
-            AND event IN goal_names
-    ) AS server USING (event_id)
-)
+    SELECT event_id, site, event, kind, occurred_at, visitor_id, user_id, client_event_id, path, value, currency, browser, os,
+        device, is_bot, language, country, consent, props
+    FROM pharos.rare_events FINAL
+    PREWHERE {only:UInt8} = 1 AND site = {site:String} AND event IN goal_names
+    WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+        AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+) AS copy
+LEFT ANY JOIN
+(
+    SELECT event_id, a.value AS value, a.currency AS currency, a.user_id AS user_id, a.is_bot AS is_bot, true AS found,
+        a.value != 0 OR a.currency != '' AS claims
+    FROM pharos.authenticated AS a FINAL
+    PREWHERE site = {site:String} AND ({only:UInt8} = 0 OR event IN goal_names)
+) AS server USING (event_id)
 WHERE if({only:UInt8} = 1 AND match({goals:String}, '[/*\\[]'), notEmpty(matched), 1);

@@ -199,25 +199,33 @@ FROM pharos.session_measures_planned(site = {site:String}, since = {since:String
     generations = plan.2, skip = plan.3, first = plan.5, end = plan.6, visitors = hot, events_since = open.1, events_until = open.2);
 
 -- What the own events of touches say that happened in [since, until) of UTC: the first events of sessions too. Other events may be
--- among them, and one event twice: join ANY.
+-- among them, and one event twice: join ANY. No server's copy says anything else of these columns, so none is looked up.
+-- days, generations: of `settled`; events are read of [since, until).
+CREATE OR REPLACE VIEW pharos.touch_events_planned AS
+SELECT session_id AS event_id, content, term, link_code, if(landed, entry_page, '') AS path, device, country
+FROM pharos.closed_sessions
+WHERE site = {site:String} AND generation IN {generations:Array(UInt64)}
+UNION ALL
+SELECT event_id, content, term, link_code, path, device, country
+FROM pharos.closed_touches
+WHERE site = {site:String} AND generation IN {generations:Array(UInt64)}
+UNION ALL
+SELECT event_id, utm_content, utm_term, link_code, path, device, country
+FROM pharos.event_log FINAL
+PREWHERE site = {site:String}
+WHERE occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
+    AND occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
+    AND (toDate32(occurred_at) NOT IN {days:Array(Date32)} OR (visitor_id, toDate(occurred_at)) IN (
+        SELECT visitor_id, day FROM pharos.closed_restless WHERE site = {site:String} AND generation IN {generations:Array(UInt64)}));
+
 CREATE OR REPLACE VIEW pharos.touch_events AS
 WITH
     (SELECT (groupArray(day), groupArray(generation))
      FROM pharos.settled(site = {site:String}, since = {since:String}, until = {until:String})) AS closed,
     (SELECT (since, until)
      FROM pharos.open_window(site = {site:String}, since = {since:String}, until = {until:String}, days = closed.1, generations = closed.2)) AS open
-SELECT session_id AS event_id, content, term, link_code, if(landed, entry_page, '') AS path, device, country
-FROM pharos.closed_sessions
-WHERE site = {site:String} AND generation IN closed.2
-UNION ALL
-SELECT event_id, content, term, link_code, path, device, country
-FROM pharos.closed_touches
-WHERE site = {site:String} AND generation IN closed.2
-UNION ALL
-SELECT event_id, utm_content, utm_term, link_code, path, device, country
-FROM pharos.standing(site = {site:String}, events = '', since = open.1, until = open.2, tz = 'UTC')
-WHERE toDate32(occurred_at) NOT IN closed.1 OR (visitor_id, toDate(occurred_at)) IN (
-    SELECT visitor_id, day FROM pharos.closed_restless WHERE site = {site:String} AND generation IN closed.2);
+SELECT *
+FROM pharos.touch_events_planned(site = {site:String}, days = closed.1, generations = closed.2, since = open.1, until = open.2);
 
 -- As in 0009_credits.sql.
 CREATE OR REPLACE VIEW pharos.credits SQL SECURITY DEFINER AS

@@ -232,12 +232,82 @@ SELECT
         generations, arrayMap(d -> toDateTime64(d, 3, 'UTC'), days)) AS summed
 FROM pharos.plan(site = {site:String}, since = {before:String}, until = {until:String}, whole = 1, closed = 1);
 
+-- The rows of `visit_counts`, of [before, until) of UTC; `since` is a day of `tz`. The other parameters are what `visit_plan` and `hot` return.
+-- Of days that are summed only the visitors are read from closed_sessions. The visits of other closed days are counted one by one, and
+-- those that are cut from events.
+CREATE OR REPLACE VIEW pharos.visit_counts_planned AS
+SELECT
+    key.1 AS now,
+    key.2 AS day,
+    substringIndex(key.3, '\0', -1) AS channel,
+    substringIndex(key.3, '\0', 1) AS source,
+    substringIndex(substringIndex(key.3, '\0', 2), '\0', -1) AS medium,
+    substringIndex(substringIndex(key.3, '\0', 3), '\0', -1) AS campaign,
+    key.4 AS entry_page,
+    key.5 AS all_days,
+    key.6 AS all_sources,
+    key.7 AS all_pages,
+    sum(number) AS visits,
+    uniqMerge(people) AS visitors
+FROM
+(
+    -- now, day, origin, entry_page, all_days, all_sources, all_pages. One key: for each column that a question groups by, ClickHouse goes
+    -- through the texts below it once more.
+    SELECT
+        (toDate(toDateTime(c.day, 'UTC') + toUInt32(name) * 900, {tz:String}) >= {since:String},
+         if(all_days, toDate(0), toDate(toDateTime(c.day, 'UTC') + toUInt32(name) * 900, {tz:String})),
+         '', '', all_days, toUInt8(1), toUInt8(1)) AS key,
+        c.number AS number, arrayReduce('uniqState', []::Array(String)) AS people
+    FROM pharos.closed_counts AS c
+    ARRAY JOIN [0, 1] AS all_days
+    WHERE site = {site:String} AND part = 'visit_time' AND generation IN {summed:Array(UInt64)}
+    UNION ALL
+    SELECT
+        (toDate(toDateTime(c.day, 'UTC'), {tz:String}) >= {since:String}, toDate(0),
+         multiIf(part = 'visit_page', '', name = '', '(direct)\0(none)\0\0Direct', toString(name)),
+         if(part = 'visit_page', toString(name), ''), toUInt8(1), part = 'visit_page', part != 'visit_page'),
+        c.number, arrayReduce('uniqState', []::Array(String))
+    FROM pharos.closed_counts AS c
+    WHERE site = {site:String} AND part IN ('visit_origin', 'visit_page') AND generation IN {summed:Array(UInt64)}
+    UNION ALL
+    SELECT
+        (toDate(toDateTime(c.day, 'UTC'), {tz:String}) >= {since:String}, toDate(0), '', '', toUInt8(1), toUInt8(1), toUInt8(1)) AS key,
+        0, uniqState(visitor_id)
+    FROM pharos.closed_sessions AS c
+    WHERE site = {site:String} AND generation IN {summed:Array(UInt64)} AND NOT is_bot
+    GROUP BY key
+    UNION ALL
+    SELECT key, count(), uniqStateIf(visitor_id, key.5 AND key.6 AND key.7)
+    FROM
+    (
+        SELECT
+            (day >= {since:String}, if(sets.1, toDate(0), day), if(sets.2, '', origin), if(sets.3, '', entry_page), sets.1, sets.2, sets.3) AS key,
+            visitor_id
+        FROM
+        (
+            SELECT
+                toDate(s.started_at, {tz:String}) AS day,
+                if(s.origin = '', '(direct)\0(none)\0\0Direct', toString(s.origin)) AS origin, s.entry_page AS entry_page, s.visitor_id AS visitor_id
+            FROM pharos.closed_sessions AS s
+            WHERE site = {site:String} AND generation IN {generations:Array(UInt64)} AND generation NOT IN {summed:Array(UInt64)} AND NOT is_bot
+                AND started_at >= parseDateTime64BestEffortOrZero({before:String}, 3, 'UTC')
+                AND started_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
+            UNION ALL
+            SELECT toDate(o.started_at, {tz:String}), concat(source, '\0', medium, '\0', campaign, '\0', channel), entry_page, visitor_id
+            FROM pharos.sessions_open(site = {site:String}, since = {before:String}, until = {until:String}, days = {days:Array(Date32)},
+                generations = {generations:Array(UInt64)}, skip = {skip:Array(Date32)}, first = {first:String}, end = {end:String}, visitors = {visitors:Array(String)}) AS o
+            WHERE NOT is_bot
+        )
+        ARRAY JOIN [(1, 1, 1), (0, 1, 1), (1, 0, 1), (1, 1, 0)] AS sets
+    )
+    GROUP BY key
+)
+GROUP BY key;
+
 -- Visits of people in [before, until): `now`, those from the day `since` of `tz` on, and not `now`, those before it. Four sets of rows: all
 -- visits, by day of `tz`, by source, by entry page; all_days, all_sources and all_pages are 1 where a row is not of one day (source, page).
--- `visitors`: by uniq, and only of all visits.
--- Of days that are summed only the visitors are read from closed_sessions. The visits of other closed days are counted one by one, and
--- those that are cut from events. What is cut is called and not written out here, and nothing is around it: the less is around it,
--- the less ClickHouse analyses.
+-- `visitors`: by uniq, and only of all visits. All that the plan is needed for is called in one place: ClickHouse analyses a looked-up
+-- plan again in each scope that names it.
 CREATE OR REPLACE VIEW pharos.visit_counts SQL SECURITY DEFINER AS
 WITH
     (SELECT (toString(toTimeZone(parseDateTime64BestEffort({before:String}, 3, {tz:String}), 'UTC')),
@@ -245,66 +315,7 @@ WITH
     (SELECT (days, generations, skip, edges, first, end, summed)
      FROM pharos.visit_plan(site = {site:String}, before = utc.1, since = {since:String}, until = utc.2, tz = {tz:String})) AS plan,
     (SELECT visitors FROM pharos.hot(site = {site:String}, first = plan.5, end = plan.6, edges = plan.4, generations = plan.2)) AS hot
-SELECT
-    now,
-    day,
-    substringIndex(origin, '\0', -1) AS channel,
-    substringIndex(origin, '\0', 1) AS source,
-    substringIndex(substringIndex(origin, '\0', 2), '\0', -1) AS medium,
-    substringIndex(substringIndex(origin, '\0', 3), '\0', -1) AS campaign,
-    entry_page,
-    all_days,
-    all_sources,
-    all_pages,
-    sum(number) AS visits,
-    uniqMergeIf(people, all_days AND all_sources AND all_pages) AS visitors
-FROM
-(
-    SELECT
-        toDate(toDateTime(c.day, 'UTC') + toUInt32(name) * 900, {tz:String}) >= {since:String} AS now,
-        if(all_days, toDate(0), toDate(toDateTime(c.day, 'UTC') + toUInt32(name) * 900, {tz:String})) AS day,
-        '' AS origin, '' AS entry_page, all_days, 1 AS all_sources, 1 AS all_pages,
-        sum(c.number) AS number, uniqStateIf('', false) AS people
-    FROM pharos.closed_counts AS c
-    ARRAY JOIN [0, 1] AS all_days
-    WHERE site = {site:String} AND part = 'visit_time' AND generation IN plan.7
-    GROUP BY ALL
-    UNION ALL
-    SELECT
-        toDate(toDateTime(c.day, 'UTC'), {tz:String}) >= {since:String} AS now, toDate(0),
-        multiIf(part = 'visit_page', '', name = '', '(direct)\0(none)\0\0Direct', name),
-        if(part = 'visit_page', name, ''), 1, part = 'visit_page', part != 'visit_page',
-        sum(c.number), uniqStateIf('', false)
-    FROM pharos.closed_counts AS c
-    WHERE site = {site:String} AND part IN ('visit_origin', 'visit_page') AND generation IN plan.7
-    GROUP BY now, part, name
-    UNION ALL
-    SELECT
-        toDate(toDateTime(c.day, 'UTC'), {tz:String}) >= {since:String} AS now, toDate(0), '', '', 1, 1, 1,
-        0, uniqState(visitor_id)
-    FROM pharos.closed_sessions AS c
-    WHERE site = {site:String} AND generation IN plan.7 AND NOT is_bot
-    GROUP BY now
-    UNION ALL
-    SELECT
-        now, day, origin, entry_page, grouping(day), grouping(origin), grouping(entry_page), count(), uniqState(visitor_id)
-    FROM
-    (
-        SELECT
-            toDate(s.started_at, {tz:String}) AS day, day >= {since:String} AS now,
-            if(s.origin = '', '(direct)\0(none)\0\0Direct', toString(s.origin)) AS origin, s.entry_page AS entry_page, s.visitor_id AS visitor_id
-        FROM pharos.closed_sessions AS s
-        WHERE site = {site:String} AND generation IN plan.2 AND generation NOT IN plan.7 AND NOT is_bot
-            AND started_at >= parseDateTime64BestEffortOrZero(utc.1, 3, 'UTC')
-            AND started_at < parseDateTime64BestEffortOrZero(utc.2, 3, 'UTC')
-        UNION ALL
-        SELECT toDate(o.started_at, {tz:String}) AS day, day >= {since:String}, concat(source, '\0', medium, '\0', campaign, '\0', channel),
-            entry_page, visitor_id
-        FROM pharos.sessions_open(site = {site:String}, since = utc.1, until = utc.2, days = plan.1,
-            generations = plan.2, skip = plan.3, first = plan.5, end = plan.6, visitors = hot) AS o
-        WHERE NOT is_bot
-    )
-    GROUP BY GROUPING SETS ((now), (now, day), (now, origin), (now, entry_page))
-)
-WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = '', since = {since:String}, until = {until:String}, tz = {tz:String})) = 0
-GROUP BY now, day, origin, entry_page, all_days, all_sources, all_pages;
+SELECT *
+FROM pharos.visit_counts_planned(site = {site:String}, before = utc.1, since = {since:String}, until = utc.2, tz = {tz:String}, days = plan.1,
+    generations = plan.2, skip = plan.3, first = plan.5, end = plan.6, summed = plan.7, visitors = hot)
+WHERE (SELECT wrong FROM pharos.question(site = {site:String}, events = '', since = {since:String}, until = {until:String}, tz = {tz:String})) = 0;

@@ -64,6 +64,24 @@ SELECT *
 FROM pharos.packed_touches_planned(site = {site:String}, since = {since:String}, until = {until:String}, days = plan.1,
     generations = plan.2, skip = plan.3, first = plan.5, end = plan.6, visitors = hot);
 
+-- Who converted in [since, until) of UTC: `conversions_cut` (0004_conversions.sql) without money.
+CREATE OR REPLACE VIEW pharos.converting AS
+SELECT
+    multiIf(
+        known.user_id != '', concat('user ', known.user_id),
+        found.visitor_id != '', concat('visitor ', found.visitor_id),
+        found.user_id != '', concat('user ', found.user_id),
+        concat('event ', toString(event_id))) AS person,
+    found.visitor_id AS visitor_id
+FROM
+(
+    SELECT event_id, visitor_id, user_id
+    FROM pharos.goal_events(site = {site:String}, goals = {event:String}, only = 1, since = {since:String}, until = {until:String})
+    WHERE NOT is_bot
+) AS found
+LEFT ANY JOIN (SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:String}) AS known
+    ON known.visitor_id = found.visitor_id;
+
 -- As `paths` (0004_conversions.sql), with touches as above.
 CREATE OR REPLACE VIEW pharos.packed_paths AS
 SELECT
@@ -137,7 +155,7 @@ FROM
                                 WHERE site = {site:String}
                                 UNION ALL
                                 SELECT person, visitor_id, true
-                                FROM pharos.conversions_cut(site = {site:String}, event = {conversion:String}, since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')), until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
+                                FROM pharos.converting(site = {site:String}, event = {conversion:String}, since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')), until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
                             )
                             GROUP BY person
                             HAVING max(converts)))
@@ -217,131 +235,154 @@ FROM
     FROM
     (
         SELECT
-            credit.1 AS name,
-            credit.2 AS effect,
-            ending.2 AS currency,
-            sum(toInt128(credit.3) * ending.3) AS share,
-            sum(toInt256(credit.3) * ending.4) AS net,
-            sum(toInt256(credit.3) * ending.5) AS gross
+            key.1 AS name,
+            key.2 AS effect,
+            key.3 AS currency,
+            sum(c.share) AS share,
+            sum(c.net) AS net,
+            sum(c.gross) AS gross
         FROM
         (
             SELECT
-                endings,
-                arrayMap(running -> toInt64(round(running / greatest(arraySum(effects), 1e-300) * exp2(48))), arrayCumSum(effects)) AS shares,
-                arrayMap((name, effect, share, before) -> (name, effect, share - before),
-                         names, effects, shares, arrayPopBack(arrayPushFront(shares, 0))) AS credits
+                (credit.1, credit.2, ending.2) AS key,
+                toInt128(credit.3) * ending.3 AS share,
+                toInt256(credit.3) * ending.4 AS net,
+                toInt256(credit.3) * ending.5 AS gross
             FROM
             (
                 SELECT
-                    arrayMap(state -> substring(state, 2), states) AS names,
                     endings,
-                    arrayMap((reach, visits, win, i) -> if(chance > 0, reach / visits[i] * win / chance, 0),
-                             reached, inverse, wins, arrayEnumerate(states)) AS effects
+                    arrayMap(running -> toInt64(round(running / greatest(arraySum(effects), 1e-300) * exp2(48))), arrayCumSum(effects)) AS shares,
+                    arrayMap((name, effect, share, before) -> (name, effect, share - before),
+                             names, effects, shares, arrayPopBack(arrayPushFront(shares, 0))) AS credits
                 FROM
                 (
                     SELECT
-                        states,
+                        arrayMap(state -> substring(state, 2), states) AS names,
                         endings,
-                        inverse,
-                        wins,
-                        arrayMap(c -> arraySum((start, visits) -> start * visits[c], starts, inverse), arrayEnumerate(states)) AS reached,
-                        arraySum((start, win) -> start * win, starts, wins) AS chance
+                        arrayMap((reach, visits, win, i) -> if(chance > 0, reach / visits[i] * win / chance, 0),
+                                 reached, inverse, wins, arrayEnumerate(states)) AS effects
                     FROM
                     (
                         SELECT
                             states,
                             endings,
-                            starts,
                             inverse,
-                            arrayMap(visits -> arraySum((visit, ending) -> visit * ending, visits, converting), inverse) AS wins
+                            wins,
+                            arrayMap(c -> arraySum((start, visits) -> start * visits[c], starts, inverse), arrayEnumerate(states)) AS reached,
+                            arraySum((start, win) -> start * win, starts, wins) AS chance
                         FROM
                         (
                             SELECT
                                 states,
                                 endings,
                                 starts,
-                                converting,
-                                -- Gauss and Jordan, in place. From every state some path leads out of the chain, so I - Q is an M-matrix:
-                                -- no pivot is 0, and none needs choosing.
-                                arrayFold(
-                                    (matrix, k) -> arrayMap(
-                                        (line, i) -> arrayMap(
-                                            (x, y, j) -> multiIf(
-                                                i = k AND j = k, 1 / x,
-                                                i = k, x / line[k],
-                                                j = k, -x / matrix[k][k],
-                                                x - line[k] * y / matrix[k][k]),
-                                            line, matrix[k], arrayEnumerate(line)),
-                                        matrix, arrayEnumerate(matrix)),
-                                    arrayEnumerate(states),
-                                    arrayMap((line, i) -> arrayMap((x, j) -> toFloat64(i = j) - x, line, arrayEnumerate(line)),
-                                             chances, arrayEnumerate(chances))) AS inverse
+                                inverse,
+                                arrayMap(visits -> arraySum((visit, ending) -> visit * ending, visits, converting), inverse) AS wins
                             FROM
                             (
                                 SELECT
                                     states,
                                     endings,
-                                    arrayMap(own -> arrayMap(to -> arraySum(s -> if(s.2 = to, s.4, 0), own) / arraySum(own.4), states), leaving) AS chances,
-                                    arrayMap(own -> arraySum(s -> if(s.2 = '+', s.4, 0), own) / arraySum(own.4), leaving) AS converting,
-                                    arrayMap(to -> arraySum(s -> if(s.2 = to, s.4, 0), begun) / arraySum(begun.4), states) AS starts
+                                    starts,
+                                    converting,
+                                    -- Gauss and Jordan, in place. From every state some path leads out of the chain, so I - Q is an M-matrix:
+                                    -- no pivot is 0, and none needs choosing.
+                                    arrayFold(
+                                        (matrix, k) -> arrayMap(
+                                            (line, i) -> arrayMap(
+                                                (x, y, j) -> multiIf(
+                                                    i = k AND j = k, 1 / x,
+                                                    i = k, x / line[k],
+                                                    j = k, -x / matrix[k][k],
+                                                    x - line[k] * y / matrix[k][k]),
+                                                line, matrix[k], arrayEnumerate(line)),
+                                            matrix, arrayEnumerate(matrix)),
+                                        arrayEnumerate(states),
+                                        arrayMap((line, i) -> arrayMap((x, j) -> toFloat64(i = j) - x, line, arrayEnumerate(line)),
+                                                 chances, arrayEnumerate(chances))) AS inverse
                                 FROM
                                 (
                                     SELECT
-                                        groupArray((origin, destination, currency, times, net, gross)) AS steps,
-                                        arraySort(arrayDistinct(arrayFilter(s -> s != '', steps.1))) AS states,
-                                        arrayMap(state -> arrayFilter(s -> s.1 = state, steps), states) AS leaving,
-                                        arrayFilter(s -> s.1 = '' AND s.2 != '+', steps) AS begun,
-                                        arrayMap(s -> (s.1 = '', s.3, s.4, s.5, s.6), arrayFilter(s -> s.2 = '+', steps)) AS endings
+                                        states,
+                                        endings,
+                                        arrayMap(own -> arrayMap(to -> arraySum(s -> if(s.2 = to, s.4, 0), own) / arraySum(own.4), states), leaving) AS chances,
+                                        arrayMap(own -> arraySum(s -> if(s.2 = '+', s.4, 0), own) / arraySum(own.4), leaving) AS converting,
+                                        arrayMap(to -> arraySum(s -> if(s.2 = to, s.4, 0), begun) / arraySum(begun.4), states) AS starts
                                     FROM
                                     (
-                                        -- The small names together.
                                         SELECT
-                                            if(step.1 IN ('', '+', '-') OR has(kept, step.1), step.1, '=(other)') AS origin,
-                                            if(step.2 IN ('', '+', '-') OR has(kept, step.2), step.2, '=(other)') AS destination,
-                                            step.3 AS currency,
-                                            sum(step.4) AS times,
-                                            sum(step.5) AS net,
-                                            sum(step.6) AS gross
+                                            groupArray((origin, destination, currency, times, net, gross)) AS steps,
+                                            arraySort(arrayDistinct(arrayFilter(s -> s != '', steps.1))) AS states,
+                                            arrayMap(state -> arrayFilter(s -> s.1 = state, steps), states) AS leaving,
+                                            arrayFilter(s -> s.1 = '' AND s.2 != '+', steps) AS begun,
+                                            arrayMap(s -> (s.1 = '', s.3, s.4, s.5, s.6), arrayFilter(s -> s.2 = '+', steps)) AS endings
                                         FROM
                                         (
+                                            -- The small names together.
                                             SELECT
-                                                groupArray((first, following, money, taken, net_, gross_)) AS steps,
-                                                sumMapIf([first], [taken], first != '') AS touched,
-                                                arraySlice(arraySort((name, touches) -> (-toInt64(touches), name), touched.1, touched.2),
-                                                           1, {max_names:UInt16}) AS kept
+                                                key.1 AS origin,
+                                                key.2 AS destination,
+                                                key.3 AS currency,
+                                                sum(step.4) AS times,
+                                                sum(step.5) AS net,
+                                                sum(step.6) AS gross
                                             FROM
                                             (
                                                 SELECT
-                                                    step.1 AS first,
-                                                    step.2 AS following,
-                                                    if(following = '+', currency_of_path, '') AS money,
-                                                    count() AS taken,
-                                                    sum(if(following = '+', toInt256(reinterpretAsInt64(value_)), toInt256(0))) AS net_,
-                                                    sum(if(following = '+', toInt256(reinterpretAsInt64(gross_)), toInt256(0))) AS gross_
+                                                    step,
+                                                    (if(step.1 IN ('', '+', '-') OR has(kept, step.1), step.1, '=(other)'),
+                                                     if(step.2 IN ('', '+', '-') OR has(kept, step.2), step.2, '=(other)'),
+                                                     step.3) AS key
                                                 FROM
                                                 (
                                                     SELECT
-                                                        ending.5 AS value_,
-                                                        ending.6 AS gross_,
-                                                        ending.7 AS currency_of_path,
-                                                        arrayMap(t -> concat('=', multiIf(
-                                                            {by:String} = 'channel', substringIndex(t, '\0', -1),
-                                                            {by:String} = 'source', substringIndex(substring(t, 26), '\0', 1),
-                                                            {by:String} = 'medium', substringIndex(substringIndex(substring(t, 26), '\0', 2), '\0', -1),
-                                                            substringIndex(substringIndex(substring(t, 26), '\0', 3), '\0', -1))), touches) AS names,
-                                                        arrayZip(arrayPushFront(names, ''), arrayPushBack(names, if(converted, '+', '-'))) AS steps
-                                                    FROM pharos.packed_paths(site = {site:String}, conversion = {conversion:String}, lookback_days = {lookback_days:UInt32},
-                                                        since = {since:String}, until = {until:String}, tz = {tz:String}, restart = {restart:UInt8},
-                                                        touch_kinds = {touch_kinds:String}, ignore = {ignore:String}, everyone = 1)
-                                                    WHERE (SELECT throwIf({by:String} NOT IN ('channel', 'source', 'medium', 'campaign'), 'by: channel, source, medium or campaign')
-                                                        + throwIf({max_names:UInt16} NOT BETWEEN 1 AND 400, 'max_names: 1 to 400')) = 0
+                                                        groupArray((first, following, money, taken, net_, gross_)) AS steps,
+                                                        sumMapIf([first], [taken], first != '') AS touched,
+                                                        arraySlice(arraySort((name, touches) -> (-toInt64(touches), name), touched.1, touched.2),
+                                                                   1, {max_names:UInt16}) AS kept
+                                                    FROM
+                                                    (
+                                                        SELECT
+                                                            key.1 AS first,
+                                                            key.2 AS following,
+                                                            key.3 AS money,
+                                                            count() AS taken,
+                                                            sum(p.net) AS net_,
+                                                            sum(p.gross) AS gross_
+                                                        FROM
+                                                        (
+                                                            SELECT
+                                                                (step.1, step.2, if(step.2 = '+', currency_of_path, '')) AS key,
+                                                                if(step.2 = '+', toInt256(reinterpretAsInt64(value_)), toInt256(0)) AS net,
+                                                                if(step.2 = '+', toInt256(reinterpretAsInt64(gross_)), toInt256(0)) AS gross
+                                                            FROM
+                                                            (
+                                                                SELECT
+                                                                    ending.5 AS value_,
+                                                                    ending.6 AS gross_,
+                                                                    ending.7 AS currency_of_path,
+                                                                    arrayMap(t -> concat('=', multiIf(
+                                                                        {by:String} = 'channel', substringIndex(t, '\0', -1),
+                                                                        {by:String} = 'source', substringIndex(substring(t, 26), '\0', 1),
+                                                                        {by:String} = 'medium', substringIndex(substringIndex(substring(t, 26), '\0', 2), '\0', -1),
+                                                                        substringIndex(substringIndex(substring(t, 26), '\0', 3), '\0', -1))), touches) AS names,
+                                                                    arrayZip(arrayPushFront(names, ''), arrayPushBack(names, if(converted, '+', '-'))) AS steps
+                                                                FROM pharos.packed_paths(site = {site:String}, conversion = {conversion:String}, lookback_days = {lookback_days:UInt32},
+                                                                    since = {since:String}, until = {until:String}, tz = {tz:String}, restart = {restart:UInt8},
+                                                                    touch_kinds = {touch_kinds:String}, ignore = {ignore:String}, everyone = 1)
+                                                                WHERE (SELECT throwIf({by:String} NOT IN ('channel', 'source', 'medium', 'campaign'), 'by: channel, source, medium or campaign')
+                                                                    + throwIf({max_names:UInt16} NOT BETWEEN 1 AND 400, 'max_names: 1 to 400')) = 0
+                                                            )
+                                                            ARRAY JOIN steps AS step
+                                                        ) AS p
+                                                        GROUP BY key
+                                                    )
                                                 )
                                                 ARRAY JOIN steps AS step
-                                                GROUP BY first, following, money
                                             )
+                                            GROUP BY key
                                         )
-                                        ARRAY JOIN steps AS step
-                                        GROUP BY origin, destination, currency
                                     )
                                 )
                             )
@@ -349,10 +390,10 @@ FROM
                     )
                 )
             )
-        )
-        ARRAY JOIN endings AS ending
-        ARRAY JOIN if(ending.1, [('Unattributed', 0., toInt64(exp2(48)))], credits) AS credit
-        GROUP BY name, effect, currency
+            ARRAY JOIN endings AS ending
+            ARRAY JOIN if(ending.1, [('Unattributed', 0., toInt64(exp2(48)))], credits) AS credit
+        ) AS c
+        GROUP BY key
     )
 );
 

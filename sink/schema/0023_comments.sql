@@ -58,6 +58,8 @@ ALTER TABLE pharos.conversions MODIFY COMMENT 'Events in [since, until) that mee
 
 ALTER TABLE pharos.conversions_cut MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.converting MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.costs MODIFY COMMENT 'What campaigns cost by day; loaded by the operator. A table.';
 
 ALTER TABLE pharos.costs
@@ -355,6 +357,8 @@ ALTER TABLE pharos.touch_details MODIFY COMMENT 'Touches in [since, until) with 
 
 ALTER TABLE pharos.touch_events MODIFY COMMENT 'A part of other views; it may change.';
 
+ALTER TABLE pharos.touch_events_planned MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.touches MODIFY COMMENT 'Touches of all sites. Reads everything that is stored: `touches_between` reads a window.';
 
 ALTER TABLE pharos.touches
@@ -381,11 +385,15 @@ ALTER TABLE pharos.touches_raw MODIFY COMMENT 'A part of other views; it may cha
 
 ALTER TABLE pharos.visit_counts MODIFY COMMENT 'Visits of people in [before, until): all, by day, by source and by entry page, of days before `since` and from it on. Call it as visit_counts(site, since, until, tz, before). Columns: now, day, channel, source, medium, campaign, entry_page, all_days, all_sources, all_pages, visits, visitors.';
 
+ALTER TABLE pharos.visit_counts_planned MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.visit_details MODIFY COMMENT 'Sessions that began in [since, until), people\'s and bots\', with what their first event says. Call it as visit_details(site, since, until, tz). Columns: site, visitor_id, session_id, started_at, ended_at, entry_page, exit_page, source, medium, campaign, channel, events, value, is_bot, content, term, link_code, device, country.';
 
 ALTER TABLE pharos.visit_events MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.visit_plan MODIFY COMMENT 'A part of other views; it may change.';
+
+ALTER TABLE pharos.visit_rows MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.visitor_events MODIFY COMMENT 'What one visitor did, each event once, without address and user agent. Call it as visitor_events(site, visitor). Columns: event_id, site, event, kind, received_at, occurred_at, visitor_id, visitor_kind, user_id, client_event_id, url, host, path, title, referrer, referrer_host, referrer_name, referrer_kind, search_term, utm_source, utm_medium, utm_campaign, utm_term, utm_content, utm_id, utm_source_platform, utm_creative_format, utm_marketing_tactic, source, medium, campaign, channel, click_id_name, click_id, link_code, message_id, list_id, value, currency, browser, browser_version, os, os_version, device, is_bot, bot_reason, open_kind, language, country, region, city, consent, props, enriched_by, dropped, authenticated.';
 

@@ -1,0 +1,208 @@
+-- Open days in fewer reads. A question about nothing costs what ClickHouse needs to analyse its parts, and most of these are the
+-- sessions of days that are not closed. Each definition below reads event_log once, and looks up what a server has sent in one join.
+
+-- As `visit_events` (0003_sessions.sql): events of [since, until) but for those of the days in `skip`, and of `visitors` all events ever.
+CREATE OR REPLACE VIEW pharos.visit_rows SQL SECURITY DEFINER AS
+SELECT
+    site,
+    visitor_id,
+    is_bot,
+    occurred_at,
+    code,
+    concat(
+        reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at) + 2208988800000))),
+        UUIDToNum(event_id),
+        reinterpretAsFixedString(if({whole:UInt8} = 1, bitOr(code, if(value != 0, 262144, 0)), bitAnd(code, 18446744073709486080))),
+        if({whole:UInt8} = 1, path, ''),
+        origin,
+        if({whole:UInt8} = 0 OR value = 0, '',
+           concat(reinterpretAsFixedString(value), reinterpretAsFixedString(reinterpretAsUInt64(currency))))) AS packed
+FROM
+(
+    SELECT
+        site, visitor_id, if(server.found, server.is_bot, copy.is_bot) AS is_bot, occurred_at, copy.event_id AS event_id, code, path,
+        origin, if(server.claims, server.value, copy.value) AS value, if(server.claims, server.currency, copy.currency) AS currency
+    FROM
+    (
+        SELECT site, visitor_id, is_bot, occurred_at, event_id, visit_code AS code, path, origin, value, currency
+        FROM pharos.event_log FINAL
+        PREWHERE {site:String} = '' OR site = {site:String}
+        -- A condition a line, each with the same exception: so ClickHouse leaves out the blocks of other times.
+        WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
+                OR notEmpty({visitors:Array(String)}) AND has({visitors:Array(String)}, visitor_id))
+            AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
+                OR notEmpty({visitors:Array(String)}) AND has({visitors:Array(String)}, visitor_id))
+            AND (toDate32(occurred_at) NOT IN {skip:Array(Date32)}
+                OR notEmpty({visitors:Array(String)}) AND has({visitors:Array(String)}, visitor_id))
+            AND visitor_id != '' AND kind != 'open' AND NOT (event = 'consent' AND consent = 'refused')
+    ) AS copy
+    LEFT ANY JOIN
+    (
+        SELECT event_id, a.value AS value, a.currency AS currency, a.is_bot AS is_bot, true AS found,
+            a.value != 0 OR a.currency != '' AS claims
+        FROM pharos.authenticated AS a FINAL
+        WHERE ({site:String} = '' OR site = {site:String}) AND UUIDToNum(event_id) IN (
+            SELECT UUIDToNum(event_id)
+            FROM pharos.event_log
+            PREWHERE event IN (SELECT event FROM pharos.names WHERE authenticated) AND ({site:String} = '' OR site = {site:String})
+            WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
+                    OR notEmpty({visitors:Array(String)}) AND has({visitors:Array(String)}, visitor_id))
+                AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
+                    OR notEmpty({visitors:Array(String)}) AND has({visitors:Array(String)}, visitor_id)))
+    ) AS server USING (event_id)
+);
+
+-- As in 0003_sessions.sql.
+CREATE OR REPLACE VIEW pharos.restless SQL SECURITY DEFINER AS
+WITH
+    arraySort(groupArray((toUInt64(toUnixTimestamp64Milli(occurred_at) + 2208988800000),
+                          if(bitTest(code, 19), 0, bitShiftRight(code, 20))))) AS ordered,
+    ordered.1 AS at,
+    arrayMap((t, back) -> t - back, at, ordered.2) AS began,
+    toUInt64(toUnixTimestamp64Milli(toDateTime64(day, 3, 'UTC')) + 2208988800000) AS start
+SELECT visitor_id, toDate32(occurred_at) AS day
+FROM pharos.visit_rows(site = {site:String}, since = {first:String}, until = {end:String}, whole = 0, skip = [], visitors = [])
+WHERE toDate32(occurred_at) IN {edges:Array(Date32)}
+GROUP BY site, visitor_id, is_bot, day
+HAVING began[1] < start + 1800000
+    AND at[-1] >= start + 86400000 - 45000000
+    AND NOT arrayExists((b, t) -> b >= t + 1800000, arrayPopFront(began), arrayPopBack(at));
+
+-- As in 0003_sessions.sql.
+CREATE OR REPLACE VIEW pharos.visits AS
+SELECT
+    site,
+    visitor_id,
+    is_bot,
+    -- A part without an arrival is not a session.
+    arrayFilter((p, c) -> bitTest(c[1], 17), parts, codes_of_parts) AS cuts,
+    arrayFilter(c -> bitTest(c[1], 17), codes_of_parts) AS codes
+FROM
+(
+    SELECT
+        site, visitor_id, is_bot,
+        arraySplit((e, c) -> c, ordered, cut) AS parts,
+        arraySplit((e, c) -> c, code, cut) AS codes_of_parts
+    FROM
+    (
+        SELECT
+            site, visitor_id, is_bot, ordered, code,
+            arrayMap((i, a, h, k, before) -> i OR (a AND NOT h) OR (k != 0 AND k != before),
+                     idle, arrives, arrayPopBack(arrayPushFront(here, false)),
+                     key, arrayPopBack(arrayPushFront(campaign_so_far, toUInt64(0)))) AS cut
+        FROM
+        (
+            SELECT
+                *,
+                -- Whether somebody has arrived since the last idle gap, and the session's last campaign up to each event.
+                arrayFill((a, i) -> a OR i, arrives, idle) AS here,
+                arrayFill((k, i) -> k != 0 OR i, key, idle) AS campaign_so_far
+            FROM
+            (
+                SELECT
+                    site, visitor_id, is_bot, ordered, code,
+                    arrayMap(c -> bitTest(c, 17), code) AS arrives,
+                    arrayMap(c -> if(bitTest(c, 19), bitShiftRight(c, 19), 0), code) AS key,
+                    -- An engagement counts its time backwards.
+                    arrayMap((t, c, before) -> t - if(bitTest(c, 19), 0, bitShiftRight(c, 20)) >= before + 1800000,
+                             at, code, arrayPopBack(arrayPushFront(at, toUInt64(0)))) AS idle
+                FROM
+                (
+                    SELECT
+                        site, visitor_id, is_bot, ordered,
+                        arrayMap(e -> reinterpretAsUInt64(substring(e, 25, 8)), ordered) AS code,
+                        arrayMap(e -> byteSwap(reinterpretAsUInt64(substring(e, 1, 8))), ordered) AS at
+                    FROM
+                    (
+                        SELECT site, visitor_id, is_bot, arraySort(groupArray(packed)) AS ordered
+                        FROM pharos.visit_rows(site = {site:String}, since = {first:String}, until = {end:String},
+                            whole = {whole:UInt8}, skip = {skip:Array(Date32)}, visitors = {visitors:Array(String)})
+                        GROUP BY site, visitor_id, is_bot
+                    )
+                )
+            )
+        )
+    )
+)
+-- Past this, groups go to disk for a while: twenty million events are answered within 4 GiB, and more too.
+SETTINGS max_bytes_before_external_group_by = 3200000000;
+
+-- As in 0003_sessions.sql.
+CREATE OR REPLACE VIEW pharos.loose_touches SQL SECURITY DEFINER AS
+SELECT
+    site, visitor_id, if(visitor_id != '', '', if(server.user_id != '', server.user_id, copy.user_id)) AS user_id, occurred_at,
+    copy.event_id AS event_id, kind, source, medium, campaign, channel
+FROM
+(
+    SELECT site, visitor_id, user_id, occurred_at, event_id, kind, source, medium, campaign, channel, is_bot
+    FROM pharos.event_log FINAL
+    PREWHERE {site:String} = '' OR site = {site:String}
+    WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+        AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+        AND (kind = 'open' AND open_kind = 'human' OR kind = 'click' AND visitor_id = '')
+) AS copy
+LEFT ANY JOIN
+(
+    SELECT event_id, a.user_id AS user_id, a.is_bot AS is_bot, true AS found
+    FROM pharos.authenticated AS a FINAL
+    WHERE ({site:String} = '' OR site = {site:String}) AND UUIDToNum(event_id) IN (
+        SELECT UUIDToNum(event_id)
+        FROM pharos.event_log
+        PREWHERE event IN (SELECT event FROM pharos.names WHERE authenticated) AND ({site:String} = '' OR site = {site:String})
+        WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+            AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+            AND (kind = 'open' AND open_kind = 'human' OR kind = 'click' AND visitor_id = ''))
+) AS server USING (event_id)
+WHERE NOT if(server.found, server.is_bot, copy.is_bot);
+
+-- As in 0005_attribution.sql. One key of six names: for each column that a question groups by, ClickHouse goes through the texts of
+-- all the views below it once more.
+CREATE OR REPLACE VIEW pharos.attributed AS
+WITH
+    exp2(-48) AS unit,
+    -- The size of a Float64's last bit.
+    x -> exp2(greatest(1, bitAnd(bitShiftRight(reinterpretAsUInt64(x), 52), 2047)) - 1075) AS last_bit
+SELECT
+    model, channel, source, medium, campaign, currency,
+    round(toFloat64(share_so_far) * unit / share_grid) * share_grid
+        - round(toFloat64(share_so_far - share) * unit / share_grid) * share_grid AS conversions,
+    round(toFloat64(net_so_far) * unit / 10000 / net_grid) * net_grid
+        - round(toFloat64(net_so_far - net) * unit / 10000 / net_grid) * net_grid AS value,
+    round(toFloat64(gross_so_far) * unit / 10000 / gross_grid) * gross_grid
+        - round(toFloat64(gross_so_far - gross) * unit / 10000 / gross_grid) * gross_grid AS gross
+FROM
+(
+    SELECT
+        *,
+        sum(share) OVER (PARTITION BY model ORDER BY currency, channel, source, medium, campaign ROWS UNBOUNDED PRECEDING) AS share_so_far,
+        sum(net) OVER (PARTITION BY model, currency ORDER BY channel, source, medium, campaign ROWS UNBOUNDED PRECEDING) AS net_so_far,
+        sum(gross) OVER (PARTITION BY model, currency ORDER BY channel, source, medium, campaign ROWS UNBOUNDED PRECEDING) AS gross_so_far,
+        last_bit(toFloat64(sum(share) OVER (PARTITION BY model)) * unit) AS share_grid,
+        last_bit(toFloat64(sum(abs(net)) OVER (PARTITION BY model, currency)) * unit / 10000) AS net_grid,
+        last_bit(toFloat64(sum(abs(gross)) OVER (PARTITION BY model, currency)) * unit / 10000) AS gross_grid
+    FROM
+    (
+        SELECT
+            key.1 AS model,
+            key.2 AS channel,
+            key.3 AS source,
+            key.4 AS medium,
+            key.5 AS campaign,
+            key.6 AS currency,
+            sum(c.share) AS share,
+            sum(c.net) AS net,
+            sum(c.gross) AS gross
+        FROM
+        (
+            SELECT
+                (model, touch.3, touch.4, touch.5, touch.6, currency) AS key,
+                toInt128(r.share) AS share,
+                toInt256(r.share) * toInt256(reinterpretAsInt64(value_)) AS net,
+                toInt256(r.share) * toInt256(reinterpretAsInt64(gross_)) AS gross
+            FROM pharos.credited(site = {site:String}, conversion = {conversion:String}, models = {models:String}, by = {by:String},
+                lookback_days = {lookback_days:UInt32}, since = {since:String}, until = {until:String}, tz = {tz:String},
+                half_life_days = {half_life_days:Float64}, restart = {restart:UInt8}, touch_kinds = {touch_kinds:String}, ignore = {ignore:String}) AS r
+        ) AS c
+        GROUP BY key
+    )
+);
