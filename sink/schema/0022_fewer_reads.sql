@@ -206,3 +206,6 @@ FROM
         GROUP BY key
     )
 );
+
+-- Its successor is `visit_rows`.
+DROP VIEW IF EXISTS pharos.visit_events;
