@@ -123,8 +123,8 @@ SELECT
 
 -- One row a session that began in [since, until), with what its first event says, its page views and its engaged time. An event
 -- belongs to the last session of its visitor that began before it, if that did not end before it. Parameters as of
--- `sessions_planned`; events are read of [events_since, events_until), as `open_window` says, and a day longer: of a session that
--- goes on longer, what comes later counts nowhere here.
+-- `sessions_planned`; events are read of [events_since, events_until), as `open_window` says, and a day longer. Views and engaged time
+-- count up to the end of the day after the one on which the session began, whatever is asked and whichever days are closed.
 CREATE OR REPLACE VIEW pharos.session_measures_planned AS
 SELECT
     site,
@@ -190,7 +190,7 @@ ASOF INNER JOIN
     FROM pharos.sessions_open(site = {site:String}, since = {since:String}, until = {until:String}, days = {days:Array(Date32)},
         generations = {generations:Array(UInt64)}, skip = {skip:Array(Date32)}, first = {first:String}, end = {end:String}, visitors = {visitors:Array(String)})
 ) AS s ON e.visitor_id = s.visitor_id AND e.is_bot = s.is_bot AND e.place >= s.place
-WHERE e.occurred_at <= s.ended_at
+WHERE e.occurred_at <= s.ended_at AND e.occurred_at < toDateTime64(toDate32(s.started_at) + 2, 3, 'UTC')
 GROUP BY s.session_id;
 
 -- `closed`: as of `sessions_cut`. Times are of UTC.

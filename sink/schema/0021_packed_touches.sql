@@ -397,3 +397,54 @@ FROM
     )
 );
 
+-- As in 0005_attribution.sql. One key of six names: for each column that a question groups by, ClickHouse goes through the texts of
+-- all the views below it once more.
+CREATE OR REPLACE VIEW pharos.attributed AS
+WITH
+    exp2(-48) AS unit,
+    -- The size of a Float64's last bit.
+    x -> exp2(greatest(1, bitAnd(bitShiftRight(reinterpretAsUInt64(x), 52), 2047)) - 1075) AS last_bit
+SELECT
+    model, channel, source, medium, campaign, currency,
+    round(toFloat64(share_so_far) * unit / share_grid) * share_grid
+        - round(toFloat64(share_so_far - share) * unit / share_grid) * share_grid AS conversions,
+    round(toFloat64(net_so_far) * unit / 10000 / net_grid) * net_grid
+        - round(toFloat64(net_so_far - net) * unit / 10000 / net_grid) * net_grid AS value,
+    round(toFloat64(gross_so_far) * unit / 10000 / gross_grid) * gross_grid
+        - round(toFloat64(gross_so_far - gross) * unit / 10000 / gross_grid) * gross_grid AS gross
+FROM
+(
+    SELECT
+        *,
+        sum(share) OVER (PARTITION BY model ORDER BY currency, channel, source, medium, campaign ROWS UNBOUNDED PRECEDING) AS share_so_far,
+        sum(net) OVER (PARTITION BY model, currency ORDER BY channel, source, medium, campaign ROWS UNBOUNDED PRECEDING) AS net_so_far,
+        sum(gross) OVER (PARTITION BY model, currency ORDER BY channel, source, medium, campaign ROWS UNBOUNDED PRECEDING) AS gross_so_far,
+        last_bit(toFloat64(sum(share) OVER (PARTITION BY model)) * unit) AS share_grid,
+        last_bit(toFloat64(sum(abs(net)) OVER (PARTITION BY model, currency)) * unit / 10000) AS net_grid,
+        last_bit(toFloat64(sum(abs(gross)) OVER (PARTITION BY model, currency)) * unit / 10000) AS gross_grid
+    FROM
+    (
+        SELECT
+            key.1 AS model,
+            key.2 AS channel,
+            key.3 AS source,
+            key.4 AS medium,
+            key.5 AS campaign,
+            key.6 AS currency,
+            sum(c.share) AS share,
+            sum(c.net) AS net,
+            sum(c.gross) AS gross
+        FROM
+        (
+            SELECT
+                (model, touch.3, touch.4, touch.5, touch.6, currency) AS key,
+                toInt128(r.share) AS share,
+                toInt256(r.share) * toInt256(reinterpretAsInt64(value_)) AS net,
+                toInt256(r.share) * toInt256(reinterpretAsInt64(gross_)) AS gross
+            FROM pharos.credited(site = {site:String}, conversion = {conversion:String}, models = {models:String}, by = {by:String},
+                lookback_days = {lookback_days:UInt32}, since = {since:String}, until = {until:String}, tz = {tz:String},
+                half_life_days = {half_life_days:Float64}, restart = {restart:UInt8}, touch_kinds = {touch_kinds:String}, ignore = {ignore:String}) AS r
+        ) AS c
+        GROUP BY key
+    )
+);

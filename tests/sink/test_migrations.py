@@ -98,6 +98,28 @@ async def test_many_that_start_together_apply_each_once(bare_storage: ClickHouse
             await one.close()
 
 
+async def test_a_sink_that_dies_between_any_two_migrations_loses_nothing(
+    bare_storage: ClickHouse, storage: ClickHouse
+) -> None:
+    one, whole = await connection(bare_storage), await connection(storage)
+    views = (
+        "SELECT name, create_table_query FROM system.tables WHERE database = 'pharos' AND engine = 'View' ORDER BY name"
+    )
+
+    def die(name: str) -> None:
+        raise RuntimeError(name)
+
+    try:
+        for migration in load():
+            with pytest.raises(RuntimeError, match=migration.name):
+                await migrations.apply(one, tell=die)
+        assert await migrations.apply(one) == []
+        assert (await one.query(views)).result_rows == (await whole.query(views)).result_rows
+    finally:
+        await one.close()
+        await whole.close()
+
+
 async def test_a_dead_sinks_lock_is_taken_away(bare_storage: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     one = await connection(bare_storage)
     try:

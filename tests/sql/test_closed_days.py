@@ -243,6 +243,18 @@ def test_details_are_kept_and_not_read_from_events(warehouse: Warehouse) -> None
     assert _details(warehouse, site, WEEK) == expected
 
 
+def test_a_session_of_many_days_has_the_same_views_whichever_days_are_closed(warehouse: Warehouse) -> None:
+    times = (START + timedelta(hours=23, minutes=20 * number) for number in range(4 * 72))
+    views = [Event(event_id=UUID(int=number), occurred_at=at, visitor_id="c") for number, at in enumerate(times)]
+    site = _stored(warehouse, [*LONG_AGO, *views])
+    windows = [(0, 24), WEEK]
+    open_days = [_details(warehouse, site, window)["session_details"] for window in windows]
+    assert close(warehouse, site).closed
+    assert [_details(warehouse, site, window)["session_details"] for window in windows] == open_days
+    (one_day, _) = open_days
+    assert any("'events': 288, 'views': 75," in row for row in one_day)
+
+
 def test_a_late_row_counts_at_once_and_its_days_are_made_again(warehouse: Warehouse) -> None:
     site = _stored(warehouse, _week())
     close(warehouse, site)
