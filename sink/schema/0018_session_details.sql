@@ -124,7 +124,7 @@ SELECT
 -- One row a session that began in [since, until), with what its first event says, its page views and its engaged time. An event
 -- belongs to the last session of its visitor that began before it, if that did not end before it. Parameters as of
 -- `sessions_planned`; events are read of [events_since, events_until), as `open_window` says, and a day longer. Views and engaged time
--- count up to the end of the day after the one on which the session began, whatever is asked and whichever days are closed.
+-- count up to the end of the day after the one on which the session began: the same for any window, and for any days that are closed.
 CREATE OR REPLACE VIEW pharos.session_measures_planned AS
 SELECT
     site,
