@@ -58,7 +58,7 @@ ALTER SETTINGS PROFILE pharos_analyst SETTINGS
     max_memory_usage = 4000000000 MIN 1 MAX 8000000000,
     max_memory_usage_for_user = 12000000000 CONST,
     max_concurrent_queries_for_user = 8 CONST,
-    max_bytes_before_external_group_by = 2000000000,
+    max_bytes_before_external_group_by = 1200000000,
     max_temporary_data_on_disk_size_for_query = 20000000000 MIN 1 MAX 20000000000,
     max_result_rows = 1000000 MIN 1 MAX 10000000,
     result_overflow_mode = 'throw',

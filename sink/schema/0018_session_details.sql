@@ -22,7 +22,9 @@ ALTER TABLE pharos.closed_sessions
     MODIFY COLUMN session_id UUID CODEC(ZSTD(3)),
     MODIFY COLUMN entry_page LowCardinality(String),
     MODIFY COLUMN exit_page  LowCardinality(String),
-    MODIFY COLUMN lasted_ms  UInt32 CODEC(T64, ZSTD(1));
+    MODIFY COLUMN lasted_ms  UInt32 CODEC(T64, ZSTD(1))
+-- What is there is written again in the background, and not waited for: its days are closed again anyway.
+SETTINGS alter_sync = 0;
 
 ALTER TABLE pharos.closed_touches
     ADD COLUMN IF NOT EXISTS content   String CODEC(ZSTD(1)),
@@ -118,8 +120,8 @@ WITH
                 arrayMap(n -> first_day + n, range(toUInt32(greatest(0, dateDiff('day', first_day, last_day) + 1))))) AS open_days,
     (SELECT count() FROM pharos.closed_restless WHERE site = {site:String} AND generation IN {generations:Array(UInt64)}) > 0 AS restless
 SELECT
-    multiIf(restless, {since:String}, empty(open_days), '1970-01-02', toString(open_days[1])) AS since,
-    multiIf(restless, {until:String}, empty(open_days), '1970-01-02', toString(open_days[-1] + 1)) AS until;
+    multiIf(restless, toString(first_day), empty(open_days), '1970-01-02', toString(open_days[1])) AS since,
+    multiIf(restless, toString(last_day + 1), empty(open_days), '1970-01-02', toString(open_days[-1] + 1)) AS until;
 
 -- One row a session that began in [since, until), with what its first event says, its page views and its engaged time. An event
 -- belongs to the last session of its visitor that began before it, if that did not end before it. Parameters as of

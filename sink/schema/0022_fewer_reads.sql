@@ -1,5 +1,6 @@
 -- Open days in fewer reads. A question about nothing costs what ClickHouse needs to analyse its parts, and most of these are the
--- sessions of days that are not closed. Each definition below reads event_log once, and looks up what a server has sent in one join.
+-- sessions of days that are not closed. Each definition below reads the events once, and once more the ids of those that servers may
+-- have sent, which it looks up in one join. `visit_events` (0003_sessions.sql) is read by no view any more.
 
 -- As `visit_events` (0003_sessions.sql): events of [since, until) but for those of the days in `skip`, and of `visitors` all events ever.
 CREATE OR REPLACE VIEW pharos.visit_rows SQL SECURITY DEFINER AS
@@ -27,13 +28,19 @@ FROM
         SELECT site, visitor_id, is_bot, occurred_at, event_id, visit_code AS code, path, origin, value, currency
         FROM pharos.event_log FINAL
         PREWHERE {site:String} = '' OR site = {site:String}
-        -- A condition a line, each with the same exception: so ClickHouse leaves out the blocks of other times.
-        WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
-                OR notEmpty({visitors:Array(String)}) AND has({visitors:Array(String)}, visitor_id))
-            AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
-                OR notEmpty({visitors:Array(String)}) AND has({visitors:Array(String)}, visitor_id))
-            AND (toDate32(occurred_at) NOT IN {skip:Array(Date32)}
-                OR notEmpty({visitors:Array(String)}) AND has({visitors:Array(String)}, visitor_id))
+        WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+            AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+            AND toDate32(occurred_at) NOT IN {skip:Array(Date32)}
+            AND visitor_id != '' AND kind != 'open' AND NOT (event = 'consent' AND consent = 'refused')
+        -- A read of its own: with one condition for both ClickHouse would read all events ever.
+        UNION ALL
+        SELECT site, visitor_id, is_bot, occurred_at, event_id, visit_code AS code, path, origin, value, currency
+        FROM pharos.event_log FINAL
+        PREWHERE notEmpty({visitors:Array(String)}) AND ({site:String} = '' OR site = {site:String})
+        WHERE has({visitors:Array(String)}, visitor_id)
+            AND NOT (({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+                AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+                AND toDate32(occurred_at) NOT IN {skip:Array(Date32)})
             AND visitor_id != '' AND kind != 'open' AND NOT (event = 'consent' AND consent = 'refused')
     ) AS copy
     LEFT ANY JOIN
@@ -45,10 +52,14 @@ FROM
             SELECT UUIDToNum(event_id)
             FROM pharos.event_log
             PREWHERE event IN (SELECT event FROM pharos.names WHERE authenticated) AND ({site:String} = '' OR site = {site:String})
-            WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC')
-                    OR notEmpty({visitors:Array(String)}) AND has({visitors:Array(String)}, visitor_id))
-                AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC')
-                    OR notEmpty({visitors:Array(String)}) AND has({visitors:Array(String)}, visitor_id)))
+            WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+                AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+            UNION ALL
+            SELECT UUIDToNum(event_id)
+            FROM pharos.event_log
+            PREWHERE notEmpty({visitors:Array(String)}) AND event IN (SELECT event FROM pharos.names WHERE authenticated)
+                AND ({site:String} = '' OR site = {site:String})
+            WHERE has({visitors:Array(String)}, visitor_id))
     ) AS server USING (event_id)
 );
 
@@ -154,6 +165,3 @@ LEFT ANY JOIN
             AND (kind = 'open' AND open_kind = 'human' OR kind = 'click' AND visitor_id = ''))
 ) AS server USING (event_id)
 WHERE NOT if(server.found, server.is_bot, copy.is_bot);
-
--- Its successor is `visit_rows`.
-DROP VIEW IF EXISTS pharos.visit_events;

@@ -389,6 +389,8 @@ ALTER TABLE pharos.visit_counts_planned MODIFY COMMENT 'A part of other views; i
 
 ALTER TABLE pharos.visit_details MODIFY COMMENT 'Sessions that began in [since, until), people\'s and bots\', with what their first event says. Call it as visit_details(site, since, until, tz). Columns: site, visitor_id, session_id, started_at, ended_at, entry_page, exit_page, source, medium, campaign, channel, events, value, is_bot, content, term, link_code, device, country.';
 
+ALTER TABLE pharos.visit_events MODIFY COMMENT 'A part of other views; it may change.';
+
 ALTER TABLE pharos.visit_plan MODIFY COMMENT 'A part of other views; it may change.';
 
 ALTER TABLE pharos.visit_rows MODIFY COMMENT 'A part of other views; it may change.';

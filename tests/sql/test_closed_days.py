@@ -247,7 +247,7 @@ def test_a_session_of_many_days_has_the_same_views_whichever_days_are_closed(war
     times = (START + timedelta(hours=23, minutes=20 * number) for number in range(4 * 72))
     views = [Event(event_id=UUID(int=number), occurred_at=at, visitor_id="c") for number, at in enumerate(times)]
     site = _stored(warehouse, [*LONG_AGO, *views])
-    windows = [(0, 24), WEEK]
+    windows = [(0, 24), (-2, 23.5), WEEK]
     open_days = [_details(warehouse, site, window)["session_details"] for window in windows]
     assert close(warehouse, site).closed
     assert [_details(warehouse, site, window)["session_details"] for window in windows] == open_days

@@ -29,7 +29,7 @@ def main(folder: str, memory_bytes: str) -> int:
     # Another form of EXPLAIN writes each nested expression out, and of attribution takes all memory.
     opened: Any = chdb.connect(f"{folder}?explain_query_plan_default=legacy")  # type: ignore[no-untyped-call]
     opened.query(f"SET max_memory_usage = {int(memory_bytes)}")
-    opened.query("SET max_bytes_before_external_group_by = 2000000000")  # as an analyst has it: sink/users.sql
+    opened.query("SET max_bytes_before_external_group_by = 1200000000")  # as an analyst has it: sink/users.sql
     for line in sys.stdin.buffer:
         _CLEAR.write_text("5")
         began, spent = time.monotonic(), time.process_time()
