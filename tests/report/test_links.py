@@ -37,6 +37,13 @@ async def form(browser: Browser, url: str, fields: Mapping[str, str]) -> Page:
     return page
 
 
+async def choose(page: Page, kind: str) -> None:
+    """Press a kind of link, and wait until the form shows it: what it prints is drawn with the button."""
+    button = page.get_by_role("button", name=kind)
+    await button.click()
+    await expect(button).to_have_attribute("aria-pressed", "true")
+
+
 async def printed(page: Page, name: str) -> str:
     return await page.locator(f'[data-text="{name}"] pre').inner_text()
 
@@ -83,14 +90,10 @@ async def test_a_named_link_is_what_the_collector_takes(
 )
 async def test_parameters_are_added_as_the_collector_adds_them(url: str, browser: Browser, address: str) -> None:
     page = await form(browser, url, FIELDS | {"url": address})
-    await page.get_by_role("button", name="Only parameters").click()
+    await choose(page, "Only parameters")
     pairs = [(f"utm_{name}", FIELDS[name]) for name in ("source", "medium", "campaign")]
     expected = links.with_parameters(address, pairs)
-
-    async def shows_it() -> bool:
-        return await printed(page, "The link") == expected
-
-    await until(shows_it, f"the link is {expected}")  # the form draws again in its own time
+    assert await printed(page, "The link") == expected
     await page.evaluate(JSQR.read_text())  # not as an element: the page's policy allows only its own scripts
 
     async def has_its_code() -> bool:
@@ -104,7 +107,7 @@ async def test_a_signed_link_is_made_by_the_command(
     url: str, browser: Browser, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = await form(browser, url, FIELDS)
-    await page.get_by_role("button", name="Signed link").click()
+    await choose(page, "Signed link")
     argv = shlex.split(await printed(page, "The command"))[4:]
     assert link.main(argv, {link.KEY_VARIABLE: "k" * 16}) == 0
     shown = capsys.readouterr().out
@@ -173,7 +176,7 @@ async def test_what_cannot_be_a_link_says_why(url: str, browser: Browser, fields
 
 async def test_an_international_address_is_written_in_ascii(url: str, browser: Browser) -> None:
     page = await form(browser, url, FIELDS | {"url": " https://münchen.example/straße?q=ü#ö "})
-    await page.get_by_role("button", name="Only parameters").click()
+    await choose(page, "Only parameters")
     shown = await printed(page, "The link")
     assert shown.startswith("https://xn--mnchen-3ya.example/stra%C3%9Fe?q=%C3%BC&utm_source=youtube")
     assert shown.endswith("#%C3%B6")

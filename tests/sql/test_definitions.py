@@ -168,6 +168,28 @@ def test_a_server_that_says_nothing_of_money_leaves_the_browsers(warehouse: Ware
     assert rows == [{"value": Decimal("0.0005"), "user_id": "u9", "visitor_id": "a"}]
 
 
+def test_a_refund_whose_copies_name_different_orders_is_of_one(warehouse: Warehouse) -> None:
+    """The copy that the collector had first says which, a server's before a page's, whenever they are stored."""
+    orders = [
+        Event(
+            event_id=UUID(int=n), occurred_at=START, event="purchase", client_event_id=f"o{n}", value=9, currency="EUR"
+        )
+        for n in (1, 2, 3)
+    ]
+    site, _ = stored(warehouse, orders)
+    refund = Event(event_id=UUID(int=9), occurred_at=START, event="refund", client_event_id="r1", currency="EUR")
+    left = []
+    for order, late_ms, kind in (("o2", 2, "tag"), ("o1", 1, "tag"), ("o2", 4, "server"), ("o3", 3, "server")):
+        copy = replace(refund, kind=kind, late_ms=late_ms, value=4, props={"order_id": order})
+        warehouse.insert([as_enriched(copy, site)])
+        rows = warehouse.rows(
+            f"SELECT value FROM pharos.conversions({ASKED}, tz = 'UTC', event = 'purchase') ORDER BY client_event_id",
+            **{"site": site, "since": text(START), "until": text(START + timedelta(days=1))},
+        )
+        left.append([_ten_thousandths(row["value"]) for row in rows])
+    assert left == [[9, 5, 9], [5, 9, 9], [9, 5, 9], [9, 9, 5]]
+
+
 def test_two_copies_do_not_name_a_visitor_together(warehouse: Warehouse) -> None:
     """A stranger may guess an order's id: his visitor must not become the user of the server's copy."""
     browser = Event(
