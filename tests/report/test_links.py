@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from collector.commands import link, mail_pixel, site
 from collector.policy import link_file, links, sites
@@ -74,6 +74,27 @@ async def test_a_named_link_is_what_the_collector_takes(
     assert capsys.readouterr().out == f"{BASE}/c/yt.launch-1\n"
     assert link_file.parse((tmp_path / "links.toml").read_bytes(), {"demo": sites.Site()}) == {"yt.launch-1": parsed}
     await picture(page, "links")
+    await page.close()
+
+
+async def test_a_press_right_after_typing_counts(url: str, browser: Browser) -> None:
+    """A field that loses the focus changes the address, and with it the page, while the button is held down."""
+    page = await form(browser, url, FIELDS)
+
+    async def press_after_typing(button: Locator, campaign: str) -> None:
+        await page.locator('[name="campaign"]').fill(campaign)
+        await button.hover()
+        async with page.expect_event("framenavigated"):  # the new address
+            await page.mouse.down()
+        assert campaign in page.url
+        await page.evaluate("new Promise((drawn) => setTimeout(drawn))")  # after the event of the new address
+        await page.mouse.up()
+
+    await press_after_typing(page.get_by_role("button", name="Copy: The link"), "spring")
+    await expect(page.locator('[data-text="The link"] [role="status"]')).not_to_be_empty()
+    parameters = page.get_by_role("button", name="Only parameters")
+    await press_after_typing(parameters, "autumn")
+    await expect(parameters).to_have_attribute("aria-pressed", "true")
     await page.close()
 
 

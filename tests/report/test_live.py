@@ -108,6 +108,15 @@ async def test_a_wrong_site_key_is_seen_fixed_and_the_events_arrive(system: Loca
         await expect(journey).to_have_count(2)
         await expect(journey.first).to_contain_text("purchase")
         await picture(live, "live-row")
+
+        people = live.get_by_role("button", name="People")
+        await people.focus()
+        await live.keyboard.press("Enter")
+        await expect(people).to_have_attribute("aria-pressed", "true")
+        for _ in range(2):  # the second look begins when the first is drawn
+            async with live.expect_response(lambda answer: answer.url.endswith("/refused")):
+                pass
+        await expect(people).to_be_focused()
         await developer.close()
         await live.close()
 

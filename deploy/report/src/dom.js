@@ -15,6 +15,26 @@ export function h(tag, given = {}, ...children) {
   return made;
 }
 
+/**
+ * Make buttons of which one is chosen: `{ element, buttons, mark(kind) }`. They are the same elements for as long as the page is
+ * shown, since a press is lost, and the focus too, where a button is replaced between its beginning and its end.
+ */
+export function choices(label, kinds, choose) {
+  const buttons = Object.fromEntries(Object.entries(kinds).map(([kind, text]) => [kind, h("button", { type: "button", class: "choice", "data-kind": kind, onclick: () => choose(kind) }, text)]));
+  const element = h("div", { class: "choices", role: "group", "aria-label": label }, Object.values(buttons));
+  const mark = (chosen) => Object.entries(buttons).forEach(([kind, button]) => button.setAttribute("aria-pressed", String(kind === chosen)));
+  return { element, buttons, mark };
+}
+
+/** Make `items` the children of `parent`. Those that keep their order are not taken out, for the same reason; the focus stays. */
+export function arrange(parent, items) {
+  const wanted = new Set(items);
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  items.forEach((item, index) => parent.children[index] === item || parent.insertBefore(item, parent.children[index] ?? null));
+  if (focused !== document.activeElement && parent.contains(focused)) focused?.focus();
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Make an SVG element; attributes and children only. */

@@ -1,7 +1,7 @@
 // Links: a form that makes tracking links, named links and QR codes, the mail pixel and the site's tag. It writes nothing.
 import { correction, generate } from "lean-qr";
 import { toSvgSource } from "lean-qr/extras/svg";
-import { h, newId } from "../dom.js";
+import { choices, h, newId } from "../dom.js";
 import * as make from "../link.js";
 import { fill } from "../sql.js";
 import { warnings } from "../warnings.js";
@@ -60,7 +60,7 @@ class Links {
     };
     const base = h("input", { name: "base", placeholder: "https://px.example.com", value: kept() ?? "", autocomplete: "off", spellcheck: false, inputMode: "url", oninput: () => { keep(base.value); this.draw(); } });
     this.base = base;
-    this.kinds = h("div", { class: "choices", role: "group", "aria-label": "Kind of link" });
+    this.kinds = choices("Kind of link", KINDS, (kind) => this.context.go({ kind: kind === "named" ? "" : kind }));
     this.about = h("p", { class: "about" });
     this.result = h("div", { "aria-live": "polite" });
     this.sender = h("select", { name: "sender", onchange: () => this.draw() }, Object.keys(make.SENDERS).map((name) => h("option", {}, name)));
@@ -72,7 +72,7 @@ class Links {
       h("label", { class: "line" }, h("span", {}, "Collector's address"), base, h("span", { class: "hints soft" }, "As browsers reach it.")), Object.keys(FIELDS).map(field), lists);
     main.append(h("h1", { class: "hidden" }, `Links of ${context.values.site || "no site yet"}`),
       h("div", { class: "blocks" },
-        h("section", { "aria-labelledby": "links-form" }, h("h2", { id: "links-form" }, "A link"), this.kinds, this.about, form),
+        h("section", { "aria-labelledby": "links-form" }, h("h2", { id: "links-form" }, "A link"), this.kinds.element, this.about, form),
         h("section", { "aria-labelledby": "links-result" }, h("h2", { id: "links-result" }, "What to use"), this.result),
         h("section", { "aria-labelledby": "links-mail" }, h("h2", { id: "links-mail" }, "The pixel of a mail"),
           h("p", { class: "about" }, "At the end of the mail's HTML. It counts opens; docs/http.md, \"Mail\"."),
@@ -127,8 +127,10 @@ class Links {
   draw() {
     const kind = this.context.values.kind in KINDS ? this.context.values.kind : "named";
     const fields = this.fields();
-    this.kinds.replaceChildren(...Object.entries(KINDS).map(([name, text]) =>
-      h("button", { type: "button", class: "choice", "data-kind": name, "aria-pressed": String(name === kind), onclick: () => { this.context.go({ kind: name === "named" ? "" : name }); this.kinds.querySelector(`[data-kind="${name}"]`)?.focus(); } }, text)));
+    const drawn = JSON.stringify([kind, fields, this.history.length, this.sender.value, this.recipient.checked, this.consent.checked]);
+    if (this.drawn === drawn) return; // a field that loses the focus changes the address only: "Copy" must stay while it is pressed
+    this.drawn = drawn;
+    this.kinds.mark(kind);
     this.about.textContent = ABOUT[kind];
     this.inputs.code.input.closest("label").hidden = kind !== "named";
     const found = warnings({ ...fields, code: kind === "named" ? fields.code : "" }, this.history);

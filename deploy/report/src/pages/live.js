@@ -1,6 +1,6 @@
 // Live: what arrived in the last minutes, newest first; the refused hits too, with the reason and what to correct.
 import { fix, fixField } from "../../../../tag/src/fixes.js";
-import { h, newId } from "../dom.js";
+import { arrange, choices, h, newId } from "../dom.js";
 import { count, money } from "../format.js";
 import { fill } from "../sql.js";
 import recent_sql from "../../questions/recent.sql";
@@ -39,14 +39,16 @@ class Live {
     this.open = null; // key of the entry whose details are shown
     this.status = h("p", { role: "status", class: "live-status" });
     this.pause = h("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: () => this.turn() }, "Pause");
-    this.choices = h("div", { class: "choices", role: "group", "aria-label": "Show" });
+    this.choices = choices("Show", KINDS, (show) => this.context.go({ show }));
+    this.badge = h("span", { class: "badge", hidden: true });
+    this.choices.buttons.refused.append(this.badge);
     this.find = h("input", { type: "search", placeholder: "Event, page, source ...", "aria-label": "Find", value: context.values.find ?? "",
       oninput: () => this.draw(), onchange: () => this.context.go({ find: this.find.value }) });
     this.list = h("ol", { class: "live", "aria-label": "What arrived, newest first" });
     this.detail = h("aside", { class: "detail", "aria-label": "Details", tabIndex: -1, hidden: true });
     this.warning = h("div", {});
     main.append(h("h1", { class: "hidden" }, `Live: ${context.values.site || "no site yet"}`),
-      h("div", { class: "controls" }, this.choices, this.find, h("span", { class: "grow" }), this.status, this.pause),
+      h("div", { class: "controls" }, this.choices.element, this.find, h("span", { class: "grow" }), this.status, this.pause),
       this.warning, h("div", { class: "live-columns" }, h("section", { class: "live-list" }, this.list), this.detail));
     this.visible = () => !document.hidden && this.again(0);
     document.addEventListener("visibilitychange", this.visible);
@@ -135,9 +137,9 @@ class Live {
     const entries = this.entries();
     const refused = this.refused().filter((one) => now - one.at < SECONDS * 1000).length;
     const arrived = (this.rows ?? []).filter((one) => now - one.at < 60_000).length;
-    this.choices.replaceChildren(...Object.entries(KINDS).map(([kind, text]) =>
-      h("button", { type: "button", class: "choice", "data-show": kind, "aria-pressed": String(kind === show), onclick: () => { this.context.go({ show: kind }); this.choices.querySelector(`[data-show="${kind}"]`)?.focus(); } },
-        text, kind === "refused" && refused > 0 && h("span", { class: "badge" }, count(refused)))));
+    this.choices.mark(show);
+    this.badge.hidden = !refused;
+    this.badge.textContent = count(refused);
     const say = this.paused ? "Paused" : `${arrived >= MOST ? `${MOST} or more` : count(arrived)} in the last minute`;
     if (this.status.textContent !== say) this.status.textContent = say;
     this.status.classList.toggle("on", !this.paused && !this.problem);
@@ -150,12 +152,7 @@ class Live {
       made.firstElementChild.setAttribute("aria-expanded", String(one.key === this.open));
       return made;
     });
-    const focused = document.activeElement?.closest?.("li")?.dataset.key;
-    if (items.length !== this.list.children.length || items.some((item, i) => item !== this.list.children[i])) {
-      this.list.replaceChildren(...items);
-      if (focused) items.find((item) => item.dataset.key === focused)?.firstElementChild.focus();
-    }
-    if (!items.length) this.list.replaceChildren(h("li", { class: "empty" }, this.rows || !site ? this.whyEmpty() : "Asking ..."));
+    arrange(this.list, items.length ? items : [h("li", { class: "empty" }, this.rows || !site ? this.whyEmpty() : "Asking ...")]);
   }
 
   whyEmpty() {
