@@ -90,5 +90,14 @@ LEFT ANY JOIN
         a.value != 0 OR a.currency != '' AS claims
     FROM pharos.authenticated AS a FINAL
     PREWHERE site = {site:String} AND ({only:UInt8} = 0 OR event IN goal_names)
+        -- Of all events: only those that a page reported too. Where a server's copy won there is nothing to look up.
+        AND ({only:UInt8} = 1 OR UUIDToNum(event_id) IN (
+            SELECT UUIDToNum(event_id)
+            FROM pharos.event_log
+            PREWHERE {only:UInt8} = 0 AND site = {site:String}
+                AND event IN (SELECT event FROM pharos.names WHERE site = {site:String} AND authenticated)
+            WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
+                AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+                AND (kind != 'server' OR client_event_id = '')))
 ) AS server USING (event_id)
 WHERE if({only:UInt8} = 1 AND match({goals:String}, '[/*\\[]'), notEmpty(matched), 1);

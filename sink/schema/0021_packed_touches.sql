@@ -114,62 +114,69 @@ FROM
             arrayFilter(t -> t >= earliest AND (NOT converted OR substring(t, 1, 24) <= ending_place), trail) AS within
         FROM
         (
+            -- Few persons convert: grouped with the touches, their conversions would cost as much again as all touches do.
             SELECT
-                person,
-                arraySort(groupArrayIf(touch, touch != '')) AS trail,
-                arraySort(c -> c.8, groupArrayIf((occurred_at, event_id, visitor_id, user_id, value, gross, currency,
-                    concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at) + 2208988800000))), UUIDToNum(event_id))),
-                    touch = '')) AS conversions,
+                if(t.person = '', c.person, t.person) AS person,
+                t.trail AS trail,
+                c.conversions AS conversions,
                 conversions.8 AS places
             FROM
             (
-                SELECT
-                    multiIf(
-                        known.user_id != '', concat('user ', known.user_id),
-                        found.visitor_id != '', concat('visitor ', found.visitor_id),
-                        found.user_id != '', concat('user ', found.user_id),
-                        '') AS person,
-                    found.touch AS touch,
-                    toDateTime64(0, 3, 'UTC') AS occurred_at,
-                    toUUID('00000000-0000-0000-0000-000000000000') AS event_id,
-                    '' AS visitor_id,
-                    '' AS user_id,
-                    toDecimal64(0, 4) AS value,
-                    toDecimal64(0, 4) AS gross,
-                    toLowCardinality('') AS currency
+                SELECT person, arraySort(groupArray(touch)) AS trail
                 FROM
                 (
-                    SELECT visitor_id, user_id, touch
-                    FROM pharos.packed_touches(site = {site:String},
-                        since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC') - toIntervalDay({lookback_days:UInt32})),
-                        until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
-                    WHERE kind IN splitByChar(',', replaceAll({touch_kinds:String}, ' ', ''))
-                        AND ({ignore:String} = '' OR source NOT IN arrayMap(name -> trimBoth(name), splitByChar(',', {ignore:String})))
-                        -- Only the visitors of those who converted: this goes down to the scan of events.
-                        AND ({everyone:UInt8} = 1 OR visitor_id = '' OR visitor_id IN (
-                            SELECT arrayJoin(groupUniqArray(visitor_id))
-                            FROM
-                            (
-                                SELECT concat('user ', user_id) AS person, visitor_id, false AS converts
-                                FROM pharos.people
-                                WHERE site = {site:String}
-                                UNION ALL
-                                SELECT person, visitor_id, true
-                                FROM pharos.converting(site = {site:String}, event = {conversion:String}, since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')), until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
-                            )
-                            GROUP BY person
-                            HAVING max(converts)))
-                ) AS found
-                LEFT ANY JOIN (SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:String}) AS known
-                    ON known.visitor_id = found.visitor_id
-                WHERE person != ''
-                UNION ALL
-                SELECT person, '', occurred_at, event_id, visitor_id, user_id, value, gross, currency
+                    SELECT
+                        multiIf(
+                            known.user_id != '', concat('user ', known.user_id),
+                            found.visitor_id != '', concat('visitor ', found.visitor_id),
+                            found.user_id != '', concat('user ', found.user_id),
+                            '') AS person,
+                        found.touch AS touch
+                    FROM
+                    (
+                        SELECT visitor_id, user_id, touch
+                        FROM pharos.packed_touches(site = {site:String},
+                            since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC') - toIntervalDay({lookback_days:UInt32})),
+                            until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
+                        WHERE kind IN splitByChar(',', replaceAll({touch_kinds:String}, ' ', ''))
+                            AND ({ignore:String} = '' OR source NOT IN arrayMap(name -> trimBoth(name), splitByChar(',', {ignore:String})))
+                            -- Only the visitors of those who converted, which goes down to the scan of events; of the others only the
+                            -- window. '' is always in the set: with an empty one ClickHouse 26.9 ends where no row is read.
+                            AND (visitor_id IN (
+                                    SELECT arrayJoin(groupArray(visitor_id))
+                                    FROM
+                                    (
+                                        SELECT '' AS person, '' AS visitor_id, true AS converts
+                                        UNION ALL
+                                        SELECT concat('user ', user_id), visitor_id, false
+                                        FROM pharos.people
+                                        WHERE site = {site:String}
+                                        UNION ALL
+                                        SELECT person, visitor_id, true
+                                        FROM pharos.converting(site = {site:String}, event = {conversion:String}, since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')), until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
+                                    )
+                                    GROUP BY person
+                                    HAVING max(converts))
+                                OR ({everyone:UInt8} = 1 AND touch >= reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(
+                                    toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')) + 2208988800000)))))
+                    ) AS found
+                    LEFT ANY JOIN (SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:String}) AS known
+                        ON known.visitor_id = found.visitor_id
+                    WHERE person != ''
+                )
+                GROUP BY person
+            ) AS t
+            FULL JOIN
+            (
+                SELECT
+                    person,
+                    arraySort(c -> c.8, groupArray((occurred_at, event_id, visitor_id, user_id, value, gross, currency,
+                        concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at) + 2208988800000))), UUIDToNum(event_id))))) AS conversions
                 FROM pharos.conversions_cut(site = {site:String}, event = {conversion:String},
                     since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC') - toIntervalDay({lookback_days:UInt32})),
                     until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
-            )
-            GROUP BY person
+                GROUP BY person
+            ) AS c ON c.person = t.person
         )
         ARRAY JOIN arrayConcat(
             arrayMap((c, place) -> (c, true, place),

@@ -54,12 +54,13 @@ FROM
             PREWHERE event IN (SELECT event FROM pharos.names WHERE authenticated) AND ({site:String} = '' OR site = {site:String})
             WHERE ({since:String} = '' OR occurred_at >= parseDateTime64BestEffortOrZero({since:String}, 3, 'UTC'))
                 AND ({until:String} = '' OR occurred_at < parseDateTime64BestEffortOrZero({until:String}, 3, 'UTC'))
+                AND (kind != 'server' OR client_event_id = '') -- where no other copy won there is nothing to look up
             UNION ALL
             SELECT UUIDToNum(event_id)
             FROM pharos.event_log
             PREWHERE notEmpty({visitors:Array(String)}) AND event IN (SELECT event FROM pharos.names WHERE authenticated)
                 AND ({site:String} = '' OR site = {site:String})
-            WHERE has({visitors:Array(String)}, visitor_id))
+            WHERE has({visitors:Array(String)}, visitor_id) AND (kind != 'server' OR client_event_id = ''))
     ) AS server USING (event_id)
 );
 
