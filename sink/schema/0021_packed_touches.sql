@@ -116,7 +116,7 @@ FROM
         (
             -- Few persons convert: grouped with the touches, their conversions would cost as much again as all touches do.
             SELECT
-                if(t.person = '', c.person, t.person) AS person,
+                if(notEmpty(c.conversions), c.person, t.person) AS person,
                 t.trail AS trail,
                 c.conversions AS conversions,
                 conversions.8 AS places
@@ -157,8 +157,8 @@ FROM
                                     )
                                     GROUP BY person
                                     HAVING max(converts))
-                                OR ({everyone:UInt8} = 1 AND touch >= reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(
-                                    toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')) + 2208988800000)))))
+                                OR ({everyone:UInt8} = 1 AND touch >= reinterpretAsFixedString(byteSwap(toUInt64(greatest(0, toUnixTimestamp64Milli(
+                                    toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')) + 2208988800000))))))
                     ) AS found
                     LEFT ANY JOIN (SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:String}) AS known
                         ON known.visitor_id = found.visitor_id

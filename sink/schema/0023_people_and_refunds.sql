@@ -44,7 +44,7 @@ LEFT ANY JOIN
     SELECT copy.5 AS order_id, groupArray((copy.1, copy.2, copy.3, copy.4)) AS refunds
     FROM
     (
-        SELECT argMax((event, currency, authenticated, value, order_id, is_bot), version) AS copy
+        SELECT argMax((event, currency, authenticated, value, order_id, is_bot), (version, order_id, value)) AS copy
         FROM pharos.refunds
         WHERE site = {site:String}
         GROUP BY event_id

@@ -205,6 +205,19 @@ def test_two_copies_do_not_name_a_visitor_together(warehouse: Warehouse) -> None
     assert before == warehouse.rows(sql, **times) == [{"person": "visitor a", "user_id": "u1"}]
 
 
+def test_the_first_user_that_a_visitor_named_counts_whenever_it_is_stored(warehouse: Warehouse) -> None:
+    later = Event(
+        event_id=UUID(int=1), occurred_at=START + timedelta(hours=1), event="signup", visitor_id="a", user_id="u2"
+    )
+    site, _ = stored(warehouse, [later])
+    earlier = replace(later, event_id=UUID(int=2), occurred_at=START, user_id="u1")
+    warehouse.insert([as_enriched(earlier, site)])
+    sql = "SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:String}"
+    for _ in range(2):  # before ClickHouse has merged the two, and after
+        assert warehouse.rows(sql, site=site) == [{"visitor_id": "a", "user_id": "u1"}]
+        warehouse.client.command("OPTIMIZE TABLE pharos.identities FINAL")
+
+
 @thorough
 @given(
     events=worlds(),

@@ -154,15 +154,6 @@ def _by_subsets(players: list[str], met: Counter[frozenset[str]]) -> dict[str, f
     }
 
 
-def test_a_window_in_which_nothing_happened_has_no_rows(warehouse: Warehouse) -> None:
-    """ClickHouse 26.9 itself ended over it: a filter with an empty set, and no row to apply it to."""
-    site, _ = stored(warehouse, [])
-    until = START + timedelta(days=1)
-    for view, more in (("attribution_markov", {"max_names": "100"}), ("attribution_shapley", {})):
-        sql = _select(view, by="'channel'", restart="0", **more)
-        assert warehouse.rows(sql, site=site, since=text(START), until=text(until)) == []
-
-
 def test_more_names_than_states_are_one_state(warehouse: Warehouse) -> None:
     """Campaign names are anybody's to write: 1,300 of them cost no more than the bound, and the sums stay whole."""
     events = [

@@ -221,7 +221,8 @@ function refresh(item, one, now, sites) {
   const hits = `${one.hits ?? ""}`;
   if (button.dataset.hits !== hits) {
     button.dataset.hits = hits;
-    button.replaceChildren(h("time", { title: clock(one.at) }, when), ...(one.refused ? refusedLine(one, sites) : line(one)));
+    button.title = clock(one.at);
+    button.replaceChildren(h("time", {}, when), ...(one.refused ? refusedLine(one, sites) : line(one)));
   }
   button.firstElementChild.textContent = when;
 }
