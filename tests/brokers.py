@@ -132,7 +132,7 @@ class ApacheKafka(Broker):
         """`record`: the file to which it writes the classes that it has loaded, when it is stopped."""
         super().__init__(folder, advertised)
         self._java = needs.program("java", "openjdk-17-jre-headless")
-        self._jars = _kafka_jars()
+        self._jars = kafka_jars()
         self._record = record
         self.controller_port = free_port()
         self.listens = self.host
@@ -212,7 +212,7 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def _kafka_jars() -> Path:
+def kafka_jars() -> Path:
     """Return a folder with the jars of tests/kafka/pom.xml, fetching them once a pom and user."""
     pom = _HERE / "pom.xml"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pharos"

@@ -455,3 +455,63 @@ FROM
         GROUP BY key
     )
 );
+
+-- As in 0011_visits.sql. What a person did, touched and bought is grouped apart: together each of ten million events would carry the
+-- columns of all three.
+CREATE OR REPLACE VIEW pharos.persons SQL SECURITY DEFINER AS
+SELECT
+    seen.person AS person,
+    seen.visitor_ids AS visitor_ids,
+    seen.first_seen AS first_seen,
+    seen.last_seen AS last_seen,
+    touched.visits AS visits,
+    substringIndex(substring(touched.first, 26), '\0', -1) AS first_channel,
+    substringIndex(substring(touched.first, 26), '\0', 1) AS first_source,
+    substringIndex(substringIndex(substring(touched.first, 26), '\0', 2), '\0', -1) AS first_medium,
+    substringIndex(substringIndex(substring(touched.first, 26), '\0', 3), '\0', -1) AS first_campaign,
+    bought.conversions AS conversions,
+    if(bought.conversions = 0, NULL, bought.first_at) AS first_converted_at,
+    if(bought.conversions = 0, NULL, bought.last_at) AS last_converted_at,
+    bought.value AS value
+FROM
+(
+    SELECT person, uniqExactIf(visitor_id, visitor_id != '') AS visitor_ids, min(occurred_at) AS first_seen, max(occurred_at) AS last_seen
+    FROM pharos.person_events(site = {site:String}, goals = '', only = 0,
+        since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
+        until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
+    WHERE kind != 'open' AND person != ''
+    GROUP BY person
+) AS seen
+LEFT ANY JOIN
+(
+    SELECT person, countIf(kind = 'arrival') AS visits, min(touch) AS first
+    FROM
+    (
+        SELECT
+            multiIf(known.user_id != '', concat('user ', known.user_id), t.visitor_id != '', concat('visitor ', t.visitor_id),
+                    t.user_id != '', concat('user ', t.user_id), '') AS person,
+            t.kind AS kind,
+            t.touch AS touch
+        FROM
+        (
+            SELECT visitor_id, user_id, kind, touch
+            FROM pharos.packed_touches(site = {site:String},
+                since = toString(toTimeZone(parseDateTime64BestEffort({since:String}, 3, {tz:String}), 'UTC')),
+                until = toString(toTimeZone(parseDateTime64BestEffort({until:String}, 3, {tz:String}), 'UTC')))
+            WHERE kind != 'open'
+        ) AS t
+        LEFT ANY JOIN (SELECT visitor_id, user_id FROM pharos.people WHERE site = {site:String}) AS known ON known.visitor_id = t.visitor_id
+    )
+    GROUP BY person
+) AS touched ON touched.person = seen.person
+LEFT ANY JOIN
+(
+    SELECT
+        person,
+        count() AS conversions,
+        min(occurred_at) AS first_at,
+        max(occurred_at) AS last_at,
+        sumMap(map(toString(currency), toDecimal128(conversion.value, 4))) AS value
+    FROM pharos.conversions(site = {site:String}, event = {conversion:String}, since = {since:String}, until = {until:String}, tz = {tz:String}) AS conversion
+    GROUP BY person
+) AS bought ON bought.person = seen.person;

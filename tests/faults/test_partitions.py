@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import needs
+from tests.brokers import kafka_jars
 from tests.clickhouse import copy_schema
 from tests.processes import Program
 
@@ -20,6 +21,7 @@ def test_cuts_between_hosts_lose_and_double_nothing(start: Callable[..., Program
     unshare = needs.program("unshare", "util-linux")
     needs.program("ip", "iproute2")
     copy_schema(tmp_path / "hosts/data")
+    kafka_jars()  # the hosts have no way out to fetch them: where this test was the first to need them, it failed
     command = [
         unshare,
         "--net",
